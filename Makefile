@@ -1,0 +1,38 @@
+# setup: everything into .venv   demo: the main job in a minute   test: all checks and tests   check: the quick half
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: setup demo test check schemas bench test-docker clean
+
+setup: .venv/.done
+
+.venv/.done: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: setup
+	$(BIN)/ticketsync demo
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not servers and not stack and not docker"
+
+test: check
+	$(BIN)/pytest -m "servers or stack or docker"
+
+schemas: setup
+	$(BIN)/python -m schemas.generate
+
+bench: setup
+	$(BIN)/python -m bench
+
+test-docker: setup
+	$(BIN)/pytest -m docker
+
+clean:
+	rm -rf .venv

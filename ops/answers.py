@@ -1,0 +1,140 @@
+"""The services' answers, as far as the commands read them.
+
+An answer that does not fit comes from another server or another version: `ops.service_api` says so instead of failing
+somewhere inside a command.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, RootModel
+
+State = Literal["not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"]
+Blocked = Literal["retrying", "rejected", "outcome_unknown", "missing_in_cloud"]
+
+
+class Answer(BaseModel):
+    """An answer; what a newer service adds is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Anything(RootModel[dict[str, Any]]):
+    """A JSON object that is shown as it came."""
+
+
+class LinkerStatus(Answer):
+    """The linker's view: every recording is in exactly one state. `working`: asked for and not yet decided."""
+
+    recordings: int
+    states: dict[State, int]
+    parked: int
+    dead_letters: int
+    working: int
+
+
+class TransferStatus(Answer):
+    """What keeps recordings from being uploaded, by reason."""
+
+    blocked: dict[Blocked, int]
+    dead_letters: int
+
+
+class CloudUpdaterStatus(Answer):
+    """What keeps links from the cloud, by reason. `owed`: what pushes have yet to carry, forced or not."""
+
+    blocked: dict[Blocked, int]
+    dead_letters: int
+    owed: int
+
+
+class Position(Answer):
+    """The next record that a service will fold of one partition."""
+
+    topic: str
+    partition: int
+    next_offset: int
+
+
+class Positions(Answer):
+    """How far a service has folded."""
+
+    positions: list[Position]
+
+
+class Folder(Answer):
+    """A folder with the number of its recordings, and of those that the cloud has."""
+
+    folder_id: str
+    folder_name: str | None
+    recordings: int
+    transferred: int
+
+
+class Folders(Answer):
+    """Folders that fit a question."""
+
+    items: list[Folder]
+
+
+class Recording(Answer):
+    """What a command needs to know of one recording."""
+
+    recording_id: str
+    folder_id: str
+    folder_name: str | None
+    filename: str
+    state: State
+
+
+class Recordings(Answer):
+    """Recordings that fit a question."""
+
+    items: list[Recording]
+
+
+class Linked(Answer):
+    """What became of a link or an unlink."""
+
+    outcome: str
+    recording_id: str | None = None
+    link_version: int | None = None
+    replaced_ticket_id: str | None = None
+    display_name: str | None = None
+
+
+class ImportStarted(Answer):
+    """The linker has taken a spreadsheet."""
+
+    import_id: str
+
+
+class ImportProgress(Answer):
+    """How far an import is; `counts` by outcome."""
+
+    status: Literal["running", "done"]
+    rows_total: int
+    rows_done: int
+    counts: dict[str, int]
+
+
+class ImportRows(Answer):
+    """Some rows of an import's report, in order of their lines."""
+
+    items: list[dict[str, Any]]
+    next_after_line: int | None = None
+
+
+class LaneState(Answer):
+    """A service's traffic to the cloud; `reason` and `message` say why it is stopped."""
+
+    open: bool
+    reason: str | None = None
+    message: str | None = None
+
+
+class Readiness(Answer):
+    """Whether a service does its work now. `gate` is closed while it reads its own facts back."""
+
+    ready: bool
+    gate: str
+    lane: LaneState | None = None

@@ -1,0 +1,50 @@
+"""Finds the folder or the recording that somebody names; an unknown or ambiguous name is a finding, never a guess."""
+
+from urllib.parse import quote
+
+from ops.answers import Folder, Folders, Recording, Recordings
+from ops.exits import Finding, WrongInput
+from ops.service_api import Answer, Refused, ServiceApi
+
+
+async def all_folders(linker: ServiceApi) -> list[Folder]:
+    """Every folder that the linker knows."""
+    return (await linker.get("/folders", Folders)).items
+
+
+async def one_folder(linker: ServiceApi, name: str) -> Folder:
+    """The folder of that id, else the only one of that name. Raises Finding."""
+    found = (await linker.get("/folders", Folders, {"folder": name})).items
+    if not found:
+        raise Finding(f"no folder has the id or the name {name}")
+    if len(found) > 1:
+        ids = ", ".join(folder.folder_id for folder in found)
+        raise Finding(f"{len(found)} folders have the name {name}", todo=f"Name one by its id: {ids}")
+    return found[0]
+
+
+async def one_recording(linker: ServiceApi, recording: str, folder: str | None = None) -> Recording:
+    """The recording of that id or, with a folder, of that filename in it. Raises Finding."""
+    if folder is None:
+        return await about_recording(linker, recording, Recording)
+    where = await one_folder(linker, folder)
+    answer = await linker.get("/recordings", Recordings, {"folder": where.folder_id, "filename": recording})
+    if not answer.items:
+        raise Finding(f"folder {where.folder_id} has no recording {recording}")
+    if len(answer.items) > 1:
+        ids = ", ".join(one.recording_id for one in answer.items)
+        raise Finding(f"{len(answer.items)} recordings are called {recording}", todo=f"Name one by its id: {ids}")
+    return answer.items[0]
+
+
+async def about_recording(service: ServiceApi, recording_id: str, answer: type[Answer]) -> Answer:
+    """What a service knows of one recording. Raises Finding if it has never heard of it."""
+    if not recording_id:
+        raise WrongInput("the name of a recording is empty")
+    try:
+        return await service.get(f"/recordings/{quote(recording_id, safe='')}", answer)
+    except Refused as refused:
+        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
+            raise
+        todo = "If it is a filename, name its folder: --folder F."
+        raise Finding(f"{service.service} knows no recording {recording_id}", todo=todo) from None

@@ -1,0 +1,72 @@
+"""The state of everything, or of one folder: what the three services say, put together.
+
+The linker hears every fact, so it alone says which recording is in which state; transfer and cloud_updater say why
+something does not get on. They are asked before the linker, so that work which they had finished is never missing from
+what the linker says.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from ops.addresses import Addresses, Service
+from ops.answers import Blocked, CloudUpdaterStatus, LinkerStatus, State, TransferStatus
+from ops.service_api import ServiceApi, api
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What the services said at about the same time."""
+
+    linker: LinkerStatus
+    transfer: TransferStatus
+    cloud_updater: CloudUpdaterStatus
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that scripts read."""
+        return {
+            "recordings": self.linker.recordings,
+            "states": {state: self.linker.states.get(state, 0) for state in get_args(State)},
+            "blocked": {
+                reason: self.transfer.blocked.get(reason, 0) + self.cloud_updater.blocked.get(reason, 0)
+                for reason in get_args(Blocked)
+            },
+            "parked": self.linker.parked,
+            "dead_letters": (self.linker.dead_letters + self.transfer.dead_letters + self.cloud_updater.dead_letters),
+        }
+
+
+@dataclass(frozen=True)
+class Services:
+    """The APIs of all three services."""
+
+    linker: ServiceApi
+    transfer: ServiceApi
+    cloud_updater: ServiceApi
+
+    def by_name(self) -> dict[Service, ServiceApi]:
+        """The same, by name."""
+        return {"linker": self.linker, "transfer": self.transfer, "cloud_updater": self.cloud_updater}
+
+    async def overview(self, folder_id: str | None = None) -> Overview:
+        """Of everything, or of one folder. Raises as ServiceApi does."""
+        params = {"folder": folder_id}
+        transfer, cloud_updater = await asyncio.gather(
+            self.transfer.get("/status", TransferStatus, params),
+            self.cloud_updater.get("/status", CloudUpdaterStatus, params),
+        )
+        linker = await self.linker.get("/status", LinkerStatus, params)
+        return Overview(linker, transfer, cloud_updater)
+
+
+@asynccontextmanager
+async def services(addresses: Addresses) -> AsyncIterator[Services]:
+    """All three services at their addresses."""
+    async with (
+        api(addresses, "linker") as linker,
+        api(addresses, "transfer") as transfer,
+        api(addresses, "cloud_updater") as cloud_updater,
+    ):
+        yield Services(linker, transfer, cloud_updater)

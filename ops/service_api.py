@@ -1,0 +1,160 @@
+"""Asks the services' HTTP APIs, and turns whatever goes wrong into a message that says what to do.
+
+In: a path and its parameters. Out: a checked answer, or one of the `Stop`s of ops.exits. Every call has a total time
+limit and a limit on the answer's size. 503 with Retry-After (a service that is still catching up) is waited for within
+that limit; nothing else is repeated, since only the service knows what it has done.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from ops.addresses import SETTING_OF_KEY, Addresses, Service
+from ops.answers import Readiness
+from ops.exits import Exit, Misconfigured, Stop, Unreachable
+
+TIME_LIMIT_S = 30.0
+ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+RETRY_AFTER_DEFAULT_S = 0.5
+RETRY_AFTER_LIMIT_S = 5.0
+
+Answer = TypeVar("Answer", bound=BaseModel)
+Parameters = Mapping[str, str | int | bool | None]
+
+
+class Refused(Stop):
+    """The service understood and says no; `status` is the HTTP status, `problem` the body (RFC 9457)."""
+
+    def __init__(self, service: str, status: int, problem: Mapping[str, Any]) -> None:
+        detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
+        super().__init__(f"{service}: {detail}")
+        # Unknown and ambiguous are findings about the data; everything else that is refused was asked wrongly.
+        self.code = Exit.FINDING if status in {404, 409, 410} else Exit.USAGE
+        self.status = status
+        self.problem = problem
+
+
+class ServiceApi:
+    """The HTTP API of one service."""
+
+    def __init__(self, service: Service, url: str, token: str) -> None:
+        self.service = service.replace("_", "-")
+        self.url = url
+        self._setting = SETTING_OF_KEY[f"{service}_url"]
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=url,
+                headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+                timeout=None,  # noqa: S113 - each call has a total time limit, which covers every part of it
+                trust_env=False,
+                follow_redirects=False,
+            )
+        except httpx.InvalidURL as error:
+            raise Misconfigured(f"{self._setting}: {url} is no URL ({error})") from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, path: str, answer: type[Answer], params: Parameters | None = None) -> Answer:
+        """Read something; raises as `call` does."""
+        return await self.call("GET", path, answer, params)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        params: Parameters | None = None,
+        *,
+        json: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        time_limit_s: float = TIME_LIMIT_S,
+    ) -> Answer:
+        """One call, repeated while the service catches up. Parameters that are None are left out.
+
+        Raises Refused, Unreachable, or Misconfigured if the service does not know the token.
+        """
+        given = {name: value for name, value in (params or {}).items() if value is not None}
+        request = self._client.build_request(method, path, params=given, json=json, content=content)
+        status, body = await self._exchange(request, time_limit_s)
+        if httpx.codes.is_success(status):
+            return self._parse(answer, status, body)
+        if status in {401, 403}:
+            raise Misconfigured(f"{self.service} at {self.url} does not accept this API_TOKEN (HTTP {status})")
+        problem = self._parse(_Problem, status, body)
+        if httpx.codes.is_client_error(status):
+            raise Refused(self.service, status, problem.model_dump(exclude_none=True))
+        raise self._unreachable(f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}")
+
+    async def readiness(self) -> Readiness:
+        """Whether the service does its work; 503 is an answer to that too."""
+        status, body = await self._exchange(self._client.build_request("GET", "/readyz"), TIME_LIMIT_S)
+        return self._parse(Readiness, status, body)
+
+    async def _exchange(self, request: httpx.Request, time_limit_s: float) -> tuple[int, bytearray]:
+        """Status and body, sent again while the answer is 503 with Retry-After."""
+        status, body = 0, bytearray()
+        try:
+            async with asyncio.timeout(time_limit_s):
+                while True:
+                    status, body, retry_after = await self._send(request)
+                    if status != httpx.codes.SERVICE_UNAVAILABLE or retry_after is None:
+                        return status, body
+                    await asyncio.sleep(_seconds(retry_after))
+        except TimeoutError:
+            if status:
+                return status, body
+            raise self._unreachable(f"did not answer within {time_limit_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise self._unreachable(f"cannot be reached ({error or type(error).__name__})") from None
+
+    async def _send(self, request: httpx.Request) -> tuple[int, bytearray, str | None]:
+        response = await self._client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > ANSWER_LIMIT_BYTES:
+                    raise self._unreachable(f"answered more than {ANSWER_LIMIT_BYTES} bytes")
+        finally:
+            await response.aclose()
+        return response.status_code, body, response.headers.get("Retry-After")
+
+    def _parse(self, answer: type[Answer], status: int, body: bytearray) -> Answer:
+        try:
+            return answer.model_validate_json(body)
+        except ValidationError:
+            raise self._unreachable(
+                f"answered HTTP {status} in a form that {self.service} does not use; is {self._setting} right?"
+            ) from None
+
+    def _unreachable(self, what: str) -> Unreachable:
+        return Unreachable(f"{self.service} at {self.url} {what}", todo="See what is wrong: ticketsync doctor")
+
+
+class _Problem(BaseModel, extra="allow"):
+    """problem+json, or whatever else stands between us and the service answers with."""
+
+    title: str | None = None
+    detail: str | None = None
+
+
+@asynccontextmanager
+async def api(addresses: Addresses, service: Service) -> AsyncIterator[ServiceApi]:
+    """The API of one service at its address."""
+    async with ServiceApi(service, addresses.service_url(service), addresses.api_token) as opened:
+        yield opened
+
+
+def _seconds(retry_after: str) -> float:
+    return min(float(retry_after), RETRY_AFTER_LIMIT_S) if retry_after.isdecimal() else RETRY_AFTER_DEFAULT_S

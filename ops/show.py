@@ -1,0 +1,105 @@
+"""What a command prints: results on stdout, everything else on stderr.
+
+With --json stdout holds one JSON value and nothing more, so a script can read it whatever is said beside it. Tables
+fit into 100 columns; names come from strangers, so they are shown without markup and without control characters. rich
+leaves colours and movement out where there is no terminal, and colours where NO_COLOR is set.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_COLUMNS = 100
+
+
+def out() -> Console:
+    """Stdout, for results."""
+    return _console(stderr=False)
+
+
+def notes() -> Console:
+    """Stderr, for progress, notes and errors."""
+    return _console(stderr=True)
+
+
+def as_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
+    """The one JSON value of a command."""
+    readable = (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
+    sys.stdout.write(json.dumps(value, ensure_ascii=not readable, indent=2) + "\n")
+
+
+def note(message: str) -> None:
+    """A line for the person who watches; it may start with a coloured word of ours, never with foreign text."""
+    notes().print(plain(message), highlight=False, soft_wrap=True)
+
+
+def error(message: str, todo: str = "") -> None:
+    """Why the command stops, and what to do about it."""
+    console = notes()
+    console.print(Text("ticketsync: ", "bold red") + plain(message), highlight=False, soft_wrap=True)
+    if todo:
+        console.print(plain(todo), highlight=False, soft_wrap=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Rows under headings; numbers stand to the right, long values are folded, never cut."""
+    rows = list(rows)
+    shown = Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    for index, column in enumerate(columns):
+        numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
+        shown.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="bold")
+    for row in rows:
+        shown.add_row(*(plain(_in_words(value)) for value in row))
+    out().print(shown)
+
+
+def pairs(values: Mapping[str, object], *, title: str = "") -> None:
+    """Names and values, one pair a line."""
+    shown = Table(
+        title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False, show_header=False
+    )
+    shown.add_column(style="bold", no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, value in values.items():
+        shown.add_row(plain(name), plain(_in_words(value)))
+    out().print(shown)
+
+
+def progress() -> Progress:
+    """A progress bar on stderr; it moves only on a terminal."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=notes()
+    )
+
+
+def plain(text: str) -> Text:
+    """Text as it is: no markup, and no control character that would steer the terminal."""
+    return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+
+
+def _in_words(value: object) -> str:
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+def _console(*, stderr: bool) -> Console:
+    # Made anew each time, as whoever runs commands in one process (tests) exchanges sys.stdout between them.
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else WIDTH_COLUMNS
+    return Console(file=stream, width=width)

@@ -1,0 +1,120 @@
+"""`ticketsync status`: how many recordings are in which state, what keeps the rest, or one recording in full.
+
+With --wait settled it first waits until everything asked for so far is done (exit 0) or needs a person (exit 1).
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.answers import Anything
+from ops.exits import Finding, WrongInput
+from ops.lookup import about_recording, one_folder, one_recording
+from ops.options import DataDir, Json
+from ops.overview import Overview, services
+from ops.service_api import ServiceApi
+from ops.settled import Verdict, Watch, wait_until_settled
+
+WATCH_BEAT_S = 0.2
+
+
+def status(
+    recording: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECORDING]", help="A recording_id; with --folder, a filename.", show_default=False),
+    ] = None,
+    *,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="Only this folder (id, or a unique name).", show_default=False)
+    ] = None,
+    wait: Annotated[
+        Literal["settled"] | None, typer.Option("--wait", help="Wait until nothing moves any more.", show_default=False)
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")] = 60.0,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show the state of all recordings, of a folder, or of one recording."""
+    addresses = resolve(data_dir)
+    if recording is not None:
+        if wait:
+            raise WrongInput("--wait looks at all recordings or at a --folder, not at one recording")
+        _show_recording(asyncio.run(_recording(addresses, recording, folder)), json=json)
+        return
+    overview, verdict = asyncio.run(_overview(addresses, folder, timeout if wait else None))
+    if json:
+        show.as_json(overview.as_json() | ({"settled": verdict == "settled"} if wait else {}))
+    else:
+        _show_overview(overview)
+    match verdict:
+        case "stuck":
+            raise Finding(
+                "all that is left needs a person", todo="See which: ticketsync doctor, ticketsync status RECORDING"
+            )
+        case "working":
+            raise Finding(f"not settled within {timeout:g} s")
+
+
+async def _overview(
+    addresses: Addresses, folder: str | None, timeout_s: float | None
+) -> tuple[Overview, Verdict | None]:
+    async with services(addresses) as asked:
+        folder_id = (await one_folder(asked.linker, folder)).folder_id if folder is not None else None
+        if timeout_s is None:
+            return await asked.overview(folder_id), None
+        watch = Watch()
+        verdict = await _watched(wait_until_settled(addresses, asked, folder_id, timeout_s, watch), watch)
+        if verdict == "working" or watch.overview is None:
+            show.note(f"Last seen: {watch.doing}")
+        return watch.overview or await asked.overview(folder_id), verdict
+
+
+async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:
+    """The result of waiting; meanwhile stderr says what is being waited for."""
+    task = asyncio.create_task(waiting)
+    with show.notes().status("waiting") as line:
+        while not task.done():
+            await asyncio.wait([task], timeout=WATCH_BEAT_S)
+            line.update(show.plain(watch.doing))
+    return await task
+
+
+async def _recording(addresses: Addresses, recording: str, folder: str | None) -> dict[str, Any]:
+    async with services(addresses) as asked:
+        recording_id = (await one_recording(asked.linker, recording, folder)).recording_id if folder else recording
+        linker = await about_recording(asked.linker, recording_id, Anything)
+        transfer = await _if_known(asked.transfer, recording_id)
+        cloud_updater = await _if_known(asked.cloud_updater, recording_id)
+        blocked = [about["blocked"] for about in (transfer, cloud_updater) if about and about.get("blocked")]
+    return {
+        **linker.root,
+        "blocked": blocked[0] if blocked else None,
+        "transfer": transfer,
+        "cloud_updater": cloud_updater,
+    }
+
+
+async def _if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:
+    try:
+        return (await about_recording(service, recording_id, Anything)).root
+    except Finding:
+        return None
+
+
+def _show_overview(overview: Overview) -> None:
+    values = overview.as_json()
+    show.pairs({"recordings": values["recordings"]})
+    show.table(("state", "recordings"), list(values["states"].items()))
+    show.table(("blocked", "recordings"), list(values["blocked"].items()))
+    show.pairs({"parked links": values["parked"], "dead letters": values["dead_letters"]})
+
+
+def _show_recording(about: dict[str, Any], *, json: bool) -> None:
+    if json:
+        show.as_json(about)
+        return
+    show.pairs({name: value for name, value in about.items() if name not in {"transfer", "cloud_updater"}})

@@ -1,0 +1,96 @@
+"""cloud_updater's HTTP API: what is owed to the cloud and what keeps it from there."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from services.cloud_updater import seen
+from shared import dead_letters
+from shared.lane import Lane
+from shared.routes import LaneAnswer, lane_answer
+from shared.service import Service
+from shared.web import PROBLEMS, Problem, ProblemDetails
+
+
+class BlockedCounts(BaseModel):
+    """Recordings by what keeps their newest link from the cloud."""
+
+    retrying: int
+    rejected: int
+    outcome_unknown: int
+    missing_in_cloud: int
+
+
+class StatusAnswer(BaseModel):
+    """What is still to be pushed, what is blocked, and whether requests may be sent."""
+
+    blocked: BlockedCounts
+    owed: int
+    dead_letters: int
+    lane: LaneAnswer
+
+
+class Blocked(BaseModel):
+    """Why a recording's newest link is not in the cloud."""
+
+    reason: str
+    message: str | None
+    next_try_at: datetime | None
+
+
+class RecordingAnswer(BaseModel):
+    """One recording: the link that is wanted, the one that is known to be in the cloud."""
+
+    recording_id: str
+    folder_id: str | None
+    clouds_uuid: str | None
+    transfer_version: int
+    link_version: int
+    acknowledged_transfer_version: int
+    acknowledged_link_version: int
+    owed: bool
+    blocked: Blocked | None
+
+
+def routes(service: Service, lane: Lane) -> APIRouter:
+    """This service's own routes."""
+    router = APIRouter(tags=["cloud_updater"], responses=PROBLEMS)
+
+    @router.get("/status")
+    async def read_status(folder: str | None = None) -> StatusAnswer:
+        """What is owed and blocked, in all or in the folder of this folder_id."""
+        async with service.database.transaction() as connection:
+            state = await lane.look(connection)
+            return StatusAnswer(
+                blocked=BlockedCounts(
+                    **await seen.blocked(connection, folder_id=folder, shut=state.reason is not None)
+                ),
+                owed=await seen.owed(connection, folder_id=folder),
+                dead_letters=await dead_letters.count(connection),
+                lane=lane_answer(state),
+            )
+
+    @router.get("/recordings/{recording_id:path}", responses={404: {"model": ProblemDetails, "description": "Unknown"}})
+    async def read_recording(recording_id: str) -> RecordingAnswer:
+        """One recording as this service knows it."""
+        async with service.database.transaction() as connection:
+            state = await lane.look(connection)
+            row = await seen.recording(connection, recording_id, shut=state.reason is not None)
+        if row is None:
+            raise Problem(404, "Unknown recording", "Neither transferred nor linked, as far as cloud_updater has read")
+        return RecordingAnswer(
+            recording_id=row.recording_id,
+            folder_id=row.folder_id,
+            clouds_uuid=row.clouds_uuid,
+            transfer_version=row.transfer_version,
+            link_version=row.link_version,
+            acknowledged_transfer_version=row.known_transfer_version,
+            acknowledged_link_version=row.known_link_version,
+            owed=row.owed,
+            blocked=Blocked(reason=row.reason, message=row.message, next_try_at=row.next_try_at)
+            if row.reason
+            else None,
+        )
+
+    return router

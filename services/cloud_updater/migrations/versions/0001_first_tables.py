@@ -1,0 +1,182 @@
+"""first tables
+
+Revision ID: 0001
+Revises:
+"""
+
+from alembic import op
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "claim",
+        sa.Column("clouds_uuid", sa.String(), nullable=False),
+        sa.Column("token", sa.Uuid(), nullable=False),
+        sa.Column("recording_ids", postgresql.ARRAY(sa.TEXT()), nullable=False),
+        sa.Column("guarded", sa.Boolean(), nullable=False),
+        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("clouds_uuid"),
+    )
+    op.create_table(
+        "dead_letter",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=True),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+    )
+    op.create_table(
+        "duty",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.create_index(op.f("ix_duty_due_at"), "duty", ["due_at"], unique=False)
+    op.create_table(
+        "file",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.create_table(
+        "lane",
+        sa.Column("one", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("message", sa.String(), nullable=True),
+        sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("next_request_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("capabilities", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("pinged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("one"),
+    )
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("token", sa.Uuid(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "ledger",
+        sa.Column("clouds_uuid", sa.String(), nullable=False),
+        sa.Column("folder_id", sa.String(), nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.Column("cursor", sa.BigInteger(), nullable=False),
+        sa.Column("heard_cursor", sa.BigInteger(), nullable=False),
+        sa.Column("forced_until", sa.BigInteger(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("owed_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("lease_token", sa.Uuid(), nullable=True),
+        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("last_error", sa.String(), nullable=True),
+        sa.Column("batch_limit", sa.Integer(), nullable=True),
+        sa.Column("missing", sa.Boolean(), nullable=False),
+        sa.Column("pushed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("clouds_uuid"),
+    )
+    op.create_index(op.f("ix_ledger_folder_id"), "ledger", ["folder_id"], unique=False)
+    op.create_index("ledger_due", "ledger", ["due_at"], unique=False, postgresql_where=sa.text("due_at is not null"))
+    op.create_index(
+        "ledger_unheard", "ledger", ["clouds_uuid"], unique=False, postgresql_where=sa.text("heard_cursor < cursor")
+    )
+    op.create_table(
+        "origin",
+        sa.Column("one", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cluster_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("one"),
+    )
+    op.create_table(
+        "position",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+    op.create_table(
+        "recording",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("folder_id", sa.String(), nullable=True),
+        sa.Column("clouds_uuid", sa.String(), nullable=True),
+        sa.Column("transfer_version", sa.Integer(), nullable=False),
+        sa.Column("link_version", sa.Integer(), nullable=False),
+        sa.Column("known_transfer_version", sa.Integer(), nullable=False),
+        sa.Column("known_link_version", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("forced", sa.Boolean(), nullable=False),
+        sa.Column("rejected", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.create_index(op.f("ix_recording_folder_id"), "recording", ["folder_id"], unique=False)
+    op.create_index("recording_by_seq", "recording", ["clouds_uuid", "seq"], unique=False)
+    op.create_index(
+        "recording_rejected",
+        "recording",
+        ["clouds_uuid"],
+        unique=False,
+        postgresql_where=sa.text("rejected is not null"),
+    )
+    op.create_table(
+        "sync_request",
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_by", sa.String(), nullable=False),
+        sa.Column("force", sa.Boolean(), nullable=False),
+        sa.Column("recording_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("folder_id", sa.String(), nullable=True),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("after_uuid", sa.String(), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("request_id"),
+    )
+    op.create_index(
+        "sync_request_open", "sync_request", ["received_at"], unique=False, postgresql_where=sa.text("done_at is null")
+    )
+    op.create_table(
+        "ticket",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.execute("insert into origin (one, created_at) values (true, now())")
+    op.execute("insert into lane (one, reason, failures) values (true, 'not_reached', 0)")
+
+
+def downgrade() -> None:
+    op.drop_table("ticket")
+    op.drop_index("sync_request_open", table_name="sync_request", postgresql_where=sa.text("done_at is null"))
+    op.drop_table("sync_request")
+    op.drop_index("recording_rejected", table_name="recording", postgresql_where=sa.text("rejected is not null"))
+    op.drop_index("recording_by_seq", table_name="recording")
+    op.drop_index(op.f("ix_recording_folder_id"), table_name="recording")
+    op.drop_table("recording")
+    op.drop_table("position")
+    op.drop_table("origin")
+    op.drop_index("ledger_unheard", table_name="ledger", postgresql_where=sa.text("heard_cursor < cursor"))
+    op.drop_index("ledger_due", table_name="ledger", postgresql_where=sa.text("due_at is not null"))
+    op.drop_index(op.f("ix_ledger_folder_id"), table_name="ledger")
+    op.drop_table("ledger")
+    op.drop_table("lease")
+    op.drop_table("lane")
+    op.drop_table("file")
+    op.drop_index(op.f("ix_duty_due_at"), table_name="duty")
+    op.drop_table("duty")
+    op.drop_table("dead_letter")
+    op.drop_table("claim")

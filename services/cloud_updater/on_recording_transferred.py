@@ -1,0 +1,33 @@
+"""Folds RecordingTransferred: where each recording is in the cloud, and which link travelled there with it.
+
+In: the events of one batch. Out: the file as sent, the recording's folder in the cloud, and its next seq there. A link
+that came while the upload was under way is newer than the one that travelled, and so is pushed. A fact that is not
+newer than the row changes nothing; a newer one takes the recording off its old folder.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import RecordingTransferred
+from services.cloud_updater.decisions import newest_transfers
+from services.cloud_updater.store import Quiet, Store
+from shared.batch import Folded, Incoming
+
+
+async def fold_recording_transferred(
+    batch: Sequence[Incoming[RecordingTransferred]], connection: AsyncConnection, *, quiet: Quiet
+) -> Folded:
+    """Store what is newer."""
+    store = Store(connection)
+    facts = [incoming.event for incoming in batch]
+    named = {fact.recording_id for fact in facts}
+    if not newest_transfers(facts, await store.transfer_versions(named)):
+        return Folded()
+
+    rows = await store.lock(named)
+    newer = newest_transfers(facts, {recording_id: row.transfer_version for recording_id, row in rows.items()})
+
+    placed = await store.place(newer.values())
+    await store.change(placed, quiet=quiet, patient=set(newer))
+    return Folded(newer=len(newer), wake=("push_tickets",) if newer else ())

@@ -1,0 +1,21 @@
+"""Folds TicketSyncRequested: somebody wants recordings, a folder or everything looked at again.
+
+In: the events of one batch. Out: a row per request, which a loop carries out in bounded steps. A request_id acts once.
+A request that is older than this database was answered by the one before it, and is left alone.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import TicketSyncRequested
+from services.cloud_updater.resyncs import Resyncs
+from shared.batch import Folded, Incoming
+
+
+async def fold_ticket_sync_requested(
+    batch: Sequence[Incoming[TicketSyncRequested]], connection: AsyncConnection
+) -> Folded:
+    """Store what is new."""
+    new = await Resyncs(connection).receive(incoming.event for incoming in batch)
+    return Folded(newer=new, wake=("expand_resyncs",) if new else ())

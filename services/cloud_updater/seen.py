@@ -1,0 +1,90 @@
+"""The SQL of what an operator sees: what is owed, what is blocked and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.cloud_updater.pushes import OWED
+
+# The first that applies, so that no recording is counted twice. `shut`: the lane is stopped.
+_BLOCKED = f"""
+    select r.recording_id, r.folder_id, r.rejected, l.last_error, l.due_at,
+        case when r.rejected is not null then 'rejected'
+             when l.missing then 'missing_in_cloud'
+             when l.attempts > 0 or :shut then 'retrying' end as reason
+    from ledger l join recording r on r.clouds_uuid = l.clouds_uuid
+    where (r.rejected is not null
+           and (r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version))
+       or (l.cursor < l.last_seq and {OWED})
+"""
+_BLOCKED_REASONS = ("retrying", "rejected", "outcome_unknown", "missing_in_cloud")
+
+
+@dataclass(frozen=True)
+class RecordingSeen:
+    """One recording as this service knows it."""
+
+    recording_id: str
+    folder_id: str | None
+    clouds_uuid: str | None
+    transfer_version: int
+    link_version: int
+    known_transfer_version: int
+    known_link_version: int
+    owed: bool
+    reason: str | None
+    message: str | None
+    next_try_at: datetime | None
+
+
+async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: bool) -> Mapping[str, int]:
+    """Recordings by the reason that keeps their newest link from the cloud; every reason is there."""
+    rows = await connection.execute(
+        text(f"""
+            select reason, count(*) as count from ({_BLOCKED}) b
+            where reason is not null and (cast(:folder_id as text) is null or folder_id = :folder_id) group by reason
+        """),  # noqa: S608  # this module's own text
+        {"folder_id": folder_id, "shut": shut},
+    )
+    counts = {row.reason: row.count for row in rows}
+    return {reason: counts.get(reason, 0) for reason in _BLOCKED_REASONS}
+
+
+async def owed(connection: AsyncConnection, *, folder_id: str | None) -> int:
+    """Recordings that are to be pushed, forced ones included, and resyncs not carried out yet (one each).
+
+    What lies in a folder that the cloud has lost is not counted: no push is tried there.
+    """
+    return int(
+        await connection.scalar(
+            text(f"""
+                select (select count(*) from ledger l join recording r on {OWED}
+                        where l.cursor < l.last_seq and not l.missing
+                          and (cast(:folder_id as text) is null or r.folder_id = :folder_id))
+                     + (select count(*) from sync_request where done_at is null)
+            """),  # noqa: S608  # this module's own text
+            {"folder_id": folder_id},
+        )
+        or 0
+    )
+
+
+async def recording(connection: AsyncConnection, recording_id: str, *, shut: bool) -> RecordingSeen | None:
+    """One recording, None if it was never heard of."""
+    row = (
+        await connection.execute(
+            text(f"""
+                select r.recording_id, r.folder_id, r.clouds_uuid, r.transfer_version, r.link_version,
+                       r.known_transfer_version, r.known_link_version,
+                       exists (select from ledger l where l.cursor < l.last_seq and {OWED}) as owed,
+                       b.reason, coalesce(b.rejected, b.last_error) as message, b.due_at as next_try_at
+                from recording r left join ({_BLOCKED}) b on b.recording_id = r.recording_id
+                where r.recording_id = :recording_id
+            """),  # noqa: S608  # this module's own text
+            {"recording_id": recording_id, "shut": shut},
+        )
+    ).one_or_none()
+    return RecordingSeen(*row) if row else None

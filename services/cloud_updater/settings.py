@@ -1,0 +1,23 @@
+"""The settings that only cloud_updater has."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from shared.settings import CommonSettings
+
+
+class CloudUpdaterSettings(CommonSettings):
+    """See docs/settings.md."""
+
+    cloud_updater_database_url: Annotated[
+        SecretStr,
+        Field(description="Database of cloud_updater, as postgresql+asyncpg://user:password@host:port/database."),
+    ]
+    push_quiet_s: float = Field(
+        0.2, ge=0, description="Seconds without a change after which a folder is pushed; a single link does not wait."
+    )
+    push_quiet_max_s: float = Field(2.0, ge=0, description="Seconds a folder's push waits for quiet at most.")
+    second_push_after_s: float = Field(
+        60.0, gt=0, description="Seconds after an unknown outcome until its recordings are pushed once more."
+    )

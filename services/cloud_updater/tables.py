@@ -1,0 +1,161 @@
+"""The tables of cloud_updater's database. SQL that reads and writes them is in store.py and claims.py only.
+
+`recording` is narrow and changes often; what is sent stands ready as JSON text in `file` and `ticket`, which change
+only with their facts. A folder in the cloud has one `ledger` row: every change to one of its recordings takes the next
+`seq` under that row's lock, and `cursor` says up to which seq the cloud knows.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, MetaData, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from shared.tables import (
+    BIGINT,
+    MOMENT,
+    TEXTS,
+    DeadLetterColumns,
+    LaneColumns,
+    LeaseColumns,
+    OriginColumns,
+    PositionColumns,
+)
+
+
+class CloudUpdaterTable(SQLModel, registry=registry()):
+    """Base of this service's tables: its own metadata, so that no other service's tables get into its migrations."""
+
+    metadata = MetaData()
+
+
+class Position(CloudUpdaterTable, PositionColumns, table=True):
+    """See shared.tables."""
+
+
+class Origin(CloudUpdaterTable, OriginColumns, table=True):
+    """See shared.tables."""
+
+
+class DeadLetter(CloudUpdaterTable, DeadLetterColumns, table=True):
+    """See shared.tables."""
+
+    __tablename__ = "dead_letter"
+
+
+class Lease(CloudUpdaterTable, LeaseColumns, table=True):
+    """See shared.tables."""
+
+
+class Lane(CloudUpdaterTable, LaneColumns, table=True):
+    """See shared.tables."""
+
+
+class Recording(CloudUpdaterTable, table=True):
+    """What is wanted and what is known of one recording; made by whichever fact comes first.
+
+    `transfer_version` 0: not transferred yet. `link_version` 0: never linked. `known_*`: the newest acknowledgement.
+    `forced`: push at this seq whatever is known. `rejected`: why the cloud refuses the file at this seq.
+    """
+
+    recording_id: str = Field(primary_key=True)
+    folder_id: str | None = Field(index=True)
+    clouds_uuid: str | None
+    transfer_version: int = 0
+    link_version: int = 0
+    known_transfer_version: int = 0
+    known_link_version: int = 0
+    seq: int = Field(default=0, sa_type=BIGINT)
+    forced: bool = False
+    rejected: str | None
+
+    __table_args__ = (
+        Index("recording_by_seq", "clouds_uuid", "seq"),
+        Index("recording_rejected", "clouds_uuid", postgresql_where=text("rejected is not null")),
+    )
+
+
+class File(CloudUpdaterTable, table=True):
+    """The file as it was sent: JSON with filename, size, token, transcribe."""
+
+    recording_id: str = Field(primary_key=True)
+    body: str
+
+
+class Ticket(CloudUpdaterTable, table=True):
+    """The newest link's ticket: JSON, or null after an unlink."""
+
+    recording_id: str = Field(primary_key=True)
+    body: str
+
+
+class Ledger(CloudUpdaterTable, table=True):
+    """One folder in the cloud.
+
+    `heard_cursor`: up to which seq the acknowledgements have come back on our own topic. `forced_until`: rows up to
+    this seq are pushed whatever is known. `generation` changes when the cursor is set back. `missing`: the cloud has
+    lost it. `batch_limit`: files a request may hold while a refusal is being narrowed down.
+    """
+
+    clouds_uuid: str = Field(primary_key=True)
+    folder_id: str = Field(index=True)
+    last_seq: int = Field(default=0, sa_type=BIGINT)
+    cursor: int = Field(default=0, sa_type=BIGINT)
+    heard_cursor: int = Field(default=0, sa_type=BIGINT)
+    forced_until: int = Field(default=0, sa_type=BIGINT)
+    generation: int = 0
+    changed_at: datetime | None = Field(sa_type=MOMENT)
+    owed_since: datetime | None = Field(sa_type=MOMENT)
+    due_at: datetime | None = Field(sa_type=MOMENT)
+    lease_token: UUID | None
+    lease_until: datetime | None = Field(sa_type=MOMENT)
+    attempts: int = 0
+    last_error: str | None
+    batch_limit: int | None
+    missing: bool = False
+    pushed_at: datetime | None = Field(sa_type=MOMENT)
+
+    __table_args__ = (
+        Index("ledger_due", "due_at", postgresql_where=text("due_at is not null")),
+        Index("ledger_unheard", "clouds_uuid", postgresql_where=text("heard_cursor < cursor")),
+    )
+
+
+class Claim(CloudUpdaterTable, table=True):
+    """A push that was claimed and whose outcome is not recorded; left by a crash, it is an unknown outcome.
+
+    `guarded`: the cloud ignores older link versions, so a late effect of this push can do no harm.
+    """
+
+    clouds_uuid: str = Field(primary_key=True)
+    token: UUID
+    recording_ids: list[str] = Field(sa_type=TEXTS)
+    guarded: bool
+    claimed_at: datetime = Field(sa_type=MOMENT)
+
+
+class Duty(CloudUpdaterTable, table=True):
+    """A recording to push once more, because an older push may still take effect in the cloud."""
+
+    recording_id: str = Field(primary_key=True)
+    due_at: datetime = Field(sa_type=MOMENT, index=True)
+
+
+class SyncRequest(CloudUpdaterTable, table=True):
+    """A TicketSyncRequested: acts once, in bounded steps; stays as the record of who asked for what."""
+
+    __tablename__ = "sync_request"
+
+    request_id: str = Field(primary_key=True)
+    requested_at: datetime = Field(sa_type=MOMENT)
+    requested_by: str
+    force: bool
+    recording_ids: list[Any] | None = Field(sa_type=TEXTS)
+    folder_id: str | None
+    received_at: datetime = Field(sa_type=MOMENT)
+    after_uuid: str = ""
+    done_at: datetime | None = Field(sa_type=MOMENT)
+
+    __table_args__ = (Index("sync_request_open", "received_at", postgresql_where=text("done_at is null")),)

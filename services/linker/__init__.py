@@ -1,0 +1,1 @@
+"""Decides which ticket belongs to which recording, and announces every change as a TicketLinked."""

@@ -1,0 +1,220 @@
+"""linker's HTTP API: link and unlink, and look at recordings, folders and parked links. Imports are in api_imports.py."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.linker import seen
+from services.linker.api_models import (
+    FolderAnswer,
+    FoldersAnswer,
+    LinkAnswer,
+    LinkBody,
+    ParkedLinkAnswer,
+    ParkedLinksAnswer,
+    RecordingAnswer,
+    RecordingsAnswer,
+    StatusAnswer,
+    recording_answer,
+)
+from services.linker.decisions import KnownRecording, LinkRequest, Target
+from services.linker.link_recordings import (
+    AlreadySo,
+    CameLate,
+    Linked,
+    NotFound,
+    Result,
+    Unclear,
+    Waits,
+    link_recordings,
+)
+from services.linker.store_catalogue import Catalogue
+from services.linker.store_imports import Imports
+from services.linker.store_parked import Parked
+from shared import dead_letters
+from shared.database import notify
+from shared.service import Service
+from shared.web import PROBLEMS, Problem, ProblemDetails
+
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "description": "No such thing"}}
+UNCLEAR: dict[int | str, dict[str, Any]] = {
+    409: {"model": ProblemDetails, "description": "More than one fits; `candidates` names them"}
+}
+Page = Annotated[int, Query(ge=1, le=1000)]
+Text = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
+Cursor = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
+
+
+def routes(service: Service) -> APIRouter:
+    """This service's own routes."""
+    router = APIRouter(tags=["linker"], responses=PROBLEMS)
+    _links(router, service)
+    _looks(router, service)
+    return router
+
+
+def _links(router: APIRouter, service: Service) -> None:
+    @router.post("/links", responses=NOT_FOUND | UNCLEAR)
+    async def link(body: LinkBody) -> LinkAnswer:
+        """Link a ticket to a recording; one that has not arrived is waited for."""
+        now = datetime.now(UTC)
+        request = LinkRequest(
+            request_id=body.request_id or str(uuid4()),
+            requested_at=min(body.requested_at or now, now),
+            target=Target(body.recording_id, body.filename, body.folder),
+            ticket=body.ticket_info,
+            source="api",
+            linked_by=body.linked_by,
+            park=body.park,
+        )
+        return await _apply(service, request, now=now)
+
+    @router.delete("/links", responses=NOT_FOUND | UNCLEAR)
+    async def unlink(
+        recording_id: Text | None = None,
+        filename: Text | None = None,
+        folder: Text | None = None,
+        linked_by: Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None,
+    ) -> LinkAnswer:
+        """Remove a recording's ticket, or take back a parked link."""
+        if (recording_id is None) == (filename is None):
+            raise Problem(422, "Invalid request", "exactly one of recording_id and filename is needed", errors=[])
+        now = datetime.now(UTC)
+        request = LinkRequest(
+            request_id=str(uuid4()),
+            requested_at=now,
+            target=Target(recording_id, filename, folder),
+            ticket=None,
+            source="api",
+            linked_by=linked_by,
+            park=False,
+        )
+        return await _apply(service, request, now=now)
+
+
+async def _apply(service: Service, request: LinkRequest, *, now: datetime) -> LinkAnswer:
+    async with service.database.transaction() as connection:
+        await service.gate.pass_through(connection)
+        [result] = await link_recordings([request], connection, now=now)
+        loops = {Linked: ["announce_links"], Waits: ["match_parked"]}.get(type(result), [])
+        await notify(connection, loops)
+    for name in loops:
+        service.wake(name)
+    return _answer(result, unlink=request.ticket is None)
+
+
+def _answer(result: Result, *, unlink: bool) -> LinkAnswer:
+    match result:
+        case Linked(recording, link_version, display_name, replaced):
+            return LinkAnswer(
+                outcome="unlinked" if unlink else "overwrite" if replaced else "matched",
+                recording_id=recording.recording_id,
+                link_version=link_version,
+                replaced_ticket_id=replaced,
+                display_name=display_name,
+            )
+        case AlreadySo(recording, link_version):
+            return LinkAnswer(
+                outcome="unchanged", recording_id=recording.recording_id, link_version=link_version or None
+            )
+        case CameLate(recording, link_version):
+            return LinkAnswer(
+                outcome="stale",
+                recording_id=recording.recording_id if recording else None,
+                link_version=link_version or None,
+            )
+        case Waits(withdrew):
+            return LinkAnswer(outcome="withdrawn" if withdrew else "parked")
+        case NotFound():
+            raise Problem(404, "Unknown recording", "No recording fits; see GET /recordings for those that are known")
+        case Unclear(candidates):
+            raise Problem(
+                409,
+                "Ambiguous",
+                f"{len(candidates)} recordings fit; name the folder or the recording_id",
+                candidates=_shown(candidates),
+            )
+
+
+def _shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
+    return [
+        {
+            "recording_id": one.recording_id,
+            "folder_id": one.folder_id,
+            "folder_name": one.folder_name,
+            "filename": one.filename,
+        }
+        for one in candidates
+    ]
+
+
+def _looks(router: APIRouter, service: Service) -> None:
+    @router.get("/recordings", responses=NOT_FOUND | UNCLEAR)
+    async def list_recordings(
+        folder: Text | None = None,
+        state: Annotated[str, Query(pattern="^(" + "|".join(seen.STATES) + ")$")] | None = None,
+        filename: Text | None = None,
+        limit: Page = 100,
+        cursor: Cursor = "",
+    ) -> RecordingsAnswer:
+        """Recordings in order of their ids, a page at a time."""
+        async with service.database.transaction() as connection:
+            folder_id = await _one_folder(connection, folder)
+            wanted = seen.Wanted(folder_id=folder_id, state=state, filename=filename, after=cursor, limit=limit)
+            rows = await seen.recordings(connection, wanted)
+        items = [recording_answer(row) for row in rows]
+        return RecordingsAnswer(items=items, next_cursor=items[-1].recording_id if len(items) == limit else None)
+
+    @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
+    async def read_recording(recording_id: str) -> RecordingAnswer:
+        """One recording, its state and its newest link."""
+        async with service.database.transaction() as connection:
+            row = await seen.recording(connection, recording_id) if "\x00" not in recording_id else None
+        if row is None:
+            raise Problem(404, "Unknown recording", "No RecordingProcessed or RecordingTransferred of it was read")
+        return recording_answer(row)
+
+    @router.get("/folders")
+    async def list_folders(folder: Text | None = None) -> FoldersAnswer:
+        """The folders that are meant by an id or a name, or all; empty if there is none."""
+        async with service.database.transaction() as connection:
+            ids = (await Catalogue(connection).folders([folder]))[folder] if folder is not None else None
+            rows = await seen.folders(connection, ids)
+        return FoldersAnswer(items=[FolderAnswer(**row) for row in rows])
+
+    @router.get("/parked-links")
+    async def list_parked_links(limit: Page = 100, cursor: Cursor = "") -> ParkedLinksAnswer:
+        """Links that wait for their recording, a page at a time."""
+        async with service.database.transaction() as connection:
+            rows = await seen.parked(connection, after=cursor, limit=limit)
+        items = [ParkedLinkAnswer(**row) for row in rows]
+        return ParkedLinksAnswer(items=items, next_cursor=items[-1].request_id if len(items) == limit else None)
+
+    @router.get("/status", responses=NOT_FOUND | UNCLEAR)
+    async def read_status(folder: Text | None = None) -> StatusAnswer:
+        """Recordings by state, in all or in one folder."""
+        async with service.database.transaction() as connection:
+            folder_id = await _one_folder(connection, folder)
+            states = await seen.states(connection, folder_id=folder_id)
+            return StatusAnswer(
+                recordings=sum(states.values()),
+                states=dict(states),
+                parked=await seen.parked_count(connection),
+                dead_letters=await dead_letters.count(connection),
+                working=await Imports(connection).running() + await Parked(connection).undecided(),
+            )
+
+
+async def _one_folder(connection: AsyncConnection, folder: str | None) -> str | None:
+    if folder is None:
+        return None
+    found = (await Catalogue(connection).folders([folder]))[folder]
+    if not found:
+        raise Problem(404, "Unknown folder", f"No folder has the id or the name {folder!r}; see GET /folders")
+    if len(found) > 1:
+        raise Problem(409, "Ambiguous", f"{len(found)} folders have that name; give the folder_id", candidates=found)
+    return found[0]

@@ -1,0 +1,166 @@
+"""What linker's HTTP API takes and answers."""
+
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from schemas.events import TicketDetails, TicketInfo
+from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
+
+
+class LinkBody(BaseModel):
+    """A link to make: the recording by recording_id, or by filename with an optional folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recording_id: ARecordingId | None = None
+    filename: Name | None = None
+    folder: Name | None = Field(None, description="folder_id, else a folder_name that only one folder has")
+    ticket_info: TicketDetails
+    request_id: ARequestId | None = Field(
+        None, description="the same request again changes nothing; made up if missing"
+    )
+    requested_at: Instant | None = Field(None, description="the newest request wins; the time of arrival if missing")
+    linked_by: Actor | None = None
+    park: bool = Field(True, description="keep the link until its recording arrives; false: refuse it")
+
+    @model_validator(mode="after")
+    def _names_one_recording(self) -> Self:
+        if (self.recording_id is None) == (self.filename is None):
+            raise ValueError("exactly one of recording_id and filename is needed")
+        return self
+
+
+class LinkAnswer(BaseModel):
+    """What became of a request. `replaced_ticket_id` is there after an overwrite or an unlink."""
+
+    outcome: Literal["matched", "overwrite", "unchanged", "stale", "parked", "unlinked", "withdrawn"]
+    recording_id: str | None = None
+    link_version: int | None = None
+    replaced_ticket_id: str | None = None
+    display_name: str | None = None
+
+
+class RecordingAnswer(BaseModel):
+    """One recording, its state and its newest link."""
+
+    recording_id: ARecordingId
+    folder_id: AFolderId
+    folder_name: str | None
+    filename: str
+    state: str
+    requires_ticket: bool
+    transfer_version: int
+    clouds_uuid: str | None
+    link_version: int
+    acknowledged_link_version: int
+    ticket_info: TicketInfo | None
+    source: str | None
+    linked_by: str | None
+    import_id: str | None
+    linked_at: datetime | None
+
+
+class RecordingsAnswer(BaseModel):
+    """A page of recordings; `next_cursor` is null on the last."""
+
+    items: list[RecordingAnswer]
+    next_cursor: str | None
+
+
+class FolderAnswer(BaseModel):
+    """A folder and how many recordings it has."""
+
+    folder_id: str
+    folder_name: str | None
+    recordings: int
+    transferred: int
+
+
+class FoldersAnswer(BaseModel):
+    """Folders in order of their ids."""
+
+    items: list[FolderAnswer]
+
+
+class ParkedLinkAnswer(BaseModel):
+    """A link that waits for its recording."""
+
+    request_id: str
+    recording_id: str | None
+    folder: str | None
+    filename: str | None
+    ticket_id: str
+    source: str
+    requested_at: datetime
+    linked_by: str | None
+    import_id: str | None
+    parked_at: datetime
+
+
+class ParkedLinksAnswer(BaseModel):
+    """A page of parked links; `next_cursor` is null on the last."""
+
+    items: list[ParkedLinkAnswer]
+    next_cursor: str | None
+
+
+class ImportAccepted(BaseModel):
+    """The import is stored and will be carried out, whatever happens to the caller."""
+
+    import_id: str
+
+
+class ImportAnswer(BaseModel):
+    """How far an import is. `counts`: rows by outcome."""
+
+    import_id: str
+    filename: str
+    status: Literal["running", "done"]
+    rows_total: int
+    rows_done: int
+    accepted_at: datetime
+    finished_at: datetime | None
+    counts: dict[str, int]
+
+
+class ImportRowAnswer(BaseModel):
+    """One row of an import. `detail` depends on the outcome: the candidates, the field and message, the replaced
+    ticket.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    line: int
+    outcome: str
+    recording_id: str | None
+    folder: str | None
+    filename: str | None
+    ticket_id: str | None
+
+
+class ImportRowsAnswer(BaseModel):
+    """A page of rows; `next_after_line` is null on the last."""
+
+    items: list[ImportRowAnswer]
+    next_after_line: int | None
+
+
+class StatusAnswer(BaseModel):
+    """Recordings by state. `working`: imports, arrivals and parked links that are not decided yet."""
+
+    recordings: int
+    states: dict[str, int]
+    parked: int
+    dead_letters: int
+    working: int
+
+
+def recording_answer(row: Any) -> RecordingAnswer:  # noqa: ANN401  # a row of seen.recordings
+    """The answer for one row."""
+    ticket = row["ticket"]
+    return RecordingAnswer(
+        **{name: value for name, value in row.items() if name != "ticket"},
+        ticket_info=TicketInfo.model_validate_json(ticket) if ticket else None,
+    )

@@ -1,0 +1,83 @@
+"""Wires linker: what it reads, what it does about it, and its HTTP port."""
+
+import uvloop
+
+from schemas.topics import (
+    CLOUD_TICKET_UPDATED,
+    LINKER_DLQ,
+    RECORDING_PROCESSED,
+    RECORDING_TRANSFERRED,
+    TICKET_LINK_REQUESTED,
+    TICKET_LINKED,
+)
+from services.linker import api, api_imports, store_links
+from services.linker.apply_imports import ApplyImports
+from services.linker.match_parked import MatchParked
+from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
+from services.linker.on_recording_processed import fold_recording_processed
+from services.linker.on_recording_transferred import fold_recording_transferred
+from services.linker.on_ticket_link_requested import fold_ticket_link_requested
+from services.linker.on_ticket_linked import fold_ticket_linked
+from services.linker.settings import LinkerSettings
+from shared import log, migrations
+from shared.announce import Announcer
+from shared.announce_dead_letters import DeadLetterAnnouncer
+from shared.database import Database
+from shared.kafka import KafkaSettings
+from shared.routes import common
+from shared.service import Service
+from shared.settings import load
+from shared.web import build
+
+NAME = "linker"
+
+
+def main(*, host: str, port: int, migrate: bool) -> int:
+    """Run until told to stop. Raises ConfigurationError if the configuration or the database is not as it must be."""
+    settings, kafka = load(LinkerSettings), load(KafkaSettings)
+    database_url = settings.linker_database_url.get_secret_value()
+    log.configure(NAME, settings.log_level)
+    if migrate:
+        migrations.upgrade(NAME, database_url)
+    migrations.require_current(NAME, database_url)
+    uvloop.run(serve(settings, kafka, host=host, port=port))
+    return 0
+
+
+async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, port: int) -> None:
+    """Build the service and run it."""
+    database = Database(settings.linker_database_url.get_secret_value(), pool_size=settings.database_pool_size)
+    service = Service(NAME, settings, kafka, database, own_topics=(TICKET_LINKED,))
+
+    service.fold(RECORDING_PROCESSED, fold_recording_processed)
+    service.fold(RECORDING_TRANSFERRED, fold_recording_transferred)
+    service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
+    service.fold(TICKET_LINKED, fold_ticket_linked)
+    service.fold(TICKET_LINK_REQUESTED, fold_ticket_link_requested, needs_gate=True)
+
+    service.loop("match_parked", MatchParked(database, service.gate).step)
+    service.loop("apply_imports", ApplyImports(settings, database, service.gate).step)
+    announcer = Announcer(
+        "announce_links",
+        database,
+        service.gate,
+        service.producer,
+        store_links.unheard,
+        store_links.facts,
+        settings.announce_again_s,
+    )
+    service.loop("announce_links", announcer.step)
+    dead_letters = DeadLetterAnnouncer(LINKER_DLQ, database, service.producer)
+    service.loop("announce_dead_letters", dead_letters.step, gated=False)
+
+    own = api.routes(service)
+    own.include_router(api_imports.routes(service, settings))
+    own.include_router(common(service))
+    app = build(
+        title="ticketsync linker",
+        api_token=settings.api_token.get_secret_value(),
+        router=own,
+        readiness=service.readiness,
+        max_request_bytes=settings.api_max_request_bytes,
+    )
+    await service.run(app, host=host, port=port)

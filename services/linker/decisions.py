@@ -1,0 +1,223 @@
+"""What linker decides. Values in, values out: no database, no network, no clock."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+from schemas.events import TicketDetails, TicketInfo, TicketLinked
+
+Source = Literal["api", "import", "event"]
+
+DISPLAY_NAME_MAX = 500
+_EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
+
+
+@dataclass(frozen=True)
+class Target:
+    """The recording that a request means: by id, or by filename with an optional folder (id, else a unique name)."""
+
+    recording_id: str | None = None
+    filename: str | None = None
+    folder: str | None = None
+
+    @property
+    def name_key(self) -> str | None:
+        """The filename as it is compared: in NFC, case-sensitive, whole."""
+        return unicodedata.normalize("NFC", self.filename) if self.filename is not None else None
+
+    @property
+    def has_extension(self) -> bool:
+        """Only a name without one is compared with names without theirs."""
+        return self.filename is None or bool(_EXTENSION.search(self.filename))
+
+
+@dataclass(frozen=True)
+class LinkRequest:
+    """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests."""
+
+    request_id: str
+    requested_at: datetime
+    target: Target
+    ticket: TicketDetails | None
+    source: Source
+    linked_by: str | None = None
+    import_id: str | None = None
+    park: bool = True
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """The newest request wins."""
+        return self.requested_at, self.request_id
+
+
+@dataclass(frozen=True)
+class KnownRecording:
+    """A recording of the catalogue."""
+
+    recording_id: str
+    folder_id: str
+    folder_name: str | None
+    filename: str
+    called_at: datetime | None
+
+
+@dataclass(frozen=True)
+class CurrentLink:
+    """A recording's newest link. `order`: of the newest request seen; `request_id`: of the one that made the link."""
+
+    link_version: int
+    ticket: TicketInfo | None
+    request_id: str
+    order: tuple[datetime, str]
+
+
+@dataclass(frozen=True)
+class NewLink:
+    """The link gets this version; `replaced_ticket_id` is the ticket that it takes away, if any."""
+
+    link_version: int
+    ticket: TicketInfo | None
+    replaced_ticket_id: str | None
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The recording has this ticket already; no version, no event. `newest`: the request is the newest seen."""
+
+    link_version: int
+    newest: bool
+
+
+@dataclass(frozen=True)
+class Stale:
+    """A newer request came before this one."""
+
+    link_version: int
+
+
+LinkDecision = NewLink | Unchanged | Stale
+
+
+def decide_link(
+    request: LinkRequest, recording: KnownRecording, current: CurrentLink | None, *, now: datetime
+) -> LinkDecision:
+    """What a request does to a recording's link. Rule: the newest request wins, and the same ticket again changes
+    nothing.
+    """
+    if current is None:
+        if request.ticket is None:
+            return Unchanged(0, newest=False)
+        return NewLink(1, ticket_info(request.ticket, recording, now=now), None)
+    if request.order == current.order:
+        return Unchanged(current.link_version, newest=False)
+    if request.order < current.order:
+        return Stale(current.link_version)
+    if details_of(current.ticket) == request.ticket:
+        return Unchanged(current.link_version, newest=True)
+    info = ticket_info(request.ticket, recording, now=now) if request.ticket else None
+    return NewLink(current.link_version + 1, info, current.ticket.ticket_id if current.ticket else None)
+
+
+def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
+    """What was given of a ticket, without what linker added: that does not count as a change."""
+    return None if ticket is None else TicketDetails(**ticket.model_dump(include=set(TicketDetails.model_fields)))
+
+
+def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
+    """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
+    return TicketInfo(
+        **ticket.model_dump(), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
+    )
+
+
+def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
+    """JohnDoe_TKT12345_20250129: customer, ticket and call date, each without anything but letters and digits.
+
+    Unicode letters stay. A part with nothing left is left out; without customer and ticket it is the filename.
+    """
+    customer, number = _letters_and_digits(ticket.customer_name or ""), _letters_and_digits(ticket.ticket_id)
+    if not customer and not number:
+        return recording.filename[:DISPLAY_NAME_MAX]
+    date = recording.called_at.astimezone(UTC).strftime("%Y%m%d") if recording.called_at else ""
+    return "_".join(part for part in (customer, number, date) if part)[:DISPLAY_NAME_MAX]
+
+
+def _letters_and_digits(value: str) -> str:
+    return "".join(one for one in unicodedata.normalize("NFC", value) if unicodedata.category(one)[0] in "LN")
+
+
+@dataclass(frozen=True)
+class TakeOver:
+    """The topic knows more than the row: the row becomes this fact under `link_version`."""
+
+    fact: TicketLinked
+    link_version: int
+
+
+@dataclass(frozen=True)
+class Lift:
+    """The topic has versions that this database never gave; the row keeps its content under a higher one."""
+
+    link_version: int
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The row stays as it is."""
+
+
+OwnDecision = TakeOver | Lift | Heard
+
+
+def decide_own_link(facts: Iterable[TicketLinked], current: CurrentLink | None) -> OwnDecision:
+    """What our own facts of one recording, read back, say about its row.
+
+    A lost or older database gave fewer versions than the topic has. The newest request decides the content, and the
+    version ends above every version that was ever given.
+    """
+    highest = max(facts, key=lambda fact: fact.link_version)
+    if current is None:
+        return TakeOver(highest, highest.link_version)
+    ours, theirs = current.order, (highest.requested_at, str(highest.request_id))
+    if highest.link_version > current.link_version:
+        return TakeOver(highest, highest.link_version) if theirs >= ours else Lift(highest.link_version + 1)
+    if highest.link_version == current.link_version and highest.request_id != current.request_id:
+        # One version for two links: neither may stand.
+        return TakeOver(highest, highest.link_version + 1) if theirs > ours else Lift(highest.link_version + 1)
+    return Heard()
+
+
+@dataclass(frozen=True)
+class Found:
+    """The one recording that is meant."""
+
+    recording: KnownRecording
+
+
+@dataclass(frozen=True)
+class Nobody:
+    """No recording fits yet."""
+
+
+@dataclass(frozen=True)
+class Ambiguous:
+    """More than one fits; choosing one would be a guess."""
+
+    candidates: Sequence[KnownRecording]
+
+
+Match = Found | Nobody | Ambiguous
+
+
+def decide_match(candidates: Sequence[KnownRecording]) -> Match:
+    """Which recording is meant, of those that fit. Never an arbitrary one."""
+    match candidates:
+        case []:
+            return Nobody()
+        case [one]:
+            return Found(one)
+        case _:
+            return Ambiguous(candidates)

@@ -1,0 +1,187 @@
+"""Links recordings: the one way in which a request, wherever it comes from, becomes a link, waits, or changes nothing.
+
+In: requests from the API, an import, an event, or the parked ones whose recording has arrived. Out: a result for each,
+and in the same transaction the new versions. Requests of one call are decided in the order given, each on what the one
+before left.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.linker.decisions import (
+    Ambiguous,
+    CurrentLink,
+    Found,
+    KnownRecording,
+    LinkRequest,
+    NewLink,
+    Nobody,
+    Stale,
+    Unchanged,
+    decide_link,
+    decide_match,
+)
+from services.linker.store_catalogue import Catalogue
+from services.linker.store_links import LinkRow, Links
+from services.linker.store_parked import Parked, target_key
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A new version; `replaced_ticket_id` is the ticket that was there before."""
+
+    recording: KnownRecording
+    link_version: int
+    display_name: str | None
+    replaced_ticket_id: str | None
+
+
+@dataclass(frozen=True)
+class AlreadySo:
+    """The recording has this ticket (or none) already."""
+
+    recording: KnownRecording
+    link_version: int
+
+
+@dataclass(frozen=True)
+class CameLate:
+    """A newer request was there first; `recording` is None if both wait for theirs."""
+
+    recording: KnownRecording | None
+    link_version: int
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Parked until the recording arrives. `withdrew`: it takes back a request that was parked before."""
+
+    withdrew: bool
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """No recording fits, and the request is not to wait."""
+
+    withdrew: bool = False
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """More than one recording fits."""
+
+    candidates: Sequence[KnownRecording]
+
+
+Result = Linked | AlreadySo | CameLate | Waits | NotFound | Unclear
+
+
+@dataclass
+class _Work:
+    """What the decisions of one call add up to."""
+
+    links: list[LinkRow] = field(default_factory=list)
+    touched: dict[str, LinkRequest] = field(default_factory=dict)
+
+
+async def link_recordings(
+    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
+) -> list[Result]:
+    """One result per request, in their order."""
+    catalogue = Catalogue(connection)
+    matches = [decide_match(found) for found in await catalogue.candidates([one.target for one in requests])]
+    results: dict[int, Result] = {}
+    meant: list[tuple[int, LinkRequest, KnownRecording]] = []
+    homeless: list[tuple[int, LinkRequest]] = []
+    for place, (request, match) in enumerate(zip(requests, matches, strict=True)):
+        match match:
+            case Found(recording):
+                meant.append((place, request, recording))
+            case Nobody():
+                homeless.append((place, request))
+            case Ambiguous(candidates):
+                results[place] = Unclear(candidates)
+            case _:
+                assert_never(match)
+    linked = await link_known([(request, recording) for _, request, recording in meant], connection, now=now)
+    results |= {place: result for (place, _, _), result in zip(meant, linked, strict=True)}
+    results |= await _park(homeless, Parked(connection))
+    return [results[place] for place in range(len(requests))]
+
+
+async def link_known(
+    pairs: Sequence[tuple[LinkRequest, KnownRecording]], connection: AsyncConnection, *, now: datetime
+) -> list[Result]:
+    """The same for requests whose recording is known."""
+    if not pairs:
+        return []
+    links = Links(connection)
+    ids = {recording.recording_id for _, recording in pairs}
+    await Catalogue(connection).lock(ids)
+    current = await links.current(ids)
+
+    work = _Work()
+    results = [_decide(request, recording, current, work, now=now) for request, recording in pairs]
+
+    if work.links:
+        await links.store(work.links)
+    if work.touched:
+        await links.touch(work.touched)
+    return results
+
+
+def _decide(
+    request: LinkRequest, recording: KnownRecording, current: dict[str, CurrentLink], work: _Work, *, now: datetime
+) -> Result:
+    before = current.get(recording.recording_id)
+    decision = decide_link(request, recording, before, now=now)
+    match decision:
+        case NewLink(link_version, ticket, replaced):
+            current[recording.recording_id] = CurrentLink(link_version, ticket, request.request_id, request.order)
+            work.links.append(LinkRow.of_request(request, recording, decision, now=now))
+            work.touched.pop(recording.recording_id, None)
+            return Linked(recording, link_version, ticket.display_name if ticket else None, replaced)
+        case Unchanged(link_version, newest):
+            if newest and before:
+                current[recording.recording_id] = CurrentLink(
+                    link_version, before.ticket, before.request_id, request.order
+                )
+                work.touched[recording.recording_id] = request
+            return AlreadySo(recording, link_version)
+        case Stale(link_version):
+            return CameLate(recording, link_version)
+        case _:
+            assert_never(decision)
+
+
+async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> Mapping[int, Result]:
+    """Of the requests for one target the newest waits; an unlink takes back what waited."""
+    if not homeless:
+        return {}
+    waiting = await parked.waiting([request.target for _, request in homeless])
+    before = dict(waiting)
+    results: dict[int, Result] = {}
+    for place, request in homeless:
+        key = target_key(request.target)
+        older = waiting.get(key)
+        if older and older.order >= request.order:
+            results[place] = CameLate(None, 0) if older.order > request.order else Waits(withdrew=False)
+            continue
+        withdrew = request.ticket is None and older is not None and older.ticket is not None
+        if not request.park and not withdrew:
+            results[place] = NotFound()
+            continue
+        waiting[key] = request
+        results[place] = Waits(withdrew)
+    new = {key: request for key, request in waiting.items() if before.get(key) != request}
+    for state, unlink in (("withdrawn", True), ("superseded", False)):
+        settled = [
+            before[key].request_id for key, one in new.items() if key in before and (one.ticket is None) is unlink
+        ]
+        await parked.settle(settled, state)
+    await parked.park(list(new.values()))
+    return results

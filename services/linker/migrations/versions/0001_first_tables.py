@@ -1,0 +1,264 @@
+"""first tables
+
+Revision ID: 0001
+Revises:
+"""
+
+from alembic import op
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "arrival", sa.Column("recording_id", sa.String(), nullable=False), sa.PrimaryKeyConstraint("recording_id")
+    )
+    op.create_table(
+        "dead_letter",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("key", sa.LargeBinary(), nullable=True),
+        sa.Column("value", sa.LargeBinary(), nullable=False),
+        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+    )
+    op.create_table(
+        "import",
+        sa.Column("import_id", sa.String(), nullable=False),
+        sa.Column("filename", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("folder", sa.String(), nullable=True),
+        sa.Column("park", sa.Boolean(), nullable=False),
+        sa.Column("linked_by", sa.String(), nullable=True),
+        sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rows_total", sa.Integer(), nullable=False),
+        sa.Column("rows_done", sa.Integer(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("import_id"),
+    )
+    op.create_index(
+        "import_running", "import", ["accepted_at"], unique=False, postgresql_where=sa.text("finished_at is null")
+    )
+    op.create_table(
+        "lease",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("token", sa.Uuid(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "link",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("link_version", sa.Integer(), nullable=False),
+        sa.Column("ticket", sa.String(), nullable=True),
+        sa.Column("ticket_id", sa.String(), nullable=True),
+        sa.Column("folder_id", sa.String(), nullable=False),
+        sa.Column("filename", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("linked_by", sa.String(), nullable=True),
+        sa.Column("import_id", sa.String(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_request_id", sa.String(), nullable=False),
+        sa.Column("last_requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("heard_version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.create_index(op.f("ix_link_ticket_id"), "link", ["ticket_id"], unique=False)
+    op.create_index(
+        "link_unheard",
+        "link",
+        ["folder_id", "recording_id"],
+        unique=False,
+        postgresql_where=sa.text("heard_version <> link_version"),
+    )
+    op.create_table(
+        "link_history",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("link_version", sa.Integer(), nullable=False),
+        sa.Column("ticket", sa.String(), nullable=True),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("linked_by", sa.String(), nullable=True),
+        sa.Column("import_id", sa.String(), nullable=True),
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id", "link_version"),
+    )
+    op.create_table(
+        "origin",
+        sa.Column("one", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cluster_id", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("one"),
+    )
+    op.create_table(
+        "parked_link",
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("recording_id", sa.String(), nullable=True),
+        sa.Column("folder", sa.String(), nullable=True),
+        sa.Column("filename", sa.String(), nullable=True),
+        sa.Column("name_key", sa.String(), nullable=True),
+        sa.Column("has_extension", sa.Boolean(), nullable=False),
+        sa.Column("ticket", sa.String(), nullable=True),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("linked_by", sa.String(), nullable=True),
+        sa.Column("import_id", sa.String(), nullable=True),
+        sa.Column("parked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("fresh", sa.Boolean(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("applied_to", sa.String(), nullable=True),
+        sa.CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded')", name="parked_link_state"),
+        sa.PrimaryKeyConstraint("request_id"),
+    )
+    op.create_index(
+        "parked_link_by_name", "parked_link", ["name_key"], unique=False, postgresql_where=sa.text("state = 'parked'")
+    )
+    op.create_index(
+        "parked_link_by_recording",
+        "parked_link",
+        ["recording_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'parked'"),
+    )
+    op.create_index(
+        "parked_link_fresh",
+        "parked_link",
+        ["request_id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'parked' and fresh"),
+    )
+    op.create_index(
+        "parked_link_target", "parked_link", ["target"], unique=True, postgresql_where=sa.text("state = 'parked'")
+    )
+    op.create_table(
+        "position",
+        sa.Column("topic", sa.String(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+    op.create_table(
+        "recording",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("arrived", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("processed_folder_id", sa.String(), nullable=True),
+        sa.Column("processed_folder_name", sa.String(), nullable=True),
+        sa.Column("processed_filename", sa.String(), nullable=True),
+        sa.Column("requires_ticket", sa.Boolean(), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("content_hash", sa.String(), nullable=False),
+        sa.Column("transferred_folder_id", sa.String(), nullable=True),
+        sa.Column("transferred_filename", sa.String(), nullable=True),
+        sa.Column("transfer_version", sa.Integer(), nullable=False),
+        sa.Column("clouds_uuid", sa.String(), nullable=True),
+        sa.Column("transferred_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("known_transfer_version", sa.Integer(), nullable=False),
+        sa.Column("known_link_version", sa.Integer(), nullable=False),
+        sa.Column(
+            "folder_id",
+            sa.Text(),
+            sa.Computed("coalesce(transferred_folder_id, processed_folder_id)", persisted=True),
+            nullable=True,
+        ),
+        sa.Column(
+            "folder_name",
+            sa.Text(),
+            sa.Computed(
+                "case when coalesce(transferred_folder_id, processed_folder_id) = processed_folder_id then processed_folder_name end",
+                persisted=True,
+            ),
+            nullable=True,
+        ),
+        sa.Column(
+            "filename",
+            sa.Text(),
+            sa.Computed("coalesce(transferred_filename, processed_filename)", persisted=True),
+            nullable=True,
+        ),
+        sa.Column(
+            "name_key",
+            sa.Text(),
+            sa.Computed("normalize(coalesce(transferred_filename, processed_filename), NFC)", persisted=True),
+            nullable=True,
+        ),
+        sa.Column(
+            "stem_key",
+            sa.Text(),
+            sa.Computed(
+                "regexp_replace(normalize(coalesce(transferred_filename, processed_filename), NFC), '(.)\\.[[:alnum:]]{1,10}$', '\\1')",
+                persisted=True,
+            ),
+            nullable=True,
+        ),
+        sa.PrimaryKeyConstraint("recording_id"),
+    )
+    op.create_index("recording_by_folder", "recording", ["folder_id", "recording_id"], unique=False)
+    op.create_index("recording_by_folder_name", "recording", ["folder_name"], unique=False)
+    op.create_index("recording_by_name", "recording", ["name_key"], unique=False)
+    op.create_index("recording_by_stem", "recording", ["stem_key"], unique=False)
+    op.create_table(
+        "import_row",
+        sa.Column("import_id", sa.String(), nullable=False),
+        sa.Column("line", sa.Integer(), nullable=False),
+        sa.Column("recording_id", sa.String(), nullable=True),
+        sa.Column("folder", sa.String(), nullable=True),
+        sa.Column("filename", sa.String(), nullable=True),
+        sa.Column("ticket", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["import_id"],
+            ["import.import_id"],
+        ),
+        sa.PrimaryKeyConstraint("import_id", "line"),
+    )
+    op.create_index(
+        "import_row_undecided",
+        "import_row",
+        ["import_id", "line"],
+        unique=False,
+        postgresql_where=sa.text("outcome is null"),
+    )
+    op.execute("insert into origin (one, created_at) values (true, now())")
+
+
+def downgrade() -> None:
+    op.drop_index("import_row_undecided", table_name="import_row", postgresql_where=sa.text("outcome is null"))
+    op.drop_table("import_row")
+    op.drop_index("recording_by_stem", table_name="recording")
+    op.drop_index("recording_by_name", table_name="recording")
+    op.drop_index("recording_by_folder_name", table_name="recording")
+    op.drop_index("recording_by_folder", table_name="recording")
+    op.drop_table("recording")
+    op.drop_table("position")
+    op.drop_index("parked_link_target", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
+    op.drop_index("parked_link_fresh", table_name="parked_link", postgresql_where=sa.text("state = 'parked' and fresh"))
+    op.drop_index("parked_link_by_recording", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
+    op.drop_index("parked_link_by_name", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
+    op.drop_table("parked_link")
+    op.drop_table("origin")
+    op.drop_table("link_history")
+    op.drop_index("link_unheard", table_name="link", postgresql_where=sa.text("heard_version <> link_version"))
+    op.drop_index(op.f("ix_link_ticket_id"), table_name="link")
+    op.drop_table("link")
+    op.drop_table("lease")
+    op.drop_index("import_running", table_name="import", postgresql_where=sa.text("finished_at is null"))
+    op.drop_table("import")
+    op.drop_table("dead_letter")
+    op.drop_table("arrival")

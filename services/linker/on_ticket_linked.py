@@ -1,0 +1,64 @@
+"""Folds TicketLinked, this service's own facts: what was announced, and what a lost or older database once knew.
+
+In: the events of one batch. Out: the version heard last of each recording, by which a link is known to be announced;
+links that the topic knows better than the row; parked requests that turn out to be done. In daily work it only hears.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import TicketLinked
+from services.linker.decisions import Heard, Lift, TakeOver, decide_own_link
+from services.linker.store_links import LinkRow, Links
+from services.linker.store_parked import Parked
+from shared.batch import Folded, Incoming
+
+
+async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:
+    """Learn from our own facts."""
+    links = Links(connection)
+    facts: dict[str, list[TicketLinked]] = defaultdict(list)
+    for incoming in batch:
+        facts[incoming.event.recording_id].append(incoming.event)
+    heard = {recording_id: told[-1].link_version for recording_id, told in facts.items()}
+
+    known = await links.versions(facts)
+    news = {one: told for one, told in facts.items() if not _is_echo(told, known.get(one))}
+    newer = await _learn(news, links)
+
+    changed = {one: version for one, version in heard.items() if one in news or known[one][2] != version}
+    await links.hear(changed)
+    await Parked(connection).settle(
+        [fact.request_id for told in facts.values() for fact in told],
+        "applied",
+        applied_to=[fact.recording_id for told in facts.values() for fact in told],
+    )
+    return Folded(newer=newer, wake=("announce_links",) if changed else ())
+
+
+def _is_echo(told: Sequence[TicketLinked], known: tuple[int, str, int] | None) -> bool:
+    """Whether nothing of this says more than the row."""
+    return known is not None and all(
+        fact.link_version < known[0] or (fact.link_version, str(fact.request_id)) == known[:2] for fact in told
+    )
+
+
+async def _learn(news: dict[str, list[TicketLinked]], links: Links) -> int:
+    current = await links.current(news)
+    taken: list[LinkRow] = []
+    lifted: dict[str, int] = {}
+    for recording_id, told in news.items():
+        match decide_own_link(told, current.get(recording_id)):
+            case TakeOver(fact, link_version):
+                taken.append(LinkRow.of_fact(fact, link_version))
+            case Lift(link_version):
+                lifted[recording_id] = link_version
+            case Heard():
+                pass
+    if taken:
+        await links.store(taken)
+    if lifted:
+        await links.lift(lifted)
+    return len(taken) + len(lifted)

@@ -1,0 +1,17 @@
+"""The settings that only linker has."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from shared.settings import CommonSettings
+
+
+class LinkerSettings(CommonSettings):
+    """See docs/settings.md."""
+
+    linker_database_url: Annotated[
+        SecretStr, Field(description="Database of linker, as postgresql+asyncpg://user:password@host:port/database.")
+    ]
+    import_max_rows: int = Field(1_000_000, ge=1, description="Rows that one imported file may have at most.")
+    import_lot_rows: int = Field(1_000, ge=1, le=10_000, description="Rows of an import that one transaction links.")

@@ -1,0 +1,245 @@
+"""The SQL of the catalogue: recordings as the facts describe them, and finding the one that a request means."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred
+from services.linker.decisions import KnownRecording, Target
+
+_KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"
+
+
+class Catalogue:
+    """One transaction's view of the table `recording`. Rows are always written in order of recording_id."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def process(self, facts: Iterable[RecordingProcessed]) -> int:
+        """Store what is newer by (revision, processed_at, content); returns how many were. They count as arrived."""
+        newest: dict[str, tuple[tuple[int, object, str], RecordingProcessed]] = {}
+        for fact in facts:
+            order = (fact.revision, fact.processed_at, hashlib.sha256(fact.model_dump_json().encode()).hexdigest())
+            if fact.recording_id not in newest or order > newest[fact.recording_id][0]:
+                newest[fact.recording_id] = (order, fact)
+        chosen = [newest[recording_id] for recording_id in sorted(newest)]
+        stored = await self._connection.execute(
+            text("""
+                with u as (
+                    select * from unnest(
+                        cast(:ids as text[]), cast(:folders as text[]), cast(:folder_names as text[]),
+                        cast(:filenames as text[]), cast(:requires as boolean[]), cast(:recorded as timestamptz[]),
+                        cast(:processed as timestamptz[]), cast(:revisions as int[]), cast(:hashes as text[]))
+                    as u (recording_id, folder_id, folder_name, filename, requires_ticket, recorded_at, processed_at,
+                          revision, content_hash)
+                ), newer as (
+                    insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
+                        requires_ticket, recorded_at, processed_at, revision, content_hash, transfer_version,
+                        known_transfer_version, known_link_version)
+                    select u.*, 0, 0, 0 from u
+                    where not exists (
+                        select from recording r where r.recording_id = u.recording_id and r.revision > 0
+                        and (r.revision, r.processed_at, r.content_hash) >= (u.revision, u.processed_at, u.content_hash))
+                    order by u.recording_id
+                    on conflict (recording_id) do update set
+                        processed_folder_id = excluded.processed_folder_id,
+                        processed_folder_name = excluded.processed_folder_name,
+                        processed_filename = excluded.processed_filename,
+                        requires_ticket = excluded.requires_ticket,
+                        recorded_at = excluded.recorded_at,
+                        processed_at = excluded.processed_at,
+                        revision = excluded.revision,
+                        content_hash = excluded.content_hash
+                    where recording.revision = 0
+                        or (recording.revision, recording.processed_at, recording.content_hash)
+                            < (excluded.revision, excluded.processed_at, excluded.content_hash)
+                    returning recording_id
+                )
+                insert into arrival (recording_id) select recording_id from newer order by recording_id
+                on conflict do nothing
+                returning recording_id
+            """),
+            {
+                "ids": [fact.recording_id for _, fact in chosen],
+                "folders": [fact.folder_id for _, fact in chosen],
+                "folder_names": [fact.folder_name for _, fact in chosen],
+                "filenames": [fact.filename for _, fact in chosen],
+                "requires": [fact.requires_ticket for _, fact in chosen],
+                "recorded": [fact.recorded_at for _, fact in chosen],
+                "processed": [fact.processed_at for _, fact in chosen],
+                "revisions": [fact.revision for _, fact in chosen],
+                "hashes": [order[2] for order, _ in chosen],
+            },
+        )
+        return len(stored.all())
+
+    async def transfer(self, facts: Iterable[RecordingTransferred]) -> int:
+        """Store transfers that are newer, and the link that travelled as known; returns how many were newer."""
+        newest: dict[str, RecordingTransferred] = {}
+        for fact in facts:
+            if fact.transfer_version > (
+                newest[fact.recording_id].transfer_version if fact.recording_id in newest else 0
+            ):
+                newest[fact.recording_id] = fact
+        chosen = [newest[recording_id] for recording_id in sorted(newest)]
+        stored = await self._connection.execute(
+            text("""
+                with u as (
+                    select * from unnest(
+                        cast(:ids as text[]), cast(:folders as text[]), cast(:filenames as text[]),
+                        cast(:versions as int[]), cast(:uuids as text[]), cast(:moments as timestamptz[]))
+                    as u (recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at)
+                ), newer as (
+                    insert into recording (recording_id, transferred_folder_id, transferred_filename, transfer_version,
+                        clouds_uuid, transferred_at, requires_ticket, revision, content_hash, known_transfer_version,
+                        known_link_version)
+                    select u.*, true, 0, '', 0, 0 from u
+                    where not exists (
+                        select from recording r
+                        where r.recording_id = u.recording_id and r.transfer_version >= u.transfer_version)
+                    order by u.recording_id
+                    on conflict (recording_id) do update set
+                        transferred_folder_id = excluded.transferred_folder_id,
+                        transferred_filename = excluded.transferred_filename,
+                        transfer_version = excluded.transfer_version,
+                        clouds_uuid = excluded.clouds_uuid,
+                        transferred_at = excluded.transferred_at
+                    where recording.transfer_version < excluded.transfer_version
+                    returning recording_id
+                )
+                insert into arrival (recording_id) select recording_id from newer order by recording_id
+                on conflict do nothing
+                returning recording_id
+            """),
+            {
+                "ids": [fact.recording_id for fact in chosen],
+                "folders": [fact.folder_id for fact in chosen],
+                "filenames": [fact.file.filename for fact in chosen],
+                "versions": [fact.transfer_version for fact in chosen],
+                "uuids": [fact.clouds_uuid for fact in chosen],
+                "moments": [fact.transferred_at for fact in chosen],
+            },
+        )
+        newer = len(stored.all())
+        await self.know({fact.recording_id: (fact.transfer_version, fact.link_version) for fact in chosen})
+        return newer
+
+    async def acknowledge(self, facts: Iterable[CloudTicketUpdated]) -> int:
+        """Store acknowledgements that are newer; returns how many were."""
+        newest: dict[str, tuple[int, int]] = {}
+        for fact in facts:
+            order = (fact.transfer_version, fact.link_version)
+            newest[fact.recording_id] = max(order, newest.get(fact.recording_id, order))
+        return await self.know(newest)
+
+    async def know(self, links: Mapping[str, tuple[int, int]]) -> int:
+        """The cloud is known to have these (transfer_version, link_version); returns how many that was news of."""
+        ids = sorted(links)
+        stored = await self._connection.execute(
+            text("""
+                insert into recording (recording_id, requires_ticket, revision, content_hash, transfer_version,
+                    known_transfer_version, known_link_version)
+                select recording_id, true, 0, '', 0, t, l
+                from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[])) as u (recording_id, t, l)
+                where not exists (
+                    select from recording r where r.recording_id = u.recording_id
+                    and (r.known_transfer_version, r.known_link_version) >= (u.t, u.l))
+                order by recording_id
+                on conflict (recording_id) do update set
+                    known_transfer_version = excluded.known_transfer_version,
+                    known_link_version = excluded.known_link_version
+                where (recording.known_transfer_version, recording.known_link_version)
+                    < (excluded.known_transfer_version, excluded.known_link_version)
+            """),
+            {"ids": ids, "transfers": [links[one][0] for one in ids], "links": [links[one][1] for one in ids]},
+        )
+        return stored.rowcount
+
+    async def candidates(self, targets: Sequence[Target]) -> list[list[KnownRecording]]:
+        """For each target the recordings that it may mean, at most ten."""
+        found: list[list[KnownRecording]] = [[] for _ in targets]
+        by_id = defaultdict(list)
+        for place, target in enumerate(targets):
+            by_id[target.recording_id].append(place)
+        rows = await self._connection.execute(
+            text(f"select {_KNOWN} from recording r where recording_id = any(:ids) and filename is not null"),  # noqa: S608
+            {"ids": [one for one in by_id if one is not None]},
+        )
+        for row in rows:
+            for place in by_id[row.recording_id]:
+                found[place] = [_known(row)]
+        await self._by_name(targets, found)
+        return found
+
+    async def _by_name(self, targets: Sequence[Target], found: list[list[KnownRecording]]) -> None:
+        named = [place for place, target in enumerate(targets) if target.recording_id is None]
+        if not named:
+            return
+        folders = await self.folders({folder for place in named if (folder := targets[place].folder) is not None})
+        folder_ids: dict[int, str | None] = {}
+        for place in named:
+            folder = targets[place].folder
+            if folder is None:
+                folder_ids[place] = None
+            elif (
+                len(folders[folder]) == 1
+            ):  # an unknown folder has no recordings yet; a name of two folders means neither
+                folder_ids[place] = folders[folder][0]
+        places = list(folder_ids)
+        rows = await self._connection.execute(
+            text(f"""
+                with u as (
+                    select * from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]),
+                                         cast(:extended as boolean[])) as u (place, name_key, folder_id, has_extension)
+                )
+                select u.place, c.* from u cross join lateral (
+                    select {_KNOWN} from recording r
+                    where r.name_key = u.name_key and (u.folder_id is null or r.folder_id = u.folder_id)
+                    order by r.arrived limit 10) c
+                union
+                select u.place, c.* from u cross join lateral (
+                    select {_KNOWN} from recording r
+                    where not u.has_extension and r.stem_key = u.name_key
+                      and (u.folder_id is null or r.folder_id = u.folder_id)
+                    order by r.arrived limit 10) c
+            """),  # noqa: S608  # _KNOWN is this module's own text
+            {
+                "places": places,
+                "names": [targets[place].name_key for place in places],
+                "folders": list(folder_ids.values()),
+                "extended": [targets[place].has_extension for place in places],
+            },
+        )
+        for row in rows:
+            found[row[0]].append(_known(row, 1))
+
+    async def folders(self, given: Collection[str]) -> dict[str, list[str]]:
+        """What people call a folder → the folder_ids that it may be: the one of that id, else those of that name."""
+        rows = await self._connection.execute(
+            text("""
+                select g.folder, array(
+                    select distinct folder_id from recording where folder_id = g.folder
+                    union
+                    select distinct folder_id from recording where folder_name = g.folder
+                      and not exists (select from recording where folder_id = g.folder)
+                    order by 1) as folder_ids
+                from unnest(cast(:given as text[])) as g (folder)
+            """),
+            {"given": sorted(given)},
+        )
+        return {row.folder: row.folder_ids for row in rows}
+
+    async def lock(self, recording_ids: Collection[str]) -> None:
+        """Lock these recordings, so that nobody else gives them a link now."""
+        await self._connection.execute(
+            text("select from recording where recording_id = any(:ids) order by recording_id for update"),
+            {"ids": list(recording_ids)},
+        )
+
+
+def _known(row: Row[tuple[object, ...]], first: int = 0) -> KnownRecording:
+    return KnownRecording(*row[first:])  # type: ignore[arg-type]  # the columns of _KNOWN

@@ -1,0 +1,207 @@
+"""The tables of linker's database. SQL that reads and writes them is in the store_*.py files only.
+
+`recording` keeps what RecordingProcessed said and what RecordingTransferred said side by side, whichever came first;
+where a recording belongs and what it is called is generated from the two, so it cannot depend on their order.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Column, Computed, Identity, Index, MetaData, Text, text
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from shared.tables import BIGINT, JSON, MOMENT, DeadLetterColumns, LeaseColumns, OriginColumns, PositionColumns
+
+# Once transferred, folder and file are those that the cloud has.
+_FOLDER = "coalesce(transferred_folder_id, processed_folder_id)"
+_FILENAME = "coalesce(transferred_filename, processed_filename)"
+_NAME_KEY = f"normalize({_FILENAME}, NFC)"
+
+
+def _generated(expression: str) -> Column[str]:
+    return Column(Text, Computed(expression, persisted=True))
+
+
+class LinkerTable(SQLModel, registry=registry()):
+    """Base of this service's tables: its own metadata, so that no other service's tables get into its migrations."""
+
+    metadata = MetaData()
+
+
+class Position(LinkerTable, PositionColumns, table=True):
+    """See shared.tables."""
+
+
+class Origin(LinkerTable, OriginColumns, table=True):
+    """See shared.tables."""
+
+
+class DeadLetter(LinkerTable, DeadLetterColumns, table=True):
+    """See shared.tables."""
+
+    __tablename__ = "dead_letter"
+
+
+class Lease(LinkerTable, LeaseColumns, table=True):
+    """See shared.tables."""
+
+
+class Recording(LinkerTable, table=True):
+    """The catalogue. `revision` 0: RecordingProcessed not seen; `transfer_version` 0: not transferred.
+
+    `known_*`: the newest link that the cloud is known to have, at which transfer. `arrived`: order of arrival.
+    `name_key` and `stem_key`: the filename in NFC, with and without its extension.
+    """
+
+    recording_id: str = Field(primary_key=True)
+    arrived: int = Field(sa_column=Column(BIGINT, Identity(), nullable=False))
+    processed_folder_id: str | None
+    processed_folder_name: str | None
+    processed_filename: str | None
+    requires_ticket: bool = True
+    recorded_at: datetime | None = Field(sa_type=MOMENT)
+    processed_at: datetime | None = Field(sa_type=MOMENT)
+    revision: int = 0
+    content_hash: str = ""
+    transferred_folder_id: str | None
+    transferred_filename: str | None
+    transfer_version: int = 0
+    clouds_uuid: str | None
+    transferred_at: datetime | None = Field(sa_type=MOMENT)
+    known_transfer_version: int = 0
+    known_link_version: int = 0
+    folder_id: str | None = Field(sa_column=_generated(_FOLDER))
+    folder_name: str | None = Field(
+        sa_column=_generated(f"case when {_FOLDER} = processed_folder_id then processed_folder_name end")
+    )
+    filename: str | None = Field(sa_column=_generated(_FILENAME))
+    name_key: str | None = Field(sa_column=_generated(_NAME_KEY))
+    stem_key: str | None = Field(
+        sa_column=_generated(f"regexp_replace({_NAME_KEY}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')")
+    )
+
+    __table_args__ = (
+        Index("recording_by_name", "name_key"),
+        Index("recording_by_stem", "stem_key"),
+        Index("recording_by_folder", "folder_id", "recording_id"),
+        Index("recording_by_folder_name", "folder_name"),
+    )
+
+
+class Link(LinkerTable, table=True):
+    """The newest link of a recording. `ticket`: TicketInfo as JSON, null after an unlink.
+
+    `last_*`: the newest request seen, also if it changed nothing. `heard_version`: the version of the last TicketLinked
+    of this recording on the topic; the link is announced when it is the link's own.
+    """
+
+    recording_id: str = Field(primary_key=True)
+    link_version: int
+    ticket: str | None
+    ticket_id: str | None = Field(index=True)
+    folder_id: str
+    filename: str
+    source: str
+    request_id: str
+    requested_at: datetime = Field(sa_type=MOMENT)
+    linked_by: str | None
+    import_id: str | None
+    occurred_at: datetime = Field(sa_type=MOMENT)
+    last_request_id: str
+    last_requested_at: datetime = Field(sa_type=MOMENT)
+    heard_version: int = 0
+
+    __table_args__ = (
+        Index("link_unheard", "folder_id", "recording_id", postgresql_where=text("heard_version <> link_version")),
+    )
+
+
+class LinkHistory(LinkerTable, table=True):
+    """Every version that was ever given, and who asked for it."""
+
+    __tablename__ = "link_history"
+
+    recording_id: str = Field(primary_key=True)
+    link_version: int = Field(primary_key=True)
+    ticket: str | None
+    source: str
+    request_id: str
+    requested_at: datetime = Field(sa_type=MOMENT)
+    linked_by: str | None
+    import_id: str | None
+    occurred_at: datetime = Field(sa_type=MOMENT)
+
+
+class ParkedLink(LinkerTable, table=True):
+    """A request whose recording has not been seen yet; one per target is parked at a time, the newest.
+
+    `target`: what the request names, hashed; `ticket`: TicketDetails as JSON, null for an unlink. `fresh`: the
+    catalogue has not been looked through since it was parked. `state`: parked, applied, withdrawn or superseded.
+    """
+
+    __tablename__ = "parked_link"
+
+    request_id: str = Field(primary_key=True)
+    target: str
+    recording_id: str | None
+    folder: str | None
+    filename: str | None
+    name_key: str | None
+    has_extension: bool
+    ticket: str | None
+    source: str
+    requested_at: datetime = Field(sa_type=MOMENT)
+    linked_by: str | None
+    import_id: str | None
+    parked_at: datetime = Field(sa_type=MOMENT)
+    fresh: bool
+    state: str
+    applied_to: str | None
+
+    __table_args__ = (
+        CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded')", name="parked_link_state"),
+        Index("parked_link_target", "target", unique=True, postgresql_where=text("state = 'parked'")),
+        Index("parked_link_by_recording", "recording_id", postgresql_where=text("state = 'parked'")),
+        Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked'")),
+        Index("parked_link_fresh", "request_id", postgresql_where=text("state = 'parked' and fresh")),
+    )
+
+
+class Arrival(LinkerTable, table=True):
+    """A recording for which the parked links have not been looked through yet."""
+
+    recording_id: str = Field(primary_key=True)
+
+
+class Import(LinkerTable, table=True):
+    """A spreadsheet that was accepted; its rows are linked in lots. `applied_line`: the last line of those that are."""
+
+    import_id: str = Field(primary_key=True)
+    filename: str
+    sha256: str
+    folder: str | None
+    park: bool
+    linked_by: str | None
+    accepted_at: datetime = Field(sa_type=MOMENT)
+    rows_total: int
+    rows_done: int
+    finished_at: datetime | None = Field(sa_type=MOMENT)
+
+    __table_args__ = (Index("import_running", "accepted_at", postgresql_where=text("finished_at is null")),)
+
+
+class ImportRow(LinkerTable, table=True):
+    """One row of an import: what it asks for, and once it is decided what became of it."""
+
+    __tablename__ = "import_row"
+
+    import_id: str = Field(primary_key=True, foreign_key="import.import_id")
+    line: int = Field(primary_key=True)
+    recording_id: str | None
+    folder: str | None
+    filename: str | None
+    ticket: dict[str, str] | None = Field(sa_type=JSON)
+    outcome: str | None
+    detail: dict[str, object] | None = Field(sa_type=JSON)
+
+    __table_args__ = (Index("import_row_undecided", "import_id", "line", postgresql_where=text("outcome is null")),)

@@ -1,0 +1,64 @@
+"""Announces RecordingTransferred: what is in the cloud, until the topic says so.
+
+A row is to be announced while the last record of the topic about its recording says another version. One that was
+published late, and so stands behind a newer one, is corrected by the same rule.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import RecordingTransferred, TransferredFile
+from schemas.topics import RECORDING_TRANSFERRED
+from shared.facts import as_record
+from shared.producer import Outgoing
+
+LOT_BYTES = 16_000_000
+
+
+async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
+    """Recording → transfer_version, folder by folder."""
+    rows = await connection.execute(
+        text("""
+            select recording_id, transfer_version from transfer where heard_version <> transfer_version
+            order by folder_id, recording_id limit :limit
+        """),
+        {"limit": limit},
+    )
+    return {row.recording_id: row.transfer_version for row in rows}
+
+
+async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
+    """Recording → (version, record) for those that are still to be announced, as many as memory should hold at once."""
+    rows = await connection.execute(
+        text("""
+            with wanted as (
+                select *, sum(octet_length(transcribe)) over (order by folder_id, recording_id) as bytes
+                from transfer where recording_id = any(:ids) and heard_version <> transfer_version
+            )
+            select * from wanted where bytes - octet_length(transcribe) <= :lot_bytes order by folder_id, recording_id
+        """),
+        {"ids": list(recording_ids), "lot_bytes": LOT_BYTES},
+    )
+    found = {}
+    for row in rows:
+        event = RecordingTransferred(
+            recording_id=row.recording_id,
+            folder_id=row.folder_id,
+            clouds_uuid=row.clouds_uuid,
+            transfer_version=row.transfer_version,
+            file=TransferredFile(filename=row.filename, size=row.size, token=row.token, transcribe=row.transcribe),
+            link_version=row.link_version,
+            transferred_at=row.transferred_at,
+        )
+        record = as_record(
+            RECORDING_TRANSFERRED,
+            event,
+            key=row.recording_id,
+            version=str(row.transfer_version),
+            source="transfer",
+            time=row.transferred_at,
+        )
+        found[row.recording_id] = (row.transfer_version, record)
+    return found

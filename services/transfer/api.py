@@ -1,0 +1,233 @@
+"""transfer's HTTP API: what keeps recordings from the cloud, and what an operator decides about it."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import structlog
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.fields import ACloudsUuid, FolderId
+from services.transfer import seen
+from services.transfer.conclusions import Conclusions
+from services.transfer.decisions import MAX_FILES
+from services.transfer.outcomes import Answer, Unfit, decide_answer
+from shared import dead_letters
+from shared.database import notify
+from shared.lane import Lane
+from shared.routes import LaneAnswer, lane_answer
+from shared.service import Service
+from shared.web import PROBLEMS, Problem, ProblemDetails
+
+log = structlog.get_logger()
+
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "description": "Unknown"}}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    **UNKNOWN,
+    409: {"model": ProblemDetails, "description": "The folder is not in a state for this"},
+}
+
+
+class BlockedCounts(BaseModel):
+    """Recordings by what keeps them from their upload."""
+
+    retrying: int
+    rejected: int
+    outcome_unknown: int
+    missing_in_cloud: int
+
+
+class StatusAnswer(BaseModel):
+    """What is blocked, and whether requests may be sent."""
+
+    blocked: BlockedCounts
+    dead_letters: int
+    lane: LaneAnswer
+
+
+class Blocked(BaseModel):
+    """Why a recording is not in the cloud. `next_try_at` is null if it will not be tried as things are."""
+
+    reason: str
+    message: str | None
+    next_try_at: datetime | None
+
+
+class RecordingAnswer(BaseModel):
+    """One recording. `sent_link_version` is the link that went with its upload, `link_version` the newest one known.
+
+    `superseded_after_upload`: a newer RecordingProcessed came too late; the cloud keeps what it has.
+    """
+
+    recording_id: str
+    folder_id: str
+    filename: str
+    revision: int | None
+    phase: str
+    superseded_after_upload: bool
+    clouds_uuid: str | None
+    transfer_version: int
+    sent_link_version: int
+    link_version: int
+    blocked: Blocked | None
+
+
+class RequestAnswer(BaseModel):
+    """A request of which the outcome is open; its id is its Idempotency-Key."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    request_id: UUID
+    kind: str
+    frozen_at: datetime
+    attempts: int
+    keys_honoured: bool
+    files: int
+
+
+class FolderAnswer(BaseModel):
+    """One folder. `held`, unless null: why it waits for an operator."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    folder_id: str
+    clouds_uuid: str | None
+    held: str | None
+    attempts: int
+    last_error: str | None
+    next_try_at: datetime | None
+    waiting: int
+    rejected: int
+    open_request: RequestAnswer | None
+
+
+class FoldersAnswer(BaseModel):
+    """Some folders."""
+
+    items: list[FolderAnswer]
+
+
+class OperatorsAnswer(BaseModel):
+    """What an operator has found in the cloud about a request of unknown outcome."""
+
+    answer: Answer
+    clouds_uuid: ACloudsUuid | None = Field(None, description="with exists_as: the folder that the cloud has made")
+
+
+class Concluded(BaseModel):
+    """What followed: Transferred, Release or Narrow."""
+
+    outcome: str
+    files: int
+
+
+class UploadedAgain(BaseModel):
+    """How many recordings will be uploaded again."""
+
+    recordings: int
+
+
+def routes(service: Service, lane: Lane) -> APIRouter:
+    """This service's own routes."""
+    router = APIRouter(tags=["transfer"], responses=PROBLEMS)
+    router.include_router(_seen(service, lane))
+    router.include_router(_answered(service))
+    return router
+
+
+def _seen(service: Service, lane: Lane) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/status")
+    async def read_status(folder: str | None = None) -> StatusAnswer:
+        """What is blocked, in all or in the folder of this folder_id."""
+        async with service.database.transaction() as connection:
+            state = await lane.look(connection)
+            counts = await seen.blocked(connection, folder_id=folder, shut=state.reason is not None)
+            return StatusAnswer(
+                blocked=BlockedCounts(**counts),
+                dead_letters=await dead_letters.count(connection),
+                lane=lane_answer(state),
+            )
+
+    @router.get("/recordings/{recording_id:path}", responses=UNKNOWN)
+    async def read_recording(recording_id: str) -> RecordingAnswer:
+        """One recording as this service knows it."""
+        async with service.database.transaction() as connection:
+            state = await lane.look(connection)
+            one = await seen.recording(connection, recording_id, shut=state.reason is not None)
+        if one is None:
+            raise Problem(404, "Unknown recording", "Neither processed nor transferred, as far as transfer has read")
+        message = one.message or state.message
+        return RecordingAnswer(
+            recording_id=one.recording_id,
+            folder_id=one.folder_id,
+            filename=one.filename,
+            revision=one.revision,
+            phase=one.phase,
+            superseded_after_upload=one.superseded_after_upload,
+            clouds_uuid=one.clouds_uuid,
+            transfer_version=one.transfer_version,
+            sent_link_version=one.sent_link_version,
+            link_version=one.link_version,
+            blocked=Blocked(reason=one.reason, message=message, next_try_at=one.next_try_at) if one.reason else None,
+        )
+
+    @router.get("/folders")
+    async def read_folders(*, held: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> FoldersAnswer:
+        """The first folders; with held=true, only those that wait for an operator."""
+        async with service.database.transaction() as connection:
+            found = await seen.folders(connection, held=held, limit=limit)
+        return FoldersAnswer(items=[FolderAnswer.model_validate(one) for one in found])
+
+    @router.get("/folders/{folder_id:path}", responses=UNKNOWN)
+    async def read_folder(folder_id: str) -> FolderAnswer:
+        """One folder and its open request."""
+        async with service.database.transaction() as connection:
+            found = await seen.folders(connection, folder_id=folder_id)
+        if not found:
+            raise Problem(404, "Unknown folder", "No recording of this folder_id, as far as transfer has read")
+        return FolderAnswer.model_validate(found[0])
+
+    return router
+
+
+def _answered(service: Service) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/folders/{folder_id:path}/answer", responses=REFUSED)
+    async def answer_folder(folder_id: FolderId, said: OperatorsAnswer) -> Concluded:
+        """Say what became of the folder's request of unknown outcome, so that it goes on."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            request = await Conclusions(connection).held_request(folder_id)
+            if request is None:
+                raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
+            conclusion = decide_answer(
+                said.answer,
+                sent_to=request.clouds_uuid,
+                exists_as=said.clouds_uuid,
+                recording_ids=tuple(one.recording_id for one in request.files),
+            )
+            if isinstance(conclusion, Unfit):
+                raise Problem(422, "Invalid answer", conclusion.why)
+            await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
+            await notify(connection, ("upload_recordings", "announce_transfers"))
+        log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)
+        return Concluded(outcome=type(conclusion).__name__, files=len(request.files))
+
+    @router.post("/folders/{folder_id:path}/upload-again", responses=REFUSED)
+    async def upload_again(folder_id: FolderId) -> UploadedAgain:
+        """The cloud has lost this folder: make it anew with every recording that was in it."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            conclusions = Conclusions(connection)
+            recordings = await conclusions.upload_again(folder_id)
+            if recordings is None:
+                raise Problem(409, "Not now", "The folder is not in the cloud, or a request of it is open")
+            await notify(connection, ("upload_recordings",))
+        log.info("folder will be uploaded again", folder_id=folder_id, recordings=recordings)
+        return UploadedAgain(recordings=recordings)
+
+    return router

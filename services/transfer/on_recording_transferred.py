@@ -1,0 +1,35 @@
+"""Folds our own RecordingTransferred: what has been done already, as the topic remembers it.
+
+In: the events of one batch, in the topic's order. Out: rows that were lost with a database, and the topic's last word
+about each recording, which tells the announcer whether that is the newest. An open request whose recordings have all
+been announced had its effect; it is closed.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import RecordingTransferred
+from services.transfer.decisions import decide_heard
+from services.transfer.store import Store
+from services.transfer.transfers import Transfers
+from shared.batch import Folded, Incoming
+
+
+async def fold_recording_transferred(
+    batch: Sequence[Incoming[RecordingTransferred]], connection: AsyncConnection
+) -> Folded:
+    """Take over what is newer, and remember what was heard last."""
+    transfers = Transfers(connection)
+    facts = [incoming.event for incoming in batch]
+    known = await transfers.known({fact.recording_id for fact in facts})
+
+    heard = decide_heard(facts, known)
+
+    if heard.newer:
+        await Store(connection).look_at(dict.fromkeys(heard.folder_ids))
+        await transfers.put(heard.newer)
+        await transfers.close_proven_requests({fact.recording_id for fact in heard.newer})
+    if heard.last_words:
+        await transfers.hear(heard.last_words)
+    return Folded(newer=len(heard.newer), wake=("announce_transfers",) if heard.behind else ())

@@ -1,0 +1,173 @@
+"""The SQL of what an operator sees: what keeps recordings from their upload, one recording, one folder."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.transfer.upload_body import size_text
+
+# The first that applies, so that no recording is counted twice. A recording in an open request is where that request
+# is: it may have been moved to another folder since. `shut`: the lane is stopped.
+_FOLDER_OF = """
+    left join frozen_file f using (recording_id)
+    left join upload_request q on q.id = f.request_id
+    left join folder d on d.folder_id = coalesce(q.folder_id, r.folder_id)
+"""
+_REASON = """
+    case when r.rejected is not null then 'rejected'
+         when r.waiting and d.held is not null then d.held
+         when r.waiting and (d.attempts > 0 or :shut) then 'retrying' end
+"""
+_REASONS = ("retrying", "rejected", "outcome_unknown", "missing_in_cloud")
+_NEXT_TRY = "case when d.held is null then greatest(d.due_at, d.retry_at, d.lease_until) end"
+
+
+async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: bool) -> Mapping[str, int]:
+    """Recordings that the cloud never had, by the reason that keeps them from it; every reason is there."""
+    rows = await connection.execute(
+        text(f"""
+            select {_REASON} as reason, count(*) as count from recording r {_FOLDER_OF}
+            where (r.waiting or r.rejected is not null)
+                and not exists (select from transfer t where t.recording_id = r.recording_id)
+                and (cast(:folder_id as text) is null or r.folder_id = :folder_id)
+            group by 1
+        """),  # noqa: S608  # this module's own text
+        {"folder_id": folder_id, "shut": shut},
+    )
+    counts = {reason: count for reason, count in rows}
+    return {reason: counts.get(reason, 0) for reason in _REASONS}
+
+
+@dataclass(frozen=True)
+class RecordingSeen:
+    """One recording as this service knows it. What has not happened is None or, for versions, 0."""
+
+    recording_id: str
+    folder_id: str
+    filename: str
+    revision: int | None
+    phase: str
+    superseded_after_upload: bool
+    clouds_uuid: str | None
+    transfer_version: int
+    sent_link_version: int
+    link_version: int
+    reason: str | None
+    message: str | None
+    next_try_at: datetime | None
+
+
+async def recording(connection: AsyncConnection, recording_id: str, *, shut: bool) -> RecordingSeen | None:
+    """One recording, None if it was neither processed nor transferred, as far as is known."""
+    row = (
+        await connection.execute(
+            text(f"""
+                select u.recording_id, r.revision, r.size_bytes, t.size, t.clouds_uuid,
+                    coalesce(t.folder_id, q.folder_id, r.folder_id) as folder_id,
+                    coalesce(t.filename, r.filename) as filename,
+                    case when r.rejected is not null then 'rejected'
+                         when q.id is not null then 'uploading'
+                         when r.waiting then 'waiting'
+                         else 'transferred' end as phase,
+                    coalesce((r.folder_id, r.filename, r.token, r.transcript)
+                        <> (t.folder_id, t.filename, t.token, t.transcribe), false) as differs,
+                    coalesce(t.transfer_version, 0) as transfer_version,
+                    coalesce(t.link_version, 0) as sent_link_version,
+                    coalesce(k.link_version, 0) as link_version,
+                    {_REASON} as reason, coalesce(r.rejected, d.last_error) as message, {_NEXT_TRY} as next_try_at
+                from (select cast(:id as text) as recording_id) u
+                left join recording r using (recording_id)
+                left join transfer t using (recording_id)
+                left join ticket k using (recording_id)
+                {_FOLDER_OF}
+                where r.recording_id is not null or t.recording_id is not null
+            """),  # noqa: S608  # this module's own text
+            {"id": recording_id, "shut": shut},
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    resized = row.size is not None and row.size_bytes is not None and row.size != size_text(row.size_bytes)
+    return RecordingSeen(
+        recording_id=row.recording_id,
+        folder_id=row.folder_id,
+        filename=row.filename,
+        revision=row.revision,
+        phase=row.phase,
+        superseded_after_upload=row.phase == "transferred" and (row.differs or resized),
+        clouds_uuid=row.clouds_uuid,
+        transfer_version=row.transfer_version,
+        sent_link_version=row.sent_link_version,
+        link_version=row.link_version,
+        reason=row.reason,
+        message=row.message,
+        next_try_at=row.next_try_at if row.reason == "retrying" else None,
+    )
+
+
+@dataclass(frozen=True)
+class RequestSeen:
+    """A request of which the outcome is open."""
+
+    request_id: UUID
+    kind: str
+    frozen_at: datetime
+    attempts: int
+    keys_honoured: bool
+    files: int
+
+
+@dataclass(frozen=True)
+class FolderSeen:
+    """One folder. `held` says why it waits for an operator, None if it does not."""
+
+    folder_id: str
+    clouds_uuid: str | None
+    held: str | None
+    attempts: int
+    last_error: str | None
+    next_try_at: datetime | None
+    waiting: int
+    rejected: int
+    open_request: RequestSeen | None
+
+
+async def folders(
+    connection: AsyncConnection, *, folder_id: str | None = None, held: bool = False, limit: int = 1
+) -> list[FolderSeen]:
+    """The folder of this id, or the first `limit` folders; with `held`, only those that wait for an operator."""
+    rows = await connection.execute(
+        text(f"""
+            select d.folder_id, d.clouds_uuid, d.held, d.attempts, d.last_error, {_NEXT_TRY} as next_try_at,
+                (select count(*) from recording r where r.folder_id = d.folder_id and r.waiting) as waiting,
+                (select count(*) from recording r
+                 where r.folder_id = d.folder_id and r.rejected is not null) as rejected,
+                q.id, q.kind, q.frozen_at, q.attempts as sends, q.keys_honoured,
+                (select count(*) from frozen_file f where f.request_id = q.id) as files
+            from folder d left join upload_request q using (folder_id)
+            where (cast(:folder_id as text) is null or d.folder_id = :folder_id)
+                and (not :held or d.held is not null)
+            order by d.folder_id limit :limit
+        """),  # noqa: S608  # this module's own text
+        {"folder_id": folder_id, "held": held, "limit": limit},
+    )
+    return [
+        FolderSeen(
+            folder_id=row.folder_id,
+            clouds_uuid=row.clouds_uuid,
+            held=row.held,
+            attempts=row.attempts,
+            last_error=row.last_error,
+            next_try_at=row.next_try_at,
+            waiting=row.waiting,
+            rejected=row.rejected,
+            open_request=RequestSeen(row.id, row.kind, row.frozen_at, row.sends, row.keys_honoured, row.files)
+            if row.id
+            else None,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,153 @@
+"""The SQL of what has been transferred: taken over from a request that had its effect, or from our own topic.
+
+The caller holds the folders concerned (see `store.py`). A fact that is not newer than the row changes nothing.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import RecordingTransferred
+from schemas.fields import FolderId, RecordingId
+from services.transfer.decisions import KnownTransfer
+
+
+class Transfers:
+    """One transaction's view of the tables."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def known(self, recording_ids: Collection[RecordingId]) -> dict[RecordingId, KnownTransfer]:
+        """What is known of each, also of those that were never heard of: versions 0, no folders."""
+        rows = await self._connection.execute(
+            text("""
+                select u.recording_id, coalesce(t.transfer_version, 0) as transfer_version,
+                    coalesce(t.heard_version, 0) as heard_version,
+                    array_remove(array[t.folder_id, r.folder_id, q.folder_id], null) as folder_ids
+                from unnest(cast(:ids as text[])) as u (recording_id)
+                left join transfer t using (recording_id)
+                left join recording r using (recording_id)
+                left join frozen_file f using (recording_id)
+                left join upload_request q on q.id = f.request_id
+            """),
+            {"ids": list(recording_ids)},
+        )
+        return {
+            row.recording_id: KnownTransfer(row.transfer_version, row.heard_version, frozenset(row.folder_ids))
+            for row in rows
+        }
+
+    async def put(self, facts: Sequence[RecordingTransferred]) -> None:
+        """Take these over where they are newer: the row, the end of the wait, and where the folder is in the cloud."""
+        await self._put_rows(sorted(facts, key=lambda fact: fact.recording_id))
+        await self._connection.execute(
+            text("""
+                update recording set waiting = false, rejected = null
+                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
+                where recording.recording_id = u.recording_id and recording.wanted_version <= u.transfer_version
+                    and (recording.waiting or recording.rejected is not null)
+            """),
+            {
+                "ids": [fact.recording_id for fact in facts],
+                "versions": [fact.transfer_version for fact in facts],
+            },
+        )
+        await self._place_folders(facts)
+
+    async def _put_rows(self, facts: Sequence[RecordingTransferred]) -> None:
+        await self._connection.execute(
+            text("""
+                insert into transfer (
+                    recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
+                    link_version, transferred_at, heard_version)
+                select u.*, 0 from unnest(
+                    cast(:recording_ids as text[]), cast(:folder_ids as text[]), cast(:uuids as text[]),
+                    cast(:versions as int[]), cast(:filenames as text[]), cast(:sizes as text[]),
+                    cast(:tokens as bigint[]), cast(:transcribes as text[]), cast(:links as int[]),
+                    cast(:times as timestamptz[])
+                ) as u (recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
+                        link_version, transferred_at)
+                order by u.recording_id
+                on conflict (recording_id) do update set
+                    folder_id = excluded.folder_id, clouds_uuid = excluded.clouds_uuid,
+                    transfer_version = excluded.transfer_version, filename = excluded.filename, size = excluded.size,
+                    token = excluded.token, transcribe = excluded.transcribe, link_version = excluded.link_version,
+                    transferred_at = excluded.transferred_at
+                where excluded.transfer_version > transfer.transfer_version
+            """),
+            {
+                "recording_ids": [fact.recording_id for fact in facts],
+                "folder_ids": [fact.folder_id for fact in facts],
+                "uuids": [fact.clouds_uuid for fact in facts],
+                "versions": [fact.transfer_version for fact in facts],
+                "filenames": [fact.file.filename for fact in facts],
+                "sizes": [fact.file.size for fact in facts],
+                "tokens": [fact.file.token for fact in facts],
+                "transcribes": [fact.file.transcribe for fact in facts],
+                "links": [fact.link_version for fact in facts],
+                "times": [fact.transferred_at for fact in facts],
+            },
+        )
+
+    async def _place_folders(self, facts: Sequence[RecordingTransferred]) -> None:
+        """The last transfer into a folder says where the cloud has it. After `upload-again` an older one does not."""
+        last: dict[FolderId, RecordingTransferred] = {}
+        for fact in facts:
+            other = last.get(fact.folder_id, fact)
+            last[fact.folder_id] = max(fact, other, key=lambda one: (one.transferred_at, one.clouds_uuid))
+        await self._connection.execute(
+            text("""
+                update folder set clouds_uuid = u.clouds_uuid, uuid_since = u.transferred_at
+                from unnest(cast(:folder_ids as text[]), cast(:uuids as text[]), cast(:times as timestamptz[]))
+                    as u (folder_id, clouds_uuid, transferred_at)
+                where folder.folder_id = u.folder_id
+                    and (u.transferred_at, u.clouds_uuid)
+                        > (coalesce(folder.uuid_since, '-infinity'), coalesce(folder.clouds_uuid, ''))
+            """),
+            {
+                "folder_ids": list(last),
+                "uuids": [fact.clouds_uuid for fact in last.values()],
+                "times": [fact.transferred_at for fact in last.values()],
+            },
+        )
+
+    async def hear(self, versions: Mapping[RecordingId, int]) -> None:
+        """The last records of the topic say these versions."""
+        await self._connection.execute(
+            text("""
+                update transfer set heard_version = u.heard_version
+                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, heard_version)
+                where transfer.recording_id = u.recording_id and transfer.heard_version <> u.heard_version
+            """),
+            {"ids": list(versions), "versions": list(versions.values())},
+        )
+
+    async def close_proven_requests(self, recording_ids: Collection[RecordingId]) -> int:
+        """Close every open request with one of these recordings that had its effect: all of it is transferred.
+
+        Only a database that was set back has such requests. Returns how many there were.
+        """
+        closed = await self._connection.execute(
+            text("""
+                delete from upload_request q
+                where q.id in (select request_id from frozen_file where recording_id = any(:ids))
+                    and not exists (
+                        select from frozen_file f left join transfer t using (recording_id)
+                        where f.request_id = q.id and coalesce(t.transfer_version, 0) < f.transfer_version)
+                returning q.folder_id
+            """),
+            {"ids": list(recording_ids)},
+        )
+        folder_ids = sorted(row.folder_id for row in closed)
+        if folder_ids:
+            await self._connection.execute(
+                text("""
+                    update folder set held = null, due_at = now(), retry_at = null, lease_token = null,
+                        lease_until = null, attempts = 0, last_error = null
+                    where folder_id = any(:folder_ids)
+                """),
+                {"folder_ids": folder_ids},
+            )
+        return len(folder_ids)

@@ -1,0 +1,96 @@
+"""What becomes of a batch of records inside its transaction: each is applied, counted and skipped, or a dead letter.
+
+Parsing looks at one record at a time, so a poison value or header costs that record alone. Storing is done for all of
+them at once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+from aiokafka import ConsumerRecord
+from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.envelope import Undecodable, decode
+from schemas.topics import Topic
+from shared import dead_letters, metrics
+from shared.database import is_refused, sqlstate
+from shared.dead_letters import DeadLetter
+
+E = TypeVar("E", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Incoming(Generic[E]):
+    """One event as it came, with the record that it came in."""
+
+    event: E
+    record: ConsumerRecord
+
+    @property
+    def appended_at(self) -> datetime:
+        """The record's time, aware UTC: set by the broker where the topic says LogAppendTime, else by the producer."""
+        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+
+
+@dataclass(frozen=True)
+class Folded:
+    """What a service made of a batch: how many facts were newer, which loops have work now, what it had to refuse."""
+
+    newer: int = 0
+    wake: tuple[str, ...] = ()
+    refused: tuple[DeadLetter, ...] = ()
+
+    def __add__(self, other: "Folded") -> "Folded":
+        return Folded(self.newer + other.newer, (*self.wake, *other.wake), (*self.refused, *other.refused))
+
+
+Apply = Callable[[Sequence[Incoming[Any]], AsyncConnection], Awaitable[Folded]]
+
+
+async def fold_records(
+    connection: AsyncConnection, *, topic: Topic, records: Sequence[ConsumerRecord], apply: Apply
+) -> Folded:
+    """Apply `records` of `topic` in their order. Raises whatever is neither the records' nor the values' fault."""
+    parsed: list[Incoming[Any]] = []
+    letters: list[DeadLetter] = []
+    for record in records:
+        if record.value is None:
+            continue  # a tombstone: forgetting a recording is not this version's business, and never an error
+        try:
+            event = decode(topic, key=record.key, value=record.value, headers=record.headers)
+        except Undecodable as error:
+            letters.append(DeadLetter(record, error.reason, error.error))
+        else:
+            parsed.append(Incoming(event, record))
+    folded = await _store(connection, parsed, apply) if parsed else Folded()
+    refused = (*letters, *folded.refused)
+    await dead_letters.keep(connection, refused)
+    _count(
+        topic, read=len(records), newer=folded.newer, bad=len(refused), empty=len(records) - len(parsed) - len(letters)
+    )
+    return Folded(folded.newer, (*folded.wake, *(("announce_dead_letters",) if refused else ())), refused)
+
+
+async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]], apply: Apply) -> Folded:
+    try:
+        async with connection.begin_nested():
+            return await apply(incoming, connection)
+    except DBAPIError as error:
+        if not is_refused(error):
+            raise
+        if len(incoming) == 1:
+            # The database's own message may quote the value; its code does not.
+            letter = DeadLetter(incoming[0].record, "unstorable", f"PostgreSQL refuses the values: {sqlstate(error)}")
+            return Folded(refused=(letter,))
+    middle = len(incoming) // 2
+    first = await _store(connection, incoming[:middle], apply)
+    return first + await _store(connection, incoming[middle:], apply)
+
+
+def _count(topic: Topic, *, read: int, newer: int, bad: int, empty: int) -> None:
+    for result, count in (("newer", newer), ("bad", bad), ("empty", empty), ("unchanged", read - newer - bad - empty)):
+        metrics.FOLDED.labels(topic.name, result).inc(count)

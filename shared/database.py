@@ -1,0 +1,100 @@
+"""The database of one service: its engine, its one commit point, its wake-up channel.
+
+Everything that is stored goes through `Database.transaction`; nothing else commits. Errors are sorted here into the
+three kinds that the rest of the code knows: transient (try later), refused (this value cannot be stored), and
+everything else, which is a bug and ends the process with nothing moved.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+
+import asyncpg
+import structlog
+from sqlalchemy import URL, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+log = structlog.get_logger()
+
+CHANNEL = "ticketsync_wake"
+WAIT_FOR_LISTENER_S = 2.0
+
+# SQLSTATE classes (PostgreSQL manual, appendix A).
+# A unique violation is always a race here: whatever may be there already is written with ON CONFLICT.
+_TRANSIENT = ("08", "23505", "40", "53", "55P03", "57P", "58", "3D000", "25006")
+_REFUSED = ("22", "23", "54")
+
+
+class Database:
+    """One PostgreSQL database (15 or later) and the pool that this process holds on it."""
+
+    def __init__(self, url: str, *, pool_size: int = 12) -> None:
+        self.url: URL = make_url(url)
+        self._engine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=0,
+            hide_parameters=True,
+            pool_timeout=20,
+            connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"timezone": "UTC"}},
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Give every connection back to the server."""
+        await self._engine.dispose()
+
+    async def listen(self, wake: Callable[[str], None]) -> None:
+        """Call `wake(name)` for every NOTIFY of any process on this database; runs until cancelled.
+
+        A lost connection is opened again. What was notified meanwhile is lost, which costs a loop one beat and no more.
+        """
+        while True:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await self._listen_once(wake)
+            await asyncio.sleep(WAIT_FOR_LISTENER_S)
+
+    async def _listen_once(self, wake: Callable[[str], None]) -> None:
+        connection = await asyncpg.connect(
+            self.url.set(drivername="postgresql").render_as_string(hide_password=False), timeout=10
+        )
+        lost = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: lost.set())
+            await connection.add_listener(CHANNEL, lambda *message: wake(message[3]))
+            await lost.wait()
+        finally:
+            connection.terminate()
+
+
+async def notify(connection: AsyncConnection, names: Iterable[str]) -> None:
+    """Wake the loops of these names in every process once the transaction is committed."""
+    for name in sorted(set(names)):
+        await connection.execute(text("select pg_notify(:channel, :name)"), {"channel": CHANNEL, "name": name})
+
+
+def sqlstate(error: BaseException) -> str:
+    """The five characters by which PostgreSQL names an error, empty if there are none."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same transaction can succeed later: connection lost, server stopping, deadlock, disk full."""
+    if isinstance(error, OSError | TimeoutError | PoolTimeout | InterfaceError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return sqlstate(error).startswith(_TRANSIENT)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the database refuses the values themselves, and always will: range, encoding, constraint."""
+    return sqlstate(error).startswith(_REFUSED) and not is_transient(error)

@@ -1,0 +1,128 @@
+"""Dead letters: records that could not be applied, kept as rows with their reason and published to the service's dlq
+topic.
+
+They are written in the transaction that moves past them, once per (topic, partition, offset), so a record is either
+applied or here, never neither. The topic gets the original bytes under the original key; the headers say where from and
+why.
+"""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiokafka import ConsumerRecord
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.envelope import Reason
+
+MAX_ERROR_LENGTH = 500
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One record and why it could not be applied. `error` names fields and rules, never values."""
+
+    record: ConsumerRecord
+    reason: Reason
+    error: str
+
+
+async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> int:
+    """Store them; returns how many were new."""
+    stored = 0
+    for letter in letters:
+        record = letter.record
+        result = await connection.execute(
+            text("""
+                insert into dead_letter (topic, partition, "offset", key, value, headers, reason, error, failed_at)
+                values (:topic, :partition, :offset, :key, :value, cast(:headers as jsonb), :reason, :error, now())
+                on conflict do nothing
+            """),
+            {
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "key": record.key,
+                "value": record.value,
+                "headers": _headers_as_json(record),
+                "reason": letter.reason,
+                "error": letter.error[:MAX_ERROR_LENGTH],
+            },
+        )
+        stored += result.rowcount
+    return stored
+
+
+async def count(connection: AsyncConnection) -> int:
+    """How many dead letters this service holds."""
+    return int(await connection.scalar(text("select count(*) from dead_letter")) or 0)
+
+
+@dataclass(frozen=True)
+class Unpublished:
+    """A dead letter that its topic does not have yet."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    reason: str
+    error: str
+    failed_at: datetime
+
+    @property
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Where the record came from and why it is here, as Kafka headers."""
+        said: Mapping[str, object] = {
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": self.offset,
+            "reason": self.reason,
+            "error": self.error,
+            "time": self.failed_at.isoformat(),
+        }
+        return [(name, str(value).encode()) for name, value in said.items()]
+
+
+async def unpublished(connection: AsyncConnection, *, limit: int) -> list[Unpublished]:
+    """The oldest ones that were not acknowledged by Kafka yet."""
+    rows = await connection.execute(
+        text("""
+            select topic, partition, "offset", key, value, reason, error, failed_at
+            from dead_letter where published_at is null order by failed_at, topic, partition, "offset" limit :limit
+        """),
+        {"limit": limit},
+    )
+    return [Unpublished(**row) for row in rows.mappings()]
+
+
+async def mark_published(connection: AsyncConnection, letters: Sequence[Unpublished]) -> None:
+    """Kafka has acknowledged these."""
+    await connection.execute(
+        text("""
+            update dead_letter set published_at = now()
+            from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]))
+                as u (topic, partition, "offset")
+            where dead_letter.topic = u.topic and dead_letter.partition = u.partition
+                and dead_letter."offset" = u."offset"
+        """),
+        {
+            "topics": [one.topic for one in letters],
+            "partitions": [one.partition for one in letters],
+            "offsets": [one.offset for one in letters],
+        },
+    )
+
+
+def _headers_as_json(record: ConsumerRecord) -> str:
+    """Header names as text, values as base64 or null: bytes that are not UTF-8 must survive for a redrive."""
+    return json.dumps(
+        [
+            [name.replace("\0", ""), None if value is None else base64.b64encode(value).decode()]
+            for name, value in record.headers
+        ]
+    )

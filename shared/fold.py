@@ -1,0 +1,285 @@
+"""The fold's consumer: reads one topic in batches and moves this database's positions with what it stores.
+
+A batch is dropped unless it begins where this consumer knows the rows to be and ends where the consumer stands: a seek
+can overtake records that were already fetched. When the positions do not move, another owner or an older database got
+between; the transaction is rolled back and the consumer seeks to the rows, so rows and positions cannot disagree. A
+look once a second finds rows that moved while nothing arrived. HTTP is never called here.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+
+from schemas.topics import Topic
+from shared import positions
+from shared.batch import Apply, Folded, fold_records
+from shared.database import Database, is_transient, notify
+from shared.gate import Gate, GateClosed
+from shared.positions import Move
+
+log = structlog.get_logger()
+
+POLL_MS = 10
+FETCH_BYTES = 6_000_000
+RETRY_S = 0.5
+LOOK_EVERY_S = 1.0
+LOOK_TIMEOUT_S = 10.0
+STALLED_S = 180.0
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+
+class Stalled(Exception):
+    """Records are waiting and none was folded for minutes: the consumer hangs, and only a new process mends that."""
+
+
+class _RowsElsewhere(Exception):
+    """Another owner moved the positions, or the database is an older one."""
+
+
+@dataclass(eq=False)
+class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """One consumed topic of one service, in a consumer group of its own: topics never hold each other up.
+
+    `own`: the service published these facts itself; they decide whether the gate may open. `needs_gate`: the topic's
+    events are given versions, so they wait while the gate is closed.
+    """
+
+    service: str
+    topic: Topic
+    apply: Apply
+    database: Database
+    gate: Gate
+    wake: Callable[[str], None]
+    batch_records: int
+    own: bool = False
+    needs_gate: bool = False
+    lag: dict[TopicPartition, int] = field(default_factory=dict)
+    progress_at: float = field(default_factory=time.monotonic)
+    _known: dict[TopicPartition, int] = field(default_factory=dict)
+    _passed: dict[TopicPartition, int] = field(default_factory=dict)
+    _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _error: Exception | None = None
+    _subscriber: Any = None
+
+    def subscribe(self, broker: KafkaBroker) -> None:
+        """Register with FastStream. Every option that could lose a record is named; none is left to a default."""
+        self._subscriber = broker.subscriber(
+            self.topic.name,
+            batch=True,
+            group_id=f"ticketsync.{self.service}.{self.topic.name}",
+            ack_policy=AckPolicy.MANUAL,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            batch_timeout_ms=POLL_MS,
+            max_records=self.batch_records,
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=30_000,
+            heartbeat_interval_ms=3_000,
+            listener=self,
+            parser=_without_headers,
+            decoder=_undecoded,
+            no_reply=True,
+        )
+        self._subscriber(self._receive)
+
+    @property
+    def consumer(self) -> AIOKafkaConsumer | None:
+        """The consumer under the subscriber, while the broker runs."""
+        return self._subscriber.consumer if self._subscriber else None
+
+    @property
+    def assigned(self) -> set[TopicPartition]:
+        """Partitions that this process folds now."""
+        return set(self.consumer.assignment()) if self.consumer else set()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Forget where they stood: whoever has them next reads the rows."""
+        for partition in revoked:
+            self._known.pop(partition, None)
+            self.lag.pop(partition, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Start where the rows say."""
+        try:
+            await self._seek_to_rows(assigned)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            # A partition without a known row is never folded; the look once a second reads its row.
+            log.warning("positions not read yet", topic=self.topic.name, error=type(error).__name__)
+
+    async def watch(self) -> None:
+        """Look once a second whether the rows are still where this consumer believes; runs until cancelled.
+
+        Raises what is neither the network's nor the database's passing trouble, and Stalled.
+        """
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._error:
+                raise self._error
+            try:
+                async with self._busy, asyncio.timeout(LOOK_TIMEOUT_S):
+                    await self._look()
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    raise
+            if sum(self.lag.values()) == 0 or (self.needs_gate and not self.gate.is_open):
+                self.progress_at = time.monotonic()
+            if time.monotonic() - self.progress_at > STALLED_S:
+                raise Stalled(
+                    f"{self.topic.name}: {sum(self.lag.values())} records wait, none folded in {STALLED_S:.0f} s"
+                )
+
+    async def _receive(self, message: KafkaMessage) -> None:
+        """Called by FastStream with one batch. What can be tried again is; what cannot ends the process through
+        `watch`.
+        """
+        async with self._busy:
+            batch: Batch = defaultdict(list)
+            for record in message.raw_message:  # type: ignore[union-attr]  # a batch is a tuple of records
+                batch[TopicPartition(record.topic, record.partition)].append(record)
+            try:
+                if not await self._fold(batch):
+                    await self._seek_to_rows(batch)
+                return
+            except GateClosed:
+                log.debug("waiting for the gate", topic=self.topic.name)
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    self._error = error
+                log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
+            for partition in batch:
+                self._known.pop(partition, None)
+        await asyncio.sleep(RETRY_S)
+
+    async def _fold(self, batch: Batch) -> bool:
+        """One transaction. False if the rows are not where this consumer knows them to be."""
+        moves = await self._moves(batch)
+        if not moves:
+            return False
+        for move in moves:
+            del self._known[move.partition]  # until the commit is known to have happened
+        records = [record for move in moves for record in batch[move.partition]]
+        try:
+            folded = await self._store(moves, records)
+        except _RowsElsewhere:
+            return False
+        for move in moves:
+            self._known[move.partition] = move.end
+        self.progress_at = time.monotonic()
+        for name in folded.wake:
+            self.wake(name)
+        return len(moves) == len(batch)
+
+    async def _store(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+        async with self.database.transaction() as connection:
+            if self.needs_gate:
+                await self.gate.pass_through(connection)
+            if not await positions.move(connection, moves):
+                raise _RowsElsewhere
+            folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
+            await notify(connection, folded.wake)
+        return folded
+
+    async def _moves(self, batch: Batch) -> list[Move]:
+        """The partitions of the batch that continue what the rows say; the others were fetched before a seek."""
+        moves = []
+        for partition, records in batch.items():
+            known = self._known.get(partition)
+            if known is None or partition not in self.assigned:
+                continue
+            position = await self.consumer.position(partition)  # type: ignore[union-attr]  # it runs: it called us
+            if known <= records[0].offset and records[-1].offset < position:
+                moves.append(Move(partition, known, position))
+        return moves
+
+    async def _seek_to_rows(self, partitions: Iterable[TopicPartition]) -> None:
+        wanted = set(partitions) & self.assigned
+        before = {partition: self._known.pop(partition, None) for partition in wanted}
+        if not wanted:
+            return
+        async with self.database.transaction() as connection:
+            rows = await positions.begin(connection, wanted)
+        self._seek(rows, before)
+
+    def _seek(self, rows: dict[TopicPartition, int], before: dict[TopicPartition, int | None]) -> None:
+        if self.own and any(rows[partition] < (known or 0) for partition, known in before.items()):
+            self.gate.close("positions of an own topic are lower than they were")
+        for partition in set(rows) & self.assigned:
+            self.consumer.seek(partition, rows[partition])  # type: ignore[union-attr]
+            self._known[partition] = rows[partition]
+        self._passed.clear()
+
+    async def _look(self) -> None:
+        """Compare rows, topic ends and the consumer's own positions."""
+        assigned = self.assigned
+        if not assigned:
+            return
+        ends = await self.consumer.end_offsets(assigned)  # type: ignore[union-attr]
+        async with self.database.transaction() as connection:
+            rows = await positions.begin(connection, assigned)
+            beyond = {partition: 0 for partition in assigned if rows[partition] > ends[partition]}
+            if beyond:
+                log.error("topic is shorter than what was read of it: it is read from the start", topic=self.topic.name)
+                await positions.put(connection, beyond)
+                rows |= beyond
+        moved = {partition: row for partition, row in rows.items() if self._known.get(partition) != row}
+        self._seek(moved, {partition: self._known.get(partition) for partition in moved})
+        self.lag = {partition: ends[partition] - row for partition, row in rows.items()}
+        for partition in assigned - set(moved):
+            await self._pass_gap(partition)
+
+    async def _pass_gap(self, partition: TopicPartition) -> None:
+        """Move the row over offsets that hold no records, such as the end marker of a transaction.
+
+        Seen twice at the same place with no batch in between: what a poll returned has long been given to `_receive`.
+        """
+        position = await self.consumer.position(partition)  # type: ignore[union-attr]
+        known = self._known[partition]
+        if position <= known:
+            return
+        if self._passed.get(partition) != position:
+            self._passed[partition] = position
+            return
+        async with self.database.transaction() as connection:
+            moved = await positions.move(connection, [Move(partition, known, position)])
+        if moved:
+            self._known[partition] = position
+
+
+async def _without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
+    """FastStream decodes every header as UTF-8 before the handler sees the batch, and one that is not drops the batch.
+
+    It gets records without headers; ours are read from the raw records, one by one.
+    """
+    parsed = await original(tuple(_Bare(record) for record in message))
+    parsed.raw_message = message
+    return parsed
+
+
+class _Bare:
+    """A record as FastStream's parser needs it."""
+
+    __slots__ = ("headers", "offset", "timestamp", "topic", "value")
+
+    def __init__(self, record: ConsumerRecord) -> None:
+        self.headers: tuple[tuple[str, bytes], ...] = ()
+        self.offset = record.offset
+        self.timestamp = record.timestamp
+        self.topic = record.topic
+        self.value = b""
+
+
+async def _undecoded(message: Any) -> Any:  # noqa: ANN401
+    """The handler parses record by record; FastStream must not."""
+    return message.raw_message

@@ -1,0 +1,201 @@
+"""The lane: one service's traffic to the cloud, stopped and let go for all its replicas together. Its state is one row.
+
+    reason         what is tried meanwhile                              what opens it
+    not_reached    a ping a second                                      any answer to a ping
+    unauthorized   a ping every few seconds                             a ping that is accepted
+    rate_limited   nothing until the time the cloud named               a request that succeeds
+    no_route       one due request a minute                             a request that succeeds, or ping names the route
+    circuit_open   one due request a second; pings reset their waits    a request that succeeds
+
+While a lane is stopped nothing is rejected and nothing sleeps while it holds something: rows wait.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import metrics
+from shared.cloud import Cloud, Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
+from shared.database import Database
+
+log = structlog.get_logger()
+
+FAILURES_TO_OPEN = 5
+PROBE_S = {"rate_limited": 1.0, "circuit_open": 1.0, "no_route": 60.0}
+PING_S = {"not_reached": 1.0, "unauthorized": 3.0, "circuit_open": 5.0, "no_route": 60.0, "rate_limited": 60.0}
+DEFAULT_RATE_WAIT_S = 10.0
+
+
+class LaneShut(Exception):
+    """No request may be sent now. `retry_s`: when to look again, if that is known."""
+
+    def __init__(self, retry_s: float | None) -> None:
+        super().__init__("the lane is stopped")
+        self.retry_s = retry_s
+
+
+@dataclass(frozen=True)
+class LaneState:
+    """The row. `reason` is None while the lane is open."""
+
+    reason: str | None
+    message: str | None
+    probe_at: datetime | None
+    probe_due: bool
+    capabilities: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """`retry_now(connection)` lets everything that waits for its next try be due at once; `route`: capability that says
+    that the route which this lane uses exists, if there is one."""
+
+    database: Database
+    cloud: Cloud
+    retry_now: Callable[[AsyncConnection], Awaitable[None]]
+    wake: Callable[[], None]
+    ping_every_s: float
+    requests_per_minute: int | None = None
+    route: str | None = None
+
+    async def look(self, connection: AsyncConnection) -> LaneState:
+        """The state as it is."""
+        row = (
+            await connection.execute(
+                text("select reason, message, probe_at, probe_at <= now() as probe_due, capabilities from lane")
+            )
+        ).one()
+        metrics.LANE_OPEN.set(row.reason is None)
+        return LaneState(row.reason, row.message, row.probe_at, bool(row.probe_due), frozenset(row.capabilities or ()))
+
+    async def enter(self, connection: AsyncConnection) -> LaneState:
+        """Take the right to send one request, in the transaction that claims it. Raises LaneShut."""
+        state = await self.look(connection)
+        if state.reason:
+            probed = await connection.execute(
+                text("update lane set probe_at = now() + make_interval(secs => :probe_s) where probe_at <= now()"),
+                {"probe_s": PROBE_S.get(state.reason, 1.0)},
+            )
+            if not probed.rowcount:
+                raise LaneShut(PROBE_S.get(state.reason))
+        if self.requests_per_minute:
+            taken = await connection.execute(
+                text("""
+                    update lane set next_request_at = now() + make_interval(secs => :gap_s)
+                    where next_request_at is null or next_request_at <= now()
+                """),
+                {"gap_s": 60 / self.requests_per_minute},
+            )
+            if not taken.rowcount:
+                raise LaneShut(60 / self.requests_per_minute)
+        return state
+
+    async def report(self, outcome: Outcome) -> None:
+        """Write down what a request proved about the lane.
+
+        In transactions of its own, after the outcome is recorded: it touches rows of other folders, and must not hold
+        the lane while it waits for them.
+        """
+        async with self.database.transaction() as connection:
+            reset = await self._judge(connection, outcome)
+        await self._reset_waits(needed=reset)
+
+    async def _judge(self, connection: AsyncConnection, outcome: Outcome) -> bool:
+        match outcome:
+            case RateLimited(message, retry_after_s):
+                await self._stop(
+                    connection, "rate_limited", message, DEFAULT_RATE_WAIT_S if retry_after_s is None else retry_after_s
+                )
+            case Unauthorized(message):
+                await self._stop(connection, "unauthorized", message, None)
+            case NoRoute(message):
+                await self._stop(connection, "no_route", message, PROBE_S["no_route"])
+            case NothingDone(message) | Unknown(message):
+                await self._count_failure(connection, message)
+            case _:  # whatever else came, the cloud has looked at the request and answered
+                return await self._open(connection)
+        return False
+
+    async def ping(self) -> float | None:
+        """The step of a reconcile loop: ask the cloud for its capabilities when it is time, one replica for all."""
+        async with self.database.transaction() as connection:
+            state = await self.look(connection)
+            wait_s = PING_S.get(state.reason or "", self.ping_every_s)
+            due = await connection.execute(
+                text("""
+                    update lane set pinged_at = now()
+                    where pinged_at is null or pinged_at <= now() - make_interval(secs => :wait_s)
+                """),
+                {"wait_s": wait_s},
+            )
+        if not due.rowcount:
+            return None
+        outcome = await self.cloud.post("ping", "/ping", b"{}", repeatable=True)
+        async with self.database.transaction() as connection:
+            reset = await self._heed(connection, outcome)
+        await self._reset_waits(needed=reset)
+        return None
+
+    async def _reset_waits(self, *, needed: bool) -> None:
+        if needed:
+            async with self.database.transaction() as connection:
+                await self.retry_now(connection)
+            self.wake()
+
+    async def _heed(self, connection: AsyncConnection, outcome: Outcome) -> bool:
+        state = await self.look(connection)
+        match outcome:
+            case Done(data):
+                named = data.get("capabilities")
+                capabilities = sorted({str(one) for one in named}) if isinstance(named, list) else []
+                await connection.execute(text("update lane set capabilities = :named"), {"named": capabilities})
+                newly_there = self.route in capabilities and self.route not in state.capabilities
+                if state.reason in {"not_reached", "unauthorized"} or (state.reason == "no_route" and newly_there):
+                    return await self._open(connection)
+                return state.reason == "circuit_open"
+            case Unauthorized(message):
+                await self._stop(connection, "unauthorized", message, None)
+            case NothingDone(message) | Unknown(message) if state.reason == "not_reached":
+                await connection.execute(text("update lane set message = :message"), {"message": message})
+            case NothingDone() | Unknown():
+                pass  # what the requests themselves meet decides
+            case _ if state.reason == "not_reached":
+                return await self._open(connection)  # it answers, though not to pings: it names no capabilities
+        return False
+
+    async def _open(self, connection: AsyncConnection) -> bool:
+        """True if the lane was stopped. Only writes if there is something to change: this runs after every request."""
+        row = (
+            await connection.execute(
+                text("""
+                    update lane set reason = null, message = null, probe_at = null, failures = 0
+                    from (select reason as was from lane) old
+                    where reason is not null or failures > 0 returning old.was
+                """)
+            )
+        ).one_or_none()
+        if not row or not row.was:
+            return False
+        log.info("lane open", was=row.was)
+        return True
+
+    async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
+        await connection.execute(
+            text("""
+                update lane set reason = :reason, message = :message,
+                    probe_at = now() + make_interval(secs => cast(:probe_in_s as double precision))
+            """),
+            {"reason": reason, "message": message, "probe_in_s": probe_in_s},
+        )
+        log.warning("lane stopped", reason=reason, message=message, probe_in_s=probe_in_s)
+
+    async def _count_failure(self, connection: AsyncConnection, message: str) -> None:
+        row = (
+            await connection.execute(text("update lane set failures = failures + 1 returning failures, reason"))
+        ).one()
+        if row.reason is None and row.failures >= FAILURES_TO_OPEN:
+            await self._stop(connection, "circuit_open", message, PROBE_S["circuit_open"])

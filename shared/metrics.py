@@ -1,0 +1,12 @@
+"""What a service counts about itself, in Prometheus' terms. Labels are names from closed lists, never ids or texts."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+FOLDED = Counter("ticketsync_folded_records", "Records read from Kafka, by what became of them", ["topic", "result"])
+LAG = Gauge("ticketsync_lag_records", "Records that wait to be folded in the partitions of this process", ["topic"])
+ANNOUNCED = Counter("ticketsync_announced_records", "Facts published to Kafka", ["loop"])
+BEATS = Gauge("ticketsync_loop_beat_timestamp_seconds", "When a loop last looked for work", ["loop"])
+GATE_OPEN = Gauge("ticketsync_gate_open", "1 while this service may act, 0 while it reads its own facts back")
+LANE_OPEN = Gauge("ticketsync_lane_open", "1 while this service may send to the cloud")
+CLOUD_REQUESTS = Counter("ticketsync_cloud_requests", "Requests to the cloud, by outcome", ["call", "outcome"])
+CLOUD_SECONDS = Histogram("ticketsync_cloud_request_seconds", "Duration of requests to the cloud", ["call"])

@@ -1,0 +1,79 @@
+"""Publishing to Kafka: big batches, acknowledged by all replicas, each batch all or reported.
+
+aiokafka's idempotent producer can be left unusable by a broker that went away (its issue 1017), so a producer that
+failed is thrown away and a new one made. A batch that failed may still be in the topic; whoever publishes must be able
+to publish the same again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from shared.kafka import KafkaSettings, client_options
+
+SEND_TIMEOUT_S = 30.0
+MAX_REQUEST_BYTES = 6_000_000
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One record to publish."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Producer:
+    """One per process; made on first use and remade after a failure."""
+
+    def __init__(self, settings: KafkaSettings, *, client_id: str) -> None:
+        self._settings = settings
+        self._client_id = client_id
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Return when Kafka has acknowledged all of them. Raises KafkaError or TimeoutError: some may be missing."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                producer = await self._ready()
+                sent = [
+                    await producer.send(one.topic, key=one.key, value=one.value, headers=list(one.headers))
+                    for one in records
+                ]
+                await asyncio.gather(*sent)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Throw the producer away."""
+        producer, self._producer = self._producer, None
+        if producer:
+            with suppress(KafkaError, TimeoutError, OSError):
+                await asyncio.wait_for(producer.stop(), 5)
+
+    async def _ready(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                **client_options(self._settings),
+                client_id=self._client_id,
+                enable_idempotence=True,
+                acks="all",
+                linger_ms=2,
+                max_batch_size=256 * 1024,
+                max_request_size=MAX_REQUEST_BYTES,
+                request_timeout_ms=20_000,
+            )
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
+            self._producer = producer
+        return self._producer

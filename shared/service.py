@@ -1,0 +1,220 @@
+"""Runs one service: its folds, its loops, its HTTP port, until it is told to stop.
+
+Everything runs in one event loop and under one task group: what raises is a bug, ends the process with nothing half
+done, and a supervisor starts it again. On SIGTERM or SIGINT loops finish their step, for some seconds at most; a
+request that is cut off is an unknown outcome, which the next start finds and treats as such.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import uvicorn
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+
+from schemas.topics import Topic
+from shared import metrics, positions
+from shared.batch import Apply
+from shared.database import Database
+from shared.fold import Fold
+from shared.gate import Gate
+from shared.kafka import KafkaSettings, broker_options, client_options
+from shared.lane import Lane
+from shared.producer import Producer
+from shared.reconcile import Loop
+from shared.settings import CommonSettings
+from shared.topics import ends
+
+log = structlog.get_logger()
+
+STOP_STEPS_S = 6.0
+STOP_ALL_S = 12.0
+POLL_LIMIT_S = 60.0
+KAFKA_RETRY_S = 1.0
+
+
+@dataclass(eq=False)
+class Service:
+    """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application."""
+
+    name: str
+    settings: CommonSettings
+    kafka: KafkaSettings
+    database: Database
+    own_topics: tuple[Topic, ...]
+    folds: list[Fold] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
+    lane: Lane | None = None
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.database, [topic.name for topic in self.own_topics], self._own_ends)
+        self.producer = Producer(self.kafka, client_id=f"ticketsync.{self.name}")
+        self._broker = KafkaBroker(
+            **broker_options(self.kafka),
+            client_id=f"ticketsync.{self.name}",
+            allow_auto_create_topics=False,
+            logger=None,
+        )
+        self._started = False
+        self._wakes: dict[str, Callable[[], None]] = {}
+
+    def fold(self, topic: Topic, apply: Apply, *, needs_gate: bool = False) -> None:
+        """Consume `topic` with `apply`."""
+        fold = Fold(
+            service=self.name,
+            topic=topic,
+            apply=apply,
+            database=self.database,
+            gate=self.gate,
+            wake=self.wake,
+            batch_records=self.settings.fold_batch_records,
+            own=topic in self.own_topics,
+            needs_gate=needs_gate,
+        )
+        fold.subscribe(self._broker)
+        self.folds.append(fold)
+
+    def loop(
+        self, name: str, step: Callable[[], Awaitable[float | None]], *, workers: int = 1, gated: bool = True
+    ) -> None:
+        """Run `step` as a reconcile loop; gated ones rest while the gate is closed."""
+        loop = Loop(name, step, gate=self.gate if gated else None, workers=workers)
+        self.loops.append(loop)
+        self._wakes[name] = loop.wake
+
+    def wake(self, name: str) -> None:
+        """Let the loop of this name look at once; a name of another service's loop is nobody's."""
+        if name in self._wakes:
+            self._wakes[name]()
+
+    async def run(self, app: FastAPI, *, host: str, port: int) -> None:
+        """Serve until SIGTERM or SIGINT. Raises what is a bug."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(work) for work in (server.serve(), self._work(), self._report())]
+            background += [group.create_task(self.database.listen(self.wake)), group.create_task(self.gate.keep())]
+            running = [group.create_task(loop.run()) for loop in self.loops]
+            log.info("started", host=host, port=port)
+            await stop.wait()
+            log.info("stopping")
+            for loop in self.loops:
+                loop.stop()
+            await asyncio.wait(running, timeout=STOP_STEPS_S)
+            for task in (*running, *background):
+                task.cancel()
+        await self._close()
+        log.info("stopped")
+
+    async def _work(self) -> None:
+        """Start consuming once Kafka can be reached, then watch over the folds."""
+        cluster_id = await self._cluster_id()
+        async with self.database.transaction() as connection:
+            if await positions.belong_to(connection, cluster_id):
+                log.warning("another Kafka than before: all topics are read from the start", cluster_id=cluster_id)
+        while True:
+            try:
+                await self._broker.start()
+                break
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka not reached yet", error=type(error).__name__)
+                await asyncio.sleep(KAFKA_RETRY_S)
+        self._started = True
+        async with asyncio.TaskGroup() as group:
+            for fold in self.folds:
+                group.create_task(fold.watch())
+
+    async def _cluster_id(self) -> str:
+        while True:
+            admin = AIOKafkaAdminClient(**client_options(self.kafka), request_timeout_ms=10_000)
+            try:
+                await admin.start()
+                return str((await admin.describe_cluster())["cluster_id"])
+            except (KafkaError, OSError) as error:
+                log.warning("Kafka not reached yet", error=type(error).__name__)
+                await asyncio.sleep(KAFKA_RETRY_S)
+            finally:
+                with contextlib.suppress(KafkaError):
+                    await admin.close()
+
+    async def _own_ends(self) -> Mapping[TopicPartition, int]:
+        found = await ends(self.kafka, [topic.name for topic in self.own_topics])
+        return {TopicPartition(*partition): end for partition, end in found.items()}
+
+    async def _report(self) -> None:
+        while True:
+            metrics.GATE_OPEN.set(self.gate.is_open)
+            for fold in self.folds:
+                metrics.LAG.labels(fold.topic.name).set(sum(fold.lag.values()))
+            await asyncio.sleep(1)
+
+    async def _close(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_ALL_S - STOP_STEPS_S):
+                await self._broker.stop()
+                await self.producer.close()
+                await self.database.close()
+
+    async def readiness(self) -> Mapping[str, Any]:
+        """What /readyz answers; `ready` sums it up. A stopped lane is shown but does not make a service unready."""
+        now = time.monotonic()
+        folds = {fold.topic.name: self._fold_state(fold) for fold in self.folds}
+        loops = {loop.name: round(now - loop.beat_at, 1) for loop in self.loops}
+        polled = all(one["last_poll_s"] is None or one["last_poll_s"] < POLL_LIMIT_S for one in folds.values())
+        state: dict[str, Any] = {
+            "ready": self._started and self.gate.is_open and polled,
+            "service": self.name,
+            "gate": "open" if self.gate.is_open else "closed",
+            "folds": folds,
+            "loops_beat_s": loops,
+        }
+        if self.lane:
+            async with self.database.transaction() as connection:
+                lane = await self.lane.look(connection)
+            state["lane"] = {"open": lane.reason is None, "reason": lane.reason, "message": lane.message}
+        return state
+
+    def _fold_state(self, fold: Fold) -> dict[str, Any]:
+        polls = [fold.consumer.last_poll_timestamp(one) for one in fold.assigned] if fold.consumer else []
+        last = max((poll for poll in polls if poll), default=None)
+        return {
+            "assigned": len(fold.assigned),
+            "lag": sum(fold.lag.values()),
+            "last_poll_s": None if last is None else round(time.time() - last / 1000, 1),
+        }
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handling: `Service.run` decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:  # noqa: ANN401  # as declared by uvicorn
+        yield
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def closing(service: Service) -> AsyncIterator[Service]:
+    """Close the service's connections when the block ends, for tests that never run it."""
+    try:
+        yield service
+    finally:
+        await service._close()

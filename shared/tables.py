@@ -1,0 +1,74 @@
+"""The columns of the tables that the plumbing keeps in every service's own database.
+
+Each service declares its tables from these (`class Position(LinkerTable, PositionColumns, table=True)`), so that each
+has its own metadata and migrations; the plumbing's SQL relies on the table and column names given here.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, DateTime
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
+from sqlmodel import Field, SQLModel
+
+MOMENT: Any = DateTime(timezone=True)
+BIGINT: Any = BigInteger
+JSON: Any = JSONB
+TEXTS: Any = ARRAY(TEXT)
+
+
+class PositionColumns(SQLModel):
+    """Table `position`: the next offset of a topic's partition that this database has not folded."""
+
+    topic: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    next_offset: int = Field(sa_type=BIGINT, ge=0)
+
+
+class OriginColumns(SQLModel):
+    """Table `origin`, one row: when this database was made, and which Kafka its positions belong to."""
+
+    one: bool = Field(default=True, primary_key=True)
+    created_at: datetime = Field(sa_type=MOMENT)
+    cluster_id: str | None
+
+
+class DeadLetterColumns(SQLModel):
+    """Table `dead_letter`: a record that could not be applied, as it was, with the reason. Counted once per position."""
+
+    topic: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    offset: int = Field(sa_type=BIGINT, primary_key=True)
+    key: bytes | None
+    value: bytes
+    headers: list[Any] = Field(sa_type=JSON)
+    reason: str
+    error: str
+    failed_at: datetime = Field(sa_type=MOMENT)
+    published_at: datetime | None = Field(sa_type=MOMENT)
+
+
+class LeaseColumns(SQLModel):
+    """Table `lease`: which process does a thing that only one may do at a time, and until when."""
+
+    name: str = Field(primary_key=True)
+    token: UUID
+    until: datetime = Field(sa_type=MOMENT)
+
+
+class LaneColumns(SQLModel):
+    """Table `lane`, one row: whether this service may send to the cloud now, for all its replicas together.
+
+    `reason` is null while the lane is open. `probe_at` is when the next request may be tried all the same; null: none
+    before a ping succeeds.
+    """
+
+    one: bool = Field(default=True, primary_key=True)
+    reason: str | None
+    message: str | None
+    probe_at: datetime | None = Field(sa_type=MOMENT)
+    failures: int
+    next_request_at: datetime | None = Field(sa_type=MOMENT)
+    capabilities: list[str] | None = Field(sa_type=TEXTS)
+    pinged_at: datetime | None = Field(sa_type=MOMENT)

@@ -1,0 +1,181 @@
+"""The HTTP side of a service: health, metrics, and what every route of its API shares.
+
+Every route but /livez, /readyz and /metrics wants the bearer token. Errors are problem details (RFC 9457). Request
+bodies are cut off at a limit while they are read, whether or not they said how long they would be.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.database import is_transient
+from shared.gate import RETRY_AFTER_S, GateClosed
+
+log = structlog.get_logger()
+
+bearer = HTTPBearer(auto_error=False, description="API_TOKEN of this service")
+
+Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class ProblemDetails(BaseModel):
+    """An error as RFC 9457 wants it; `type` is always about:blank, further members say more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class Problem(Exception):
+    """Answer with this problem. `more` are further members of its JSON."""
+
+    def __init__(
+        self, status: int, title: str, detail: str, *, retry_after_s: int | None = None, **more: object
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.more = more
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemDetails, "description": text}
+    for status, text in {
+        401: "No valid token",
+        413: "The request is too large",
+        422: "The request is not valid; `errors` names the fields",
+        503: "Not now: try again after Retry-After seconds",
+    }.items()
+}
+
+
+def build(*, title: str, api_token: str, router: APIRouter, readiness: Readiness, max_request_bytes: int) -> FastAPI:
+    """The application: `router` behind the token, health and metrics in front of it."""
+    app = FastAPI(title=title, docs_url=None, redoc_url=None)
+
+    async def authorized(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        given = credentials.credentials if credentials else ""
+        if not hmac.compare_digest(given.encode(), api_token.encode()):
+            raise Problem(401, "Unauthorized", "Present the service's API_TOKEN as a bearer token")
+
+    app.include_router(router, dependencies=[Depends(authorized)], responses=PROBLEMS)
+    app.include_router(_health(readiness))
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(GateClosed, _catching_up)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _crash)
+    app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
+    return app
+
+
+def _health(readiness: Readiness) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "alive"}
+
+    @router.get("/readyz", responses={503: {"description": "Not ready; the body says why"}})
+    async def readyz() -> JSONResponse:
+        """Whether the process does its work now, and each thing that this rests on."""
+        state = await readiness()
+        return JSONResponse(dict(state), status_code=200 if state["ready"] else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        """Prometheus' text format."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+class LimitedBody:
+    """Refuses a request body over the limit while it arrives."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        read = 0
+
+        async def limited() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > self._max_bytes:
+                raise Problem(413, "Request too large", f"At most {self._max_bytes} bytes (API_MAX_REQUEST_BYTES)")
+            return message
+
+        return await self._app(scope, limited, send)
+
+
+async def _problem(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Problem)  # noqa: S101  # registered for this type
+    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
+    return _details(error.status, error.title, error.detail, headers=headers, **error.more)
+
+
+async def _catching_up(_: Request, __: Exception) -> JSONResponse:
+    return _details(
+        503,
+        "Catching up",
+        "The service reads its own facts back before it gives versions; try again in a moment",
+        headers={"Retry-After": str(RETRY_AFTER_S)},
+    )
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this type
+    errors = [
+        {"field": ".".join(str(part) for part in one["loc"] if part != "body") or "body", "message": one["msg"]}
+        for one in error.errors()
+    ]
+    wrong = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
+    return _details(422, "Invalid request", wrong, errors=errors)
+
+
+async def _plain(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type
+    return _details(error.status_code, str(error.detail), str(error.detail))
+
+
+async def _crash(_: Request, error: Exception) -> JSONResponse:
+    if is_transient(error):
+        return _details(
+            503, "Not now", "The database cannot be reached; try again in a moment", headers={"Retry-After": "2"}
+        )
+    log.error("request failed", error=type(error).__name__, exc_info=error)
+    return _details(500, "Internal error", "This is a defect; the service's log has the details")
+
+
+def _details(
+    status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
+) -> JSONResponse:
+    body = ProblemDetails(title=title, status=status, detail=detail, **more)  # type: ignore[arg-type]  # extra members
+    return JSONResponse(
+        body.model_dump(mode="json"),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )

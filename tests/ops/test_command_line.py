@@ -1,0 +1,135 @@
+"""How commands explain themselves, refuse, and end."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.main import main
+from ops.run import overlay
+
+COMMANDS = [
+    ["demo"],
+    ["up"],
+    ["run"],
+    ["migrate"],
+    ["topics", "apply"],
+    ["topics", "check"],
+    ["publish", "recording-processed"],
+    ["link"],
+    ["unlink"],
+    ["import"],
+    ["status"],
+    ["resync"],
+    ["doctor"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_has_a_help_text_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--help"]) == 0
+    assert f"Example: ticketsync {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["link", "r-1"],
+        ["resync"],
+        ["resync", "--all", "--folder", "f"],
+        ["run", "something"],
+        ["run", "linker", "--as-deployed"],
+        ["run", "cloud-emulator", "--migrate"],
+        ["status", "r-1", "--wait", "settled"],
+        ["status", "--wait", "for-ever"],
+        ["import", "/no/such/file.csv"],
+        ["up", "--cloud-url", "ftp://cloud"],
+        ["up", "--cloud-token", "x"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_is_2_with_a_message_and_nothing_on_stdout(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINKER_URL", "http://127.0.0.1:1")
+
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.strip()
+    assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "setting"),
+    [
+        (["status"], "LINKER_URL"),
+        (["link", "r-1", "--ticket", "T"], "LINKER_URL"),
+        (["topics", "check"], "KAFKA_BOOTSTRAP_SERVERS"),
+        (["migrate"], "LINKER_DATABASE_URL"),
+        (["run", "cloud-emulator"], "CLOUDS_TOKEN"),
+        (["up", "--cloud-url", "http://127.0.0.1:1"], "CLOUDS_TOKEN"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_a_missing_setting_is_78_and_named(
+    arguments: list[str], setting: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 78
+    assert f"{setting} is not set" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_69_and_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setenv("LINKER_URL", f"http://{address}")
+    monkeypatch.setenv("API_TOKEN", "x")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", address)
+    monkeypatch.setenv("LINKER_DATABASE_URL", f"postgresql+asyncpg://name:hidden@{address}/linker")
+
+    assert main(["link", "r-1", "--ticket", "T"]) == 69
+    assert f"linker at http://{address}" in capsys.readouterr().err
+    assert main(["topics", "check"]) == 69
+    assert f"Kafka at {address}" in capsys.readouterr().err
+    assert main(["migrate", "linker"]) == 69
+    told = capsys.readouterr().err
+    assert "LINKER_DATABASE_URL" in told
+    assert "hidden" not in told
+
+
+def test_the_doctor_looks_at_everything_and_ends_with_the_gravest_finding(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 78
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"] is False
+    assert {check["name"] for check in told["checks"]} >= {"kafka topics", "linker", "transfer", "cloud-updater"}
+
+
+def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"CLOUDS_TOKEN": "of the stack"}))
+    monkeypatch.setenv("CLOUDS_TOKEN", "of elsewhere")
+    monkeypatch.setenv("CLOUDS_TOKEN_FILE", "/elsewhere")
+
+    overlay(file)
+
+    assert os.environ["CLOUDS_TOKEN"] == "of the stack"
+    assert "CLOUDS_TOKEN_FILE" not in os.environ
+
+
+def test_a_script_that_stops_reading_gets_no_traceback() -> None:
+    ticketsync = Path(sys.executable).with_name("ticketsync")
+    piped = subprocess.run(
+        f"{ticketsync} --help | head -c 1", shell=True, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert "Traceback" not in piped.stderr

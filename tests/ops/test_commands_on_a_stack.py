@@ -1,0 +1,264 @@
+"""The commands on a whole stack of real processes: what scripts get from them."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from tests.ops.commands import TICKETSYNC, Ended, ticketsync
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+READY_WITHIN_S = 120
+STATES = {"not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"}
+REASONS = {"retrying", "rejected", "outcome_unknown", "missing_in_cloud"}
+_numbers = count(1)
+
+
+class Stack:
+    """The commands, each told where the stack is."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def __call__(self, *arguments: object, stdin: str = "") -> Ended:
+        return ticketsync(*arguments, "--data-dir", self.data_dir, stdin=stdin)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        addresses: dict[str, str] = json.loads((self.data_dir / "stack.json").read_text())
+        return addresses
+
+    def settle(self) -> None:
+        settled = self("status", "--wait", "settled", "--timeout", 60, "--json")
+        assert settled.code == 0, (settled.err, settled.out)
+
+    def upload(self, *names: str, requires_ticket: bool = True) -> str:
+        """Publish recordings of a new folder, `names` being their filenames, until all are in the cloud."""
+        folder = f"folder-{next(_numbers)}"
+        published = self(
+            "publish",
+            "recording-processed",
+            "-",
+            stdin="".join(json.dumps(recording(folder, name, requires_ticket)) + "\n" for name in names),
+        )
+        assert published.code == 0, published.err
+        self.settle()
+        return folder
+
+    def about(self, folder: str, name: str) -> dict[str, Any]:
+        about: dict[str, Any] = self("status", f"{folder}/{name}", "--json").json
+        return about
+
+
+def recording(folder: str, name: str, requires_ticket: bool) -> dict[str, Any]:  # noqa: FBT001 - a field
+    return {
+        "recording_id": f"{folder}/{name}",
+        "folder_id": folder,
+        "folder_name": f"{folder} by name",
+        "filename": name,
+        "size_bytes": 1,
+        "token": 1,
+        "transcript": "hello",
+        "requires_ticket": requires_ticket,
+        "processed_at": "2025-01-29T10:30:00Z",
+    }
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("stack")
+    output = data_dir / "up.log"
+    with output.open("w") as log:
+        process = subprocess.Popen([TICKETSYNC, "up", "--data-dir", data_dir], stdout=log, stderr=log)
+    try:
+        give_up_at = monotonic() + READY_WITHIN_S
+        while not (data_dir / "stack.json").exists():
+            assert process.poll() is None, output.read_text()
+            assert monotonic() < give_up_at, output.read_text()
+            sleep(0.1)
+        yield Stack(data_dir)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_published_recordings_are_in_the_cloud_when_all_is_settled(stack: Stack) -> None:
+    folder = stack.upload("a.wav", "b.wav", requires_ticket=False)
+
+    status = stack("status", "--folder", folder, "--json").json
+
+    assert set(status) == {"recordings", "states", "blocked", "parked", "dead_letters"}
+    assert set(status["states"]) == STATES
+    assert status["states"]["no_ticket_needed"] == status["recordings"] == 2
+    assert status["blocked"] == dict.fromkeys(REASONS, 0)
+
+
+def test_a_link_by_id_and_by_filename_reaches_the_cloud(stack: Stack) -> None:
+    folder = stack.upload("a.wav", "b.wav")
+
+    by_id = stack("link", f"{folder}/a.wav", "--ticket", "T-1", "--customer", "Anna Weiß", "--json")
+    by_name = stack("link", "b.wav", "--folder", f"{folder} by name", "--ticket", "T-2", "--json")
+    stack.settle()
+
+    assert (by_id.code, by_id.json["outcome"], by_id.json["link_version"]) == (0, "matched", 1)
+    assert (by_name.code, by_name.json["recording_id"]) == (0, f"{folder}/b.wav")
+    assert stack("status", "--folder", folder, "--json").json["states"]["in_sync"] == 2
+    about = stack.about(folder, "a.wav")
+    assert about["state"] == "in_sync"
+    assert about["ticket_info"]["customer_name"] == "Anna Weiß"
+    assert about["blocked"] is None
+
+
+def test_an_overwrite_names_the_ticket_that_was_there_and_an_unlink_removes_it(stack: Stack) -> None:
+    folder = stack.upload("a.wav")
+    stack("link", f"{folder}/a.wav", "--ticket", "T-1")
+
+    again = stack("link", f"{folder}/a.wav", "--ticket", "T-2", "--json").json
+    unlinked = stack("unlink", "a.wav", "--folder", folder, "--json").json
+    stack.settle()
+
+    assert (again["outcome"], again["replaced_ticket_id"]) == ("overwrite", "T-1")
+    assert unlinked["outcome"] == "unlinked"
+    assert stack.about(folder, "a.wav")["state"] == "waiting_for_ticket"
+
+
+def test_a_link_to_nothing_waits_or_is_refused_or_is_taken_back(stack: Stack) -> None:
+    parked = stack("link", "nowhere-1", "--ticket", "T-1", "--json")
+    refused = stack("link", "nowhere-2", "--ticket", "T-1", "--no-park", "--json")
+    withdrawn = stack("unlink", "nowhere-1", "--json")
+    unknown = stack("unlink", "nowhere-3")
+
+    assert (parked.code, parked.json["outcome"]) == (0, "parked")
+    assert "--folder" in parked.err
+    assert (refused.code, refused.out) == (1, "")
+    assert (withdrawn.code, withdrawn.json["outcome"]) == (0, "withdrawn")
+    assert unknown.code == 1
+
+
+def test_a_field_that_breaks_a_rule_is_wrong_use_and_named(stack: Stack) -> None:
+    refused = stack("link", "r-1", "--ticket", "T" * 101)
+
+    assert refused.code == 2
+    assert "ticket_id" in refused.err
+
+
+def test_an_import_returns_when_every_row_is_decided(stack: Stack, tmp_path: Path) -> None:
+    folder = stack.upload("a.wav", "b.wav")
+    file = tmp_path / "tickets.csv"
+    file.write_text(f"filename,folder,ticket_id\na.wav,{folder},T-1\nb.wav,{folder},T-2\nlater.wav,{folder},T-3\n")
+
+    done = stack("import", file, "--json")
+    stack.settle()
+
+    assert done.code == 0, done.err
+    assert done.json["counts"] == {"matched": 2, "parked": 1}
+    assert [(row["line"], row["outcome"]) for row in done.json["rows"]] == [
+        (2, "matched"),
+        (3, "matched"),
+        (4, "parked"),
+    ]
+    assert stack("status", "--folder", folder, "--json").json["states"]["in_sync"] == 2
+
+
+def test_an_import_with_a_bad_row_imports_the_others_and_ends_with_1(stack: Stack, tmp_path: Path) -> None:
+    folder = stack.upload("a.wav")
+    file = tmp_path / "tickets.csv"
+    file.write_text(f"filename,folder,ticket_id\na.wav,{folder},T-1\nb.wav,{folder},\n")
+
+    for_people = stack("import", file)
+
+    assert for_people.code == 1
+    assert "invalid" in for_people.out
+    assert "1 of 2 rows need a look" in for_people.err
+    stack.settle()
+    assert stack.about(folder, "a.wav")["ticket_info"]["ticket_id"] == "T-1"
+
+
+def test_a_file_that_cannot_be_mapped_is_wrong_use(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "tickets.csv"
+    file.write_text("colour,shape\nred,round\n")
+
+    done = stack("import", file, "--json")
+
+    assert (done.code, done.out) == (2, "")
+    assert "tickets.csv" in done.err
+
+
+def test_a_resync_says_what_it_covers_and_is_waited_for(stack: Stack) -> None:
+    folder = stack.upload("a.wav", "b.wav")
+    stack("link", f"{folder}/a.wav", "--ticket", "T-1")
+    stack.settle()
+
+    one_folder = stack("resync", "--folder", f"{folder} by name", "--force", "--json")
+    one_recording = stack("resync", "--recording", f"{folder}/a.wav", "--json")
+    everything = stack("resync", "--all", "--json")
+    stack.settle()
+
+    covered = [{"folder_id": folder, "folder_name": f"{folder} by name", "recordings": 2, "transferred": 2}]
+    assert one_folder.json["folders"] == covered
+    assert one_folder.json["recordings"] == 2
+    assert one_recording.json["recordings"] == 1
+    assert covered[0] in everything.json["folders"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["resync", "--folder", "no such folder"],
+        ["resync", "--recording", "no such recording"],
+        ["status", "--folder", "no such folder"],
+        ["status", "no such recording"],
+        ["status", "no such file", "--folder", "no such folder"],
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_nobody_knows_is_a_finding(stack: Stack, arguments: list[str]) -> None:
+    ended = stack(*arguments, "--json")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "no such" in ended.err
+
+
+def test_the_topics_are_as_declared_and_the_doctor_finds_nothing(stack: Stack) -> None:
+    assert stack("topics", "check", "--json").json == {"findings": []}
+    assert stack("topics", "apply", "--json").json == {"done": [], "findings": []}
+    assert stack("migrate").code == 0
+
+    examined = stack("doctor", "--json")
+    assert examined.json["ok"], examined.json
+    assert examined.code == 0
+
+
+def test_the_addresses_may_come_from_the_environment(stack: Stack) -> None:
+    settings = {name.upper(): value for name, value in stack.addresses.items() if name != "cloud_url"}
+
+    status = ticketsync("status", "--json", settings=settings)
+    in_folder = ticketsync("status", "--json", settings={"TICKETSYNC_DATA_DIR": str(stack.data_dir)})
+    wrong_token = ticketsync("status", settings={**settings, "API_TOKEN": "another"})
+
+    assert status.code == in_folder.code == 0
+    assert wrong_token.code == 78
+    assert "API_TOKEN" in wrong_token.err
+
+
+def test_what_people_read_fits_into_100_columns_without_colours(stack: Stack) -> None:
+    stack.upload(f"{'long-name-' * 20}.wav")
+
+    for command in (["status"], ["doctor"], ["resync", "--all"]):
+        shown = stack(*command)
+        assert max(map(len, shown.out.splitlines())) <= 100
+        assert "\x1b" not in shown.out + shown.err
+
+
+def test_waiting_ends_at_its_time_limit_with_a_finding(stack: Stack) -> None:
+    status = stack("status", "--wait", "settled", "--timeout", "0.1")
+
+    assert status.code in {0, 1}
+    assert os.linesep in status.out

@@ -1,0 +1,88 @@
+"""How a service's answers become messages and exit codes."""
+
+import socket
+
+import pytest
+
+from ops.answers import Anything
+from ops.exits import Exit, Misconfigured, Unreachable
+from ops.service_api import Refused, ServiceApi
+from tests.ops.answering import Reply, answering
+
+
+async def ask(url: str, *, time_limit_s: float = 5.0) -> dict[str, object]:
+    async with ServiceApi("linker", url, "the token") as linker:
+        return (await linker.call("GET", "/status", Anything, {"folder": None}, time_limit_s=time_limit_s)).root
+
+
+async def test_an_answer_is_returned_and_the_token_was_shown() -> None:
+    with answering(Reply(body=b'{"recordings": 3}')) as server:
+        assert await ask(server.url) == {"recordings": 3}
+
+    assert server.seen == [("GET", "/status", "Bearer the token")]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(404, Exit.FINDING), (409, Exit.FINDING), (422, Exit.USAGE), (413, Exit.USAGE)]
+)
+async def test_a_refusal_is_told_in_the_services_own_words(status: int, code: Exit) -> None:
+    body = b'{"title": "No", "detail": "ticket_id: too long", "candidates": ["a", "b"]}'
+    with answering(Reply(status, body)) as server, pytest.raises(Refused) as stop:
+        await ask(server.url)
+
+    assert stop.value.message == "linker: ticket_id: too long"
+    assert stop.value.code == code
+    assert stop.value.problem["candidates"] == ["a", "b"]
+
+
+async def test_a_token_that_is_not_known_is_a_matter_of_configuration() -> None:
+    with answering(Reply(401)) as server, pytest.raises(Misconfigured, match="API_TOKEN"):
+        await ask(server.url)
+
+
+async def test_a_service_that_catches_up_is_waited_for() -> None:
+    with answering(Reply(503, headers={"Retry-After": "0"}), Reply(body=b'{"ready": 1}')) as server:
+        assert await ask(server.url) == {"ready": 1}
+
+
+async def test_a_service_that_does_not_catch_up_in_time_is_told_with_its_reason() -> None:
+    reply = Reply(503, b'{"detail": "reads its own facts back"}', {"Retry-After": "0"})
+    with answering(reply) as server, pytest.raises(Unreachable, match="reads its own facts back"):
+        await ask(server.url, time_limit_s=0.3)
+
+
+async def test_a_call_ends_at_its_time_limit() -> None:
+    with (
+        answering(Reply(wait_s=0.5)) as server,
+        pytest.raises(Unreachable, match=r"linker at http.* did not answer within 0.1 s"),
+    ):
+        await ask(server.url, time_limit_s=0.1)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b""])
+async def test_another_server_at_the_address_is_noticed(body: bytes) -> None:
+    with answering(Reply(body=body)) as server, pytest.raises(Unreachable, match="is LINKER_URL right"):
+        await ask(server.url)
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    with answering(Reply(302, headers={"Location": "/"})) as server, pytest.raises(Unreachable, match="HTTP 302"):
+        await ask(server.url)
+
+    assert len(server.seen) == 1
+
+
+async def test_a_server_that_is_not_there_is_named_with_the_next_step() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    with pytest.raises(Unreachable, match=f"linker at http://127.0.0.1:{port} cannot be reached") as stop:
+        await ask(f"http://127.0.0.1:{port}")
+
+    assert "doctor" in stop.value.todo
+
+
+@pytest.mark.parametrize("url", ["linker:8081", "http://", "http://[", ""])
+async def test_an_address_that_is_none_is_refused_or_unreachable_but_never_a_crash(url: str) -> None:
+    with pytest.raises((Misconfigured, Unreachable)):
+        await ask(url)
