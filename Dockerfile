@@ -26,7 +26,7 @@ RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir 
 FROM python:3.11-slim-bookworm
 # The data folder is only the cloud emulator's. Its settings come from the environment, so this file of them is empty;
 # a new volume starts as a copy of the folder, owner included.
-RUN useradd --system --user-group --uid 10001 --home-dir /var/lib/ticketsync --shell /usr/sbin/nologin ticketsync \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /var/lib/ticketsync --shell /usr/sbin/nologin ticketsync \
  && install --directory --owner ticketsync --group ticketsync /var/lib/ticketsync \
  && echo '{}' >/var/lib/ticketsync/settings.json
 COPY --from=requirements /opt/ticketsync /opt/ticketsync

@@ -23,6 +23,11 @@ async def one_folder(linker: ServiceApi, name: str) -> Folder:
     return found[0]
 
 
+async def folder_id_of(linker: ServiceApi, name: str | None) -> str | None:
+    """The id of the folder of that id or name; None, which stands for all folders, stays None. Raises Finding."""
+    return None if name is None else (await one_folder(linker, name)).folder_id
+
+
 async def one_recording(linker: ServiceApi, recording: str, folder: str | None = None) -> Recording:
     """The recording of that id or, with a folder, of that filename in it. Raises Finding."""
     if folder is None:

@@ -14,6 +14,7 @@ from ops.addresses import Addresses, Service
 from ops.answers import Blocked, Positions
 from ops.exits import Unreachable
 from ops.kafka_access import kafka_answers
+from ops.lookup import folder_id_of
 from ops.overview import Overview, Services
 from schemas.topics import TOPICS
 from shared.topics import extents
@@ -37,16 +38,18 @@ class Watch:
 
 
 async def wait_until_settled(
-    addresses: Addresses, services: Services, folder_id: str | None, timeout_s: float, watch: Watch
+    addresses: Addresses, services: Services, folder: str | None, timeout_s: float, watch: Watch
 ) -> Verdict:
     """How it stands when nothing moves any more; "working" if that is not so within `timeout_s`.
 
-    Raises Unreachable if a server was still unreachable when the time was over.
+    A folder is looked up when everything is folded, since it may have been published a moment ago. Raises Finding if
+    nobody knows it even then, Unreachable if a server was still unreachable when the time was over.
     """
     try:
         async with asyncio.timeout(timeout_s):
             ends = await _patiently(partial(_ends, addresses), watch)
             await _folded(services, ends, watch)
+            folder_id = await _patiently(partial(folder_id_of, services.linker, folder), watch)
             return await _at_rest(services, folder_id, watch)
     except TimeoutError:
         if watch.unreachable:
@@ -92,7 +95,7 @@ async def _ends(addresses: Addresses) -> dict[Place, int]:
 
 
 async def _folded(services: Services, ends: Mapping[Place, int], watch: Watch) -> None:
-    """Each service in turn: the one that is waited for first gives the others the time they need."""
+    """Ask one service after the other; while one is waited for, the others go on."""
     for service, asked in services.by_name().items():
         while records := behind(service, await _patiently(partial(asked.get, "/positions", Positions), watch), ends):
             watch.doing = f"{asked.service} has {records:,} records to fold"

@@ -13,7 +13,7 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Anything
 from ops.exits import Finding, WrongInput
-from ops.lookup import about_recording, one_folder, one_recording
+from ops.lookup import about_recording, folder_id_of, one_recording
 from ops.options import DataDir, Json
 from ops.overview import Overview, services
 from ops.service_api import ServiceApi
@@ -63,14 +63,13 @@ async def _overview(
     addresses: Addresses, folder: str | None, timeout_s: float | None
 ) -> tuple[Overview, Verdict | None]:
     async with services(addresses) as asked:
-        folder_id = (await one_folder(asked.linker, folder)).folder_id if folder is not None else None
-        if timeout_s is None:
-            return await asked.overview(folder_id), None
+        verdict: Verdict | None = None
         watch = Watch()
-        verdict = await _watched(wait_until_settled(addresses, asked, folder_id, timeout_s, watch), watch)
-        if verdict == "working" or watch.overview is None:
+        if timeout_s is not None:
+            verdict = await _watched(wait_until_settled(addresses, asked, folder, timeout_s, watch), watch)
+        if verdict == "working":
             show.note(f"Last seen: {watch.doing}")
-        return watch.overview or await asked.overview(folder_id), verdict
+        return watch.overview or await asked.overview(await folder_id_of(asked.linker, folder)), verdict
 
 
 async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:

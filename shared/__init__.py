@@ -1,0 +1,1 @@
+"""Plumbing that the services share; it knows no business word."""

@@ -92,5 +92,6 @@ async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]],
 
 
 def _count(topic: Topic, *, read: int, newer: int, bad: int, empty: int) -> None:
-    for result, count in (("newer", newer), ("bad", bad), ("empty", empty), ("unchanged", read - newer - bad - empty)):
+    unchanged = max(read - newer - bad - empty, 0)
+    for result, count in (("newer", newer), ("bad", bad), ("empty", empty), ("unchanged", unchanged)):
         metrics.FOLDED.labels(topic.name, result).inc(count)

@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 CHANNEL = "ticketsync_wake"
 WAIT_FOR_LISTENER_S = 2.0
+_PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and that to one service
 
 # SQLSTATE classes (PostgreSQL manual, appendix A).
 # A unique violation is always a race here: whatever may be there already is written with ON CONFLICT.
@@ -68,10 +69,19 @@ class Database:
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: lost.set())
+            await connection.execute("select pg_advisory_lock_shared($1)", _PRESENCE)
             await connection.add_listener(CHANNEL, lambda *message: wake(message[3]))
             await lost.wait()
         finally:
             connection.terminate()
+
+
+async def is_alone(connection: AsyncConnection) -> bool:
+    """Whether no process listens on this database (see `Database.listen`): what is leased there has lost its holder.
+
+    PostgreSQL gives back a dead process's lock at once, so this need not wait for a lease to end.
+    """
+    return bool(await connection.scalar(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": _PRESENCE}))
 
 
 async def notify(connection: AsyncConnection, names: Iterable[str]) -> None:

@@ -22,14 +22,17 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from schemas.topics import Topic
 from shared import positions
 from shared.batch import Apply, Folded, fold_records
+from shared.consumer import undecoded, without_headers
 from shared.database import Database, is_transient, notify
-from shared.gate import Gate, GateClosed
+from shared.gate import Gate, GateClosed, Offsets
 from shared.positions import Move
 
 log = structlog.get_logger()
 
 POLL_MS = 10
 FETCH_BYTES = 6_000_000
+SESSION_MS = 10_000
+HEARTBEAT_MS = 2_000
 RETRY_S = 0.5
 LOOK_EVERY_S = 1.0
 LOOK_TIMEOUT_S = 10.0
@@ -64,9 +67,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     own: bool = False
     needs_gate: bool = False
     lag: dict[TopicPartition, int] = field(default_factory=dict)
-    progress_at: float = field(default_factory=time.monotonic)
+    joined: bool = False
+    _progress_at: float = field(default_factory=time.monotonic)
     _known: dict[TopicPartition, int] = field(default_factory=dict)
     _passed: dict[TopicPartition, int] = field(default_factory=dict)
+    _failed_polls: int = 0
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _error: Exception | None = None
     _subscriber: Any = None
@@ -83,11 +88,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             batch_timeout_ms=POLL_MS,
             max_records=self.batch_records,
             max_partition_fetch_bytes=FETCH_BYTES,
-            session_timeout_ms=30_000,
-            heartbeat_interval_ms=3_000,
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
             listener=self,
-            parser=_without_headers,
-            decoder=_undecoded,
+            parser=without_headers,
+            decoder=undecoded,
             no_reply=True,
         )
         self._subscriber(self._receive)
@@ -110,10 +115,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start where the rows say."""
+        self.joined = True
         try:
             await self._seek_to_rows(assigned)
         except Exception as error:
-            if not is_transient(error):
+            if not (isinstance(error, KafkaError) or is_transient(error)):
                 raise
             # A partition without a known row is never folded; the look once a second reads its row.
             log.warning("positions not read yet", topic=self.topic.name, error=type(error).__name__)
@@ -128,39 +134,47 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             if self._error:
                 raise self._error
             try:
-                async with self._busy, asyncio.timeout(LOOK_TIMEOUT_S):
+                # The lock is waited for within the limit: a batch that hangs holds it.
+                async with asyncio.timeout(LOOK_TIMEOUT_S), self._busy:
                     await self._look()
+                    if sum(self.lag.values()) == 0 or (self.needs_gate and not self.gate.is_open):
+                        self._progress_at = time.monotonic()
+            except TimeoutError:
+                pass
             except Exception as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
-            if sum(self.lag.values()) == 0 or (self.needs_gate and not self.gate.is_open):
-                self.progress_at = time.monotonic()
-            if time.monotonic() - self.progress_at > STALLED_S:
-                raise Stalled(
-                    f"{self.topic.name}: {sum(self.lag.values())} records wait, none folded in {STALLED_S:.0f} s"
-                )
+                self._progress_at = time.monotonic()  # nobody could fold now
+            if time.monotonic() - self._progress_at > STALLED_S:
+                waiting = sum(self.lag.values())
+                raise Stalled(f"{self.topic.name}: {waiting} records wait, none folded in {STALLED_S:.0f} s")
 
     async def _receive(self, message: KafkaMessage) -> None:
-        """Called by FastStream with one batch. What can be tried again is; what cannot ends the process through
-        `watch`.
-        """
+        """Called by FastStream with one batch. What can be tried again is; what cannot ends the process in `watch`."""
+        batch: Batch = defaultdict(list)
+        for record in message.raw_message:
+            batch[TopicPartition(record.topic, record.partition)].append(record)
         async with self._busy:
-            batch: Batch = defaultdict(list)
-            for record in message.raw_message:  # type: ignore[union-attr]  # a batch is a tuple of records
-                batch[TopicPartition(record.topic, record.partition)].append(record)
-            try:
-                if not await self._fold(batch):
-                    await self._seek_to_rows(batch)
-                return
-            except GateClosed:
-                log.debug("waiting for the gate", topic=self.topic.name)
-            except Exception as error:
-                if not (isinstance(error, KafkaError) or is_transient(error)):
-                    self._error = error
-                log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
-            for partition in batch:
-                self._known.pop(partition, None)
-        await asyncio.sleep(RETRY_S)
+            folded = await self._try_to_fold(batch)
+        if not folded:
+            await asyncio.sleep(RETRY_S)
+
+    async def _try_to_fold(self, batch: Batch) -> bool:
+        """False: nothing of it is stored, and its partitions are read again from their rows."""
+        try:
+            if not await self._fold(batch):
+                await self._seek_to_rows(batch)
+        except GateClosed:
+            log.debug("waiting for the gate", topic=self.topic.name)
+        except Exception as error:  # noqa: BLE001  # `watch` raises it
+            if not (isinstance(error, KafkaError) or is_transient(error)):
+                self._error = error
+            log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
+        else:
+            return True
+        for partition in batch:
+            self._known.pop(partition, None)
+        return False
 
     async def _fold(self, batch: Batch) -> bool:
         """One transaction. False if the rows are not where this consumer knows them to be."""
@@ -174,9 +188,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             folded = await self._store(moves, records)
         except _RowsElsewhere:
             return False
-        for move in moves:
-            self._known[move.partition] = move.end
-        self.progress_at = time.monotonic()
+        ends = {move.partition: move.end for move in moves}
+        self._known.update(ends)
+        if self.own:
+            self.gate.compare(ends, seen={})
+        self._progress_at = time.monotonic()
         for name in folded.wake:
             self.wake(name)
         return len(moves) == len(batch)
@@ -193,6 +209,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
     async def _moves(self, batch: Batch) -> list[Move]:
         """The partitions of the batch that continue what the rows say; the others were fetched before a seek."""
+        self._forget_after_a_failed_poll()
         moves = []
         for partition, records in batch.items():
             known = self._known.get(partition)
@@ -203,50 +220,68 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 moves.append(Move(partition, known, position))
         return moves
 
+    def _forget_after_a_failed_poll(self) -> None:
+        failed = getattr(self.consumer, "failed_polls", 0)
+        if failed != self._failed_polls:
+            self._failed_polls = failed
+            self._known.clear()
+
     async def _seek_to_rows(self, partitions: Iterable[TopicPartition]) -> None:
         wanted = set(partitions) & self.assigned
-        before = {partition: self._known.pop(partition, None) for partition in wanted}
         if not wanted:
             return
+        for partition in wanted:
+            self._known.pop(partition, None)
+        seen = self.gate.seen()
         async with self.database.transaction() as connection:
             rows = await positions.begin(connection, wanted)
-        self._seek(rows, before)
+        self._seek(rows, seen)
 
-    def _seek(self, rows: dict[TopicPartition, int], before: dict[TopicPartition, int | None]) -> None:
-        if self.own and any(rows[partition] < (known or 0) for partition, known in before.items()):
-            self.gate.close("positions of an own topic are lower than they were")
+    def _seek(self, rows: Offsets, seen: Offsets) -> None:
+        if self.own:
+            self.gate.compare(rows, seen=seen)
         for partition in set(rows) & self.assigned:
-            self.consumer.seek(partition, rows[partition])  # type: ignore[union-attr]
+            self.consumer.seek(partition, rows[partition])  # type: ignore[union-attr]  # it has an assignment
             self._known[partition] = rows[partition]
-        self._passed.clear()
+            self._passed.pop(partition, None)
 
     async def _look(self) -> None:
         """Compare rows, topic ends and the consumer's own positions."""
         assigned = self.assigned
         if not assigned:
+            self.lag = {}
             return
-        ends = await self.consumer.end_offsets(assigned)  # type: ignore[union-attr]
+        self._forget_after_a_failed_poll()
+        seen = self.gate.seen()
         async with self.database.transaction() as connection:
             rows = await positions.begin(connection, assigned)
-            beyond = {partition: 0 for partition in assigned if rows[partition] > ends[partition]}
-            if beyond:
-                log.error("topic is shorter than what was read of it: it is read from the start", topic=self.topic.name)
-                await positions.put(connection, beyond)
-                rows |= beyond
+        # Asked for after the rows: a row beyond an older end may just be another owner's progress.
+        ends = await self.consumer.end_offsets(assigned)  # type: ignore[union-attr]  # it has an assignment
+        rows = await self._back_to_start(rows, ends)
         moved = {partition: row for partition, row in rows.items() if self._known.get(partition) != row}
-        self._seek(moved, {partition: self._known.get(partition) for partition in moved})
+        self._seek(moved, seen)
         self.lag = {partition: ends[partition] - row for partition, row in rows.items()}
         for partition in assigned - set(moved):
             await self._pass_gap(partition)
+
+    async def _back_to_start(self, rows: dict[TopicPartition, int], ends: Offsets) -> dict[TopicPartition, int]:
+        """Rows beyond a topic's end are of a topic that was made anew: it is read from the start."""
+        beyond = {partition: row for partition, row in rows.items() if row > ends[partition]}
+        if not beyond:
+            return rows
+        async with self.database.transaction() as connection:
+            moved = await positions.move(connection, [Move(partition, row, 0) for partition, row in beyond.items()])
+        log.error("topic is shorter than what was read of it", topic=self.topic.name, read_from_the_start=moved)
+        return {**rows, **dict.fromkeys(beyond, 0)} if moved else rows
 
     async def _pass_gap(self, partition: TopicPartition) -> None:
         """Move the row over offsets that hold no records, such as the end marker of a transaction.
 
         Seen twice at the same place with no batch in between: what a poll returned has long been given to `_receive`.
         """
-        position = await self.consumer.position(partition)  # type: ignore[union-attr]
-        known = self._known[partition]
-        if position <= known:
+        position = await self.consumer.position(partition)  # type: ignore[union-attr]  # it has an assignment
+        known = self._known.get(partition)
+        if known is None or position <= known:
             return
         if self._passed.get(partition) != position:
             self._passed[partition] = position
@@ -255,31 +290,3 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             moved = await positions.move(connection, [Move(partition, known, position)])
         if moved:
             self._known[partition] = position
-
-
-async def _without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
-    """FastStream decodes every header as UTF-8 before the handler sees the batch, and one that is not drops the batch.
-
-    It gets records without headers; ours are read from the raw records, one by one.
-    """
-    parsed = await original(tuple(_Bare(record) for record in message))
-    parsed.raw_message = message
-    return parsed
-
-
-class _Bare:
-    """A record as FastStream's parser needs it."""
-
-    __slots__ = ("headers", "offset", "timestamp", "topic", "value")
-
-    def __init__(self, record: ConsumerRecord) -> None:
-        self.headers: tuple[tuple[str, bytes], ...] = ()
-        self.offset = record.offset
-        self.timestamp = record.timestamp
-        self.topic = record.topic
-        self.value = b""
-
-
-async def _undecoded(message: Any) -> Any:  # noqa: ANN401
-    """The handler parses record by record; FastStream must not."""
-    return message.raw_message

@@ -20,9 +20,11 @@ from shared.database import Database, is_transient
 log = structlog.get_logger()
 
 LOOK_AGAIN_S = 0.1
+AFTER_FAILURE_S = 1.0
 RETRY_AFTER_S = 1
 
-Ends = Callable[[], Awaitable[Mapping[TopicPartition, int]]]
+Offsets = Mapping[TopicPartition, int]
+Ends = Callable[[], Awaitable[Offsets]]
 
 
 class GateClosed(Exception):
@@ -37,7 +39,8 @@ class Gate:
         self._own_topics = own_topics
         self._ends = ends
         self._seen: dict[TopicPartition, int] = {}
-        self._targets: Mapping[TopicPartition, int] | None = None
+        self._targets: Offsets | None = None
+        self._closings = 0
         self._open = asyncio.Event()
         self._closed = asyncio.Event()
         self._closed.set()
@@ -56,47 +59,68 @@ class Gate:
         log.warning("gate closed", why=why)
         self._seen.clear()
         self._targets = None
+        self._closings += 1
         self._open.clear()
         self._closed.set()
+
+    def seen(self) -> Offsets:
+        """How far this process has seen the rows of the own topics; taken before rows are read, for `compare`."""
+        return dict(self._seen)
+
+    def compare(self, rows: Offsets, *, seen: Offsets) -> None:
+        """Heed rows that were read after `seen` was taken: a lower one closes the gate, a higher one is remembered."""
+        if any(offset < seen.get(partition, 0) for partition, offset in rows.items()):
+            self.close("a position is lower than it was: the database was set back, or a replay was asked for")
+            return
+        for partition, offset in rows.items():
+            self._seen[partition] = max(offset, self._seen.get(partition, 0))
 
     async def pass_through(self, connection: AsyncConnection) -> None:
         """Called first in every transaction that claims work or gives a version. Raises GateClosed."""
         if not self.is_open:
             raise GateClosed
-        seen = dict(self._seen)
+        seen, closings = self.seen(), self._closings
         rows = await positions.read(connection, self._own_topics)
-        if any(rows.get(partition, 0) < offset for partition, offset in seen.items()):
-            if self.is_open:
-                self.close("a position is lower than it was: the database was set back, or a replay was asked for")
+        if closings == self._closings:
+            self.compare({**dict.fromkeys(seen, 0), **rows}, seen=seen)
+        if not self.is_open or closings != self._closings:
             raise GateClosed
-        if self.is_open:
-            self._remember(rows)
 
     async def keep(self) -> None:
         """Open the gate whenever its condition is met; runs until cancelled."""
         while True:
             await self._closed.wait()
+            wait_s = LOOK_AGAIN_S
             try:
                 await self._try_to_open()
-            except KafkaError as error:
-                log.warning("gate waits for Kafka", error=type(error).__name__)
             except Exception as error:
-                if not is_transient(error):
+                if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
-                log.warning("gate waits for the database", error=type(error).__name__)
-            await asyncio.sleep(LOOK_AGAIN_S)
+                log.warning("gate waits for Kafka and the database", error=type(error).__name__)
+                wait_s = AFTER_FAILURE_S
+            await asyncio.sleep(wait_s)
 
     async def _try_to_open(self) -> None:
+        closings = self._closings
         if self._targets is None:
-            self._targets = await self._ends()
-        async with self._database.transaction() as connection:
-            rows = await positions.read(connection, self._own_topics)
+            before = await self._rows()
+            targets = await self._ends()
+            if any(before.get(partition, 0) > end for partition, end in targets.items()):
+                # Rows of another Kafka, or of a topic that was made anew: they say nothing about this one. The fold
+                # sets them back, and then they count.
+                return
+            if closings == self._closings:
+                self._targets = targets
+        rows = await self._rows()
+        # It may have been closed again meanwhile, by rows that this look has not seen.
+        if closings != self._closings or self._targets is None:
+            return
         if all(rows.get(partition, 0) >= end for partition, end in self._targets.items()):
-            self._remember(rows)
+            self.compare(rows, seen={})
             self._closed.clear()
             self._open.set()
             log.info("gate open", own_topics=list(self._own_topics))
 
-    def _remember(self, rows: Mapping[TopicPartition, int]) -> None:
-        for partition, offset in rows.items():
-            self._seen[partition] = max(offset, self._seen.get(partition, 0))
+    async def _rows(self) -> Offsets:
+        async with self._database.transaction() as connection:
+            return await positions.read(connection, self._own_topics)

@@ -3,13 +3,14 @@
     reason         what is tried meanwhile                              what opens it
     not_reached    a ping a second                                      any answer to a ping
     unauthorized   a ping every few seconds                             a ping that is accepted
-    rate_limited   nothing until the time the cloud named               a request that succeeds
-    no_route       one due request a minute                             a request that succeeds, or ping names the route
-    circuit_open   one due request a second; pings reset their waits    a request that succeeds
+    rate_limited   nothing until the time the cloud named               a probe that succeeds
+    no_route       one due request a minute                             a probe that succeeds, or ping names the route
+    circuit_open   one due request a second; pings reset their waits    a probe that succeeds
 
 While a lane is stopped nothing is rejected and nothing sleeps while it holds something: rows wait.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,8 +20,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
-from shared.cloud import Cloud, Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
+from shared.cloud import Cloud
 from shared.database import Database
+from shared.outcome import Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
 
 log = structlog.get_logger()
 
@@ -94,17 +96,18 @@ class Lane:
                 raise LaneShut(60 / self.requests_per_minute)
         return state
 
-    async def report(self, outcome: Outcome) -> None:
-        """Write down what a request proved about the lane.
+    async def report(self, outcome: Outcome, *, entered: LaneState | None = None) -> None:
+        """Write down what a request proved about the lane; `entered` is what `enter` returned for it.
 
-        In transactions of its own, after the outcome is recorded: it touches rows of other folders, and must not hold
-        the lane while it waits for them.
+        A request that was sent before the lane was stopped does not open it, whatever became of it; without `entered`
+        any does. In transactions of its own, after the outcome is recorded: it touches rows of other folders, and must
+        not hold the lane while it waits for them.
         """
         async with self.database.transaction() as connection:
-            reset = await self._judge(connection, outcome)
+            reset = await self._judge(connection, outcome, entered)
         await self._reset_waits(needed=reset)
 
-    async def _judge(self, connection: AsyncConnection, outcome: Outcome) -> bool:
+    async def _judge(self, connection: AsyncConnection, outcome: Outcome, entered: LaneState | None) -> bool:
         match outcome:
             case RateLimited(message, retry_after_s):
                 await self._stop(
@@ -117,7 +120,7 @@ class Lane:
             case NothingDone(message) | Unknown(message):
                 await self._count_failure(connection, message)
             case _:  # whatever else came, the cloud has looked at the request and answered
-                return await self._open(connection)
+                return await self._open(connection, entered)
         return False
 
     async def ping(self) -> float | None:
@@ -150,8 +153,7 @@ class Lane:
         state = await self.look(connection)
         match outcome:
             case Done(data):
-                named = data.get("capabilities")
-                capabilities = sorted({str(one) for one in named}) if isinstance(named, list) else []
+                capabilities = _names(data.get("capabilities"))
                 await connection.execute(text("update lane set capabilities = :named"), {"named": capabilities})
                 newly_there = self.route in capabilities and self.route not in state.capabilities
                 if state.reason in {"not_reached", "unauthorized"} or (state.reason == "no_route" and newly_there):
@@ -165,17 +167,23 @@ class Lane:
                 pass  # what the requests themselves meet decides
             case _ if state.reason == "not_reached":
                 return await self._open(connection)  # it answers, though not to pings: it names no capabilities
+            case _:
+                return state.reason == "circuit_open"
         return False
 
-    async def _open(self, connection: AsyncConnection) -> bool:
+    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
         """True if the lane was stopped. Only writes if there is something to change: this runs after every request."""
+        stopped_as = "any" if entered is None else entered.reason
         row = (
             await connection.execute(
                 text("""
                     update lane set reason = null, message = null, probe_at = null, failures = 0
                     from (select reason as was from lane) old
-                    where reason is not null or failures > 0 returning old.was
-                """)
+                    where (reason is not null or failures > 0)
+                        and (reason is null or cast(:stopped_as as text) in ('any', reason))
+                    returning old.was
+                """),
+                {"stopped_as": stopped_as},
             )
         ).one_or_none()
         if not row or not row.was:
@@ -186,10 +194,16 @@ class Lane:
     async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
         await connection.execute(
             text("""
-                update lane set reason = :reason, message = :message,
-                    probe_at = now() + make_interval(secs => cast(:probe_in_s as double precision))
+                update lane set reason = cast(:reason as text), message = :message,
+                    probe_at = greatest(now() + make_interval(secs => cast(:probe_in_s as double precision)),
+                                        case when reason = 'rate_limited' and :rate_limited then probe_at end)
             """),
-            {"reason": reason, "message": message, "probe_in_s": probe_in_s},
+            {
+                "reason": reason,
+                "message": message,
+                "probe_in_s": probe_in_s,
+                "rate_limited": reason == "rate_limited",
+            },
         )
         log.warning("lane stopped", reason=reason, message=message, probe_in_s=probe_in_s)
 
@@ -199,3 +213,9 @@ class Lane:
         ).one()
         if row.reason is None and row.failures >= FAILURES_TO_OPEN:
             await self._stop(connection, "circuit_open", message, PROBE_S["circuit_open"])
+
+
+def _names(listed: object) -> list[str]:
+    """Capabilities as the cloud lists them; what cannot be the name of one is left out."""
+    names = listed if isinstance(listed, list) else []
+    return sorted({name for name in names if isinstance(name, str) and re.fullmatch(r"[a-z0-9-]{1,50}", name)})

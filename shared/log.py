@@ -6,8 +6,13 @@ bodies are never handed to a logger; libraries that print them at DEBUG are kept
 
 import logging
 import sys
+import traceback
+from collections.abc import Iterator
 
 import structlog
+from structlog.typing import ExcInfo, Processor
+
+from shared.database import sqlstate
 
 _TALKATIVE = (
     "httpx",
@@ -25,7 +30,7 @@ _TALKATIVE = (
 
 def configure(service: str, level: str) -> None:
     """Write JSON lines of `level` and above, each naming the service."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -36,7 +41,7 @@ def configure(service: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                structlog.processors.ExceptionRenderer(without_values),
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -53,3 +58,19 @@ def configure(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def without_values(exc_info: ExcInfo) -> str:
+    """An exception as its kind and its place in the code, each cause a line. Its text may quote a row or a token."""
+    return "\n".join(_kinds_and_places(exc_info[1]))
+
+
+def _kinds_and_places(error: BaseException | None) -> Iterator[str]:
+    while error is not None:
+        frames = traceback.extract_tb(error.__traceback__)[-5:]
+        places = " < ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in reversed(frames))
+        yield f"{type(error).__module__}.{type(error).__qualname__} {sqlstate(error)} at {places}"
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                yield from _kinds_and_places(one)
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

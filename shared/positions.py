@@ -33,16 +33,21 @@ async def read(connection: AsyncConnection, topics: Iterable[str]) -> dict[Topic
 async def begin(connection: AsyncConnection, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
     """Next offset of exactly these partitions; one without a row gets it, at 0."""
     ordered = sorted(partitions)
-    await connection.execute(
-        text("""
-            insert into position (topic, partition, next_offset)
-            select topic, partition, 0 from unnest(cast(:topics as text[]), cast(:partitions as int[])) as u (topic, partition)
-            order by topic, partition
-            on conflict do nothing
-        """),
-        {"topics": [one.topic for one in ordered], "partitions": [one.partition for one in ordered]},
-    )
-    stored = await read(connection, {one.topic for one in ordered})
+    topics = {one.topic for one in ordered}
+    stored = await read(connection, topics)
+    missing = [one for one in ordered if one not in stored]
+    if missing:
+        await connection.execute(
+            text("""
+                insert into position (topic, partition, next_offset)
+                select topic, partition, 0
+                from unnest(cast(:topics as text[]), cast(:partitions as int[])) as u (topic, partition)
+                order by topic, partition
+                on conflict do nothing
+            """),
+            {"topics": [one.topic for one in missing], "partitions": [one.partition for one in missing]},
+        )
+        stored = await read(connection, topics)
     return {one: stored[one] for one in ordered}
 
 
@@ -52,8 +57,8 @@ async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
     moved = await connection.execute(
         text("""
             update position set next_offset = u.next_offset
-            from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:known as bigint[]), cast(:ends as bigint[]))
-                as u (topic, partition, known, next_offset)
+            from unnest(cast(:topics as text[]), cast(:partitions as int[]),
+                        cast(:known as bigint[]), cast(:ends as bigint[])) as u (topic, partition, known, next_offset)
             where position.topic = u.topic and position.partition = u.partition and position.next_offset = u.known
         """),
         {
@@ -79,7 +84,9 @@ async def put(connection: AsyncConnection, offsets: Mapping[TopicPartition, int]
 
 
 async def belong_to(connection: AsyncConnection, cluster_id: str) -> bool:
-    """Tie this database to the Kafka of this id. True if it was another before: its positions now stand at the start."""
+    """Tie this database to the Kafka of this id. True: it was another before, so now all its positions are at 0."""
+    if await connection.scalar(text("select cluster_id from origin")) == cluster_id:
+        return False
     before = await connection.scalar(text("select cluster_id from origin for update"))
     if before == cluster_id:
         return False

@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from shared.kafka import KafkaSettings, client_options
 
 SEND_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 6_000_000
 
 
@@ -36,9 +37,11 @@ class Producer:
         self._settings = settings
         self._client_id = client_id
         self._producer: AIOKafkaProducer | None = None
+        self._making = asyncio.Lock()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Return when Kafka has acknowledged all of them. Raises KafkaError or TimeoutError: some may be missing."""
+        producer: AIOKafkaProducer | None = None
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 producer = await self._ready()
@@ -48,7 +51,8 @@ class Producer:
                 ]
                 await asyncio.gather(*sent)
         except BaseException:
-            await self.close()
+            if producer and producer is self._producer:
+                await self.close()
             raise
 
     async def close(self) -> None:
@@ -56,24 +60,28 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer:
             with suppress(KafkaError, TimeoutError, OSError):
-                await asyncio.wait_for(producer.stop(), 5)
+                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)
 
     async def _ready(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            producer = AIOKafkaProducer(
-                **client_options(self._settings),
-                client_id=self._client_id,
-                enable_idempotence=True,
-                acks="all",
-                linger_ms=2,
-                max_batch_size=256 * 1024,
-                max_request_size=MAX_REQUEST_BYTES,
-                request_timeout_ms=20_000,
-            )
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            self._producer = producer
-        return self._producer
+        async with self._making:  # two loops may ask at once; a second producer would be nobody's
+            if self._producer is None:
+                self._producer = await self._make()
+            return self._producer
+
+    async def _make(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            **client_options(self._settings),
+            client_id=self._client_id,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=2,
+            max_batch_size=256 * 1024,
+            max_request_size=MAX_REQUEST_BYTES,
+            request_timeout_ms=20_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer

@@ -73,9 +73,9 @@ class Loop:
                 await self._sleep(self.beat_s if wait_s is None else min(wait_s, self.beat_s))
 
     async def _try_step(self) -> float | None:
+        if self.gate and not self.gate.is_open:
+            return None
         try:
-            if self.gate and not self.gate.is_open:
-                raise GateClosed
             return await self.step()
         except GateClosed:
             return None

@@ -8,9 +8,8 @@ request that is cut off is an unknown outcome, which the next start finds and tr
 import asyncio
 import contextlib
 import signal
-import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +17,15 @@ import structlog
 import uvicorn
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
+from sqlalchemy import text
 
 from schemas.topics import Topic
-from shared import metrics, positions
+from shared import consumer, metrics, positions
 from shared.batch import Apply
-from shared.database import Database
+from shared.database import Database, is_alone, is_transient
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.kafka import KafkaSettings, broker_options, client_options
@@ -38,14 +38,21 @@ from shared.topics import ends
 log = structlog.get_logger()
 
 STOP_STEPS_S = 6.0
-STOP_ALL_S = 12.0
+CLOSE_S = 2.0
+EXIT_BUG = 70
 POLL_LIMIT_S = 60.0
 KAFKA_RETRY_S = 1.0
+READINESS_TIMEOUT_S = 5.0
+# A topic that is made after the start is found within this time.
+METADATA_MAX_AGE_MS = 15_000
 
 
 @dataclass(eq=False)
 class Service:
-    """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application."""
+    """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application.
+
+    `free_leases`: SQL that ends every lease in the service's own tables; run at start if no other process is there.
+    """
 
     name: str
     settings: CommonSettings
@@ -55,6 +62,7 @@ class Service:
     folds: list[Fold] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     lane: Lane | None = None
+    free_leases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.database, [topic.name for topic in self.own_topics], self._own_ends)
@@ -62,7 +70,10 @@ class Service:
         self._broker = KafkaBroker(
             **broker_options(self.kafka),
             client_id=f"ticketsync.{self.name}",
+            # What is published goes through `self.producer`, which has other settings than FastStream's own.
+            consumer_only=True,
             allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             logger=None,
         )
         self._started = False
@@ -98,59 +109,75 @@ class Service:
             self._wakes[name]()
 
     async def run(self, app: FastAPI, *, host: str, port: int) -> None:
-        """Serve until SIGTERM or SIGINT. Raises what is a bug."""
+        """Serve until SIGTERM or SIGINT. What is a bug is logged and ends the process with exit code 70."""
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
-        async with asyncio.TaskGroup() as group:
-            background = [group.create_task(work) for work in (server.serve(), self._work(), self._report())]
-            background += [group.create_task(self.database.listen(self.wake)), group.create_task(self.gate.keep())]
-            running = [group.create_task(loop.run()) for loop in self.loops]
-            log.info("started", host=host, port=port)
-            await stop.wait()
-            log.info("stopping")
-            for loop in self.loops:
-                loop.stop()
-            await asyncio.wait(running, timeout=STOP_STEPS_S)
-            for task in (*running, *background):
-                task.cancel()
-        await self._close()
+        await self._free_leases()
+        try:
+            async with asyncio.TaskGroup() as group:
+                background = [group.create_task(work) for work in (server.serve(), self._work(), self._report())]
+                background += [group.create_task(self.database.listen(self.wake)), group.create_task(self.gate.keep())]
+                running = [group.create_task(loop.run()) for loop in self.loops]
+                log.info("started", host=host, port=port)
+                await stop.wait()
+                log.info("stopping")
+                for loop in self.loops:
+                    loop.stop()
+                server.should_exit = True
+                await asyncio.wait([*running, background[0]], timeout=STOP_STEPS_S)
+                for task in (*running, *background):
+                    task.cancel()
+        except BaseExceptionGroup as bug:
+            log.error("crashed", exc_info=bug)  # noqa: TRY400  # the logger renders it without the values in it
+            raise SystemExit(EXIT_BUG) from None
+        finally:
+            await self._close()
         log.info("stopped")
+
+    async def _free_leases(self) -> None:
+        """Nobody need wait for the leases of a process that was killed, if it was the only one."""
+        async with self.database.transaction() as connection:
+            if await is_alone(connection):
+                for statement in ("delete from lease", *self.free_leases):
+                    await connection.execute(text(statement))
 
     async def _work(self) -> None:
         """Start consuming once Kafka can be reached, then watch over the folds."""
-        cluster_id = await self._cluster_id()
-        async with self.database.transaction() as connection:
-            if await positions.belong_to(connection, cluster_id):
-                log.warning("another Kafka than before: all topics are read from the start", cluster_id=cluster_id)
-        while True:
+        while not self._started:
             try:
-                await self._broker.start()
-                break
-            except (KafkaError, OSError) as error:
-                log.warning("Kafka not reached yet", error=type(error).__name__)
+                await self._tie_to_kafka()
+                await consumer.start(self._broker)
+                self._started = True
+            except Exception as error:
+                if not (isinstance(error, KafkaError) or is_transient(error)):
+                    raise
+                log.warning("Kafka or the database not reached yet", error=type(error).__name__)
                 await asyncio.sleep(KAFKA_RETRY_S)
-        self._started = True
         async with asyncio.TaskGroup() as group:
             for fold in self.folds:
                 group.create_task(fold.watch())
 
-    async def _cluster_id(self) -> str:
-        while True:
-            admin = AIOKafkaAdminClient(**client_options(self.kafka), request_timeout_ms=10_000)
-            try:
-                await admin.start()
-                return str((await admin.describe_cluster())["cluster_id"])
-            except (KafkaError, OSError) as error:
-                log.warning("Kafka not reached yet", error=type(error).__name__)
-                await asyncio.sleep(KAFKA_RETRY_S)
-            finally:
-                with contextlib.suppress(KafkaError):
-                    await admin.close()
+    async def _tie_to_kafka(self) -> None:
+        """Before positions are used: they are of the Kafka that they were made for, and mean nothing to another."""
+        admin = AIOKafkaAdminClient(**client_options(self.kafka), request_timeout_ms=10_000)
+        try:
+            await admin.start()
+            cluster_id = str((await admin.describe_cluster())["cluster_id"])
+        finally:
+            with contextlib.suppress(KafkaError):
+                await admin.close()
+        async with self.database.transaction() as connection:
+            if await positions.belong_to(connection, cluster_id):
+                log.warning("another Kafka than before: all topics are read from the start", cluster_id=cluster_id)
 
     async def _own_ends(self) -> Mapping[TopicPartition, int]:
+        """What the gate waits for. A database that was made anew under the running process is tied here."""
+        await self._tie_to_kafka()
         found = await ends(self.kafka, [topic.name for topic in self.own_topics])
+        if {topic for topic, _ in found} != {topic.name for topic in self.own_topics}:
+            raise UnknownTopicOrPartitionError  # nothing is known of what was done as long as Kafka does not show it
         return {TopicPartition(*partition): end for partition, end in found.items()}
 
     async def _report(self) -> None:
@@ -161,11 +188,10 @@ class Service:
             await asyncio.sleep(1)
 
     async def _close(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_ALL_S - STOP_STEPS_S):
-                await self._broker.stop()
-                await self.producer.close()
-                await self.database.close()
+        for close in (self._broker.stop, self.producer.close, self.database.close):
+            with contextlib.suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
+                async with asyncio.timeout(CLOSE_S):
+                    await close()
 
     async def readiness(self) -> Mapping[str, Any]:
         """What /readyz answers; `ready` sums it up. A stopped lane is shown but does not make a service unready."""
@@ -174,14 +200,14 @@ class Service:
         loops = {loop.name: round(now - loop.beat_at, 1) for loop in self.loops}
         polled = all(one["last_poll_s"] is None or one["last_poll_s"] < POLL_LIMIT_S for one in folds.values())
         state: dict[str, Any] = {
-            "ready": self._started and self.gate.is_open and polled,
+            "ready": self._started and all(fold.joined for fold in self.folds) and self.gate.is_open and polled,
             "service": self.name,
             "gate": "open" if self.gate.is_open else "closed",
             "folds": folds,
             "loops_beat_s": loops,
         }
         if self.lane:
-            async with self.database.transaction() as connection:
+            async with asyncio.timeout(READINESS_TIMEOUT_S), self.database.transaction() as connection:
                 lane = await self.lane.look(connection)
             state["lane"] = {"open": lane.reason is None, "reason": lane.reason, "message": lane.message}
         return state
@@ -202,19 +228,3 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Any:  # noqa: ANN401  # as declared by uvicorn
         yield
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.asynccontextmanager
-async def closing(service: Service) -> AsyncIterator[Service]:
-    """Close the service's connections when the block ends, for tests that never run it."""
-    try:
-        yield service
-    finally:
-        await service._close()

@@ -7,7 +7,7 @@ guesses its configuration would write into somebody else's database.
 
 import os
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -24,7 +24,7 @@ class ConfigurationError(Exception):
 class CommonSettings(BaseSettings):
     """What every service needs, whatever it does."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, env_ignore_empty=True)
 
     api_token: Annotated[
         SecretStr, Field(min_length=1, description="Bearer token that callers of this service's HTTP API present.")
@@ -52,7 +52,7 @@ def load(settings: type[Settings]) -> Settings:
 
     Raises ConfigurationError naming every setting that is missing or wrong, never its value.
     """
-    from_files = {}
+    from_files: dict[str, Any] = {}
     for name, field in settings.model_fields.items():
         variable = f"{str(field.validation_alias or name).upper()}_FILE"
         path = os.environ.get(variable)

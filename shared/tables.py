@@ -35,7 +35,7 @@ class OriginColumns(SQLModel):
 
 
 class DeadLetterColumns(SQLModel):
-    """Table `dead_letter`: a record that could not be applied, as it was, with the reason. Counted once per position."""
+    """Table `dead_letter`: a record that could not be applied, as it was, with the reason. One row per position."""
 
     topic: str = Field(primary_key=True)
     partition: int = Field(primary_key=True)

@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -39,16 +40,18 @@ class ProblemDetails(BaseModel):
     detail: str
 
 
-class Problem(Exception):
-    """Answer with this problem. `more` are further members of its JSON."""
+class Problem(HTTPException):
+    """Answer with this problem. `more` are further members of its JSON.
+
+    FastAPI makes a 400 of whatever is raised while it reads a JSON body, but for its own kind of exception.
+    """
 
     def __init__(
         self, status: int, title: str, detail: str, *, retry_after_s: int | None = None, **more: object
     ) -> None:
-        super().__init__(detail)
+        super().__init__(status, detail)
         self.status = status
         self.title = title
-        self.detail = detail
         self.retry_after_s = retry_after_s
         self.more = more
 
@@ -78,8 +81,10 @@ def build(*, title: str, api_token: str, router: APIRouter, readiness: Readiness
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(GateClosed, _catching_up)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _plain)
-    app.add_exception_handler(Exception, _crash)
+    app.add_exception_handler(StarletteHTTPException, _plain)
+    for kind in (SQLAlchemyError, OSError, TimeoutError):
+        app.add_exception_handler(kind, _database_trouble)
+    app.add_exception_handler(Exception, _defect)
     app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
     return app
 
@@ -156,23 +161,27 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _plain(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type
-    return _details(error.status_code, str(error.detail), str(error.detail))
+    assert isinstance(error, StarletteHTTPException)  # noqa: S101  # registered for this type
+    return _details(error.status_code, str(error.detail), str(error.detail), headers=error.headers)
 
 
-async def _crash(_: Request, error: Exception) -> JSONResponse:
+async def _database_trouble(request: Request, error: Exception) -> JSONResponse:
     if is_transient(error):
         return _details(
             503, "Not now", "The database cannot be reached; try again in a moment", headers={"Retry-After": "2"}
         )
-    log.error("request failed", error=type(error).__name__, exc_info=error)
+    return await _defect(request, error)
+
+
+async def _defect(_: Request, error: Exception) -> JSONResponse:
+    log.error("request failed", exc_info=error)
     return _details(500, "Internal error", "This is a defect; the service's log has the details")
 
 
 def _details(
     status: int, title: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: object
 ) -> JSONResponse:
-    body = ProblemDetails(title=title, status=status, detail=detail, **more)  # type: ignore[arg-type]  # extra members
+    body = ProblemDetails(title=title, status=status, detail=detail, **more)
     return JSONResponse(
         body.model_dump(mode="json"),
         status_code=status,

@@ -1,4 +1,4 @@
-"""docs/settings.md says of every setting what it is, what it is by default and whether it is secret, and of no other."""
+"""docs/settings.md says of every setting, and of no other, what it is, its default and whether it is secret."""
 
 from pathlib import Path
 

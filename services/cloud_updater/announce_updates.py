@@ -23,12 +23,19 @@ _UNHEARD = """
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
     """Recording → (transfer_version, link_version), folder by folder."""
+    # Up to the cursor as this statement saw it: behind one that moved meanwhile are recordings that nobody looked at.
     await connection.execute(
         text(f"""
-            update ledger set heard_cursor = cursor where clouds_uuid in (
-                select clouds_uuid from ledger l
-                where heard_cursor < cursor and not exists (select from recording r where {_UNHEARD})
-                order by clouds_uuid for update skip locked)
+            with settled as materialized (
+                select l.clouds_uuid, l.cursor from ledger l
+                where l.heard_cursor < l.cursor and not exists (select from recording r where {_UNHEARD})
+            ), locked as materialized (
+                select clouds_uuid from ledger where clouds_uuid in (select clouds_uuid from settled)
+                order by clouds_uuid for update skip locked
+            )
+            update ledger set heard_cursor = greatest(heard_cursor, settled.cursor)
+            from settled join locked using (clouds_uuid)
+            where ledger.clouds_uuid = settled.clouds_uuid and ledger.cursor >= settled.cursor
         """)  # noqa: S608  # this module's own text
     )
     rows = await connection.execute(

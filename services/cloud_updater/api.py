@@ -79,6 +79,7 @@ def routes(service: Service, lane: Lane) -> APIRouter:
             row = await seen.recording(connection, recording_id, shut=state.reason is not None)
         if row is None:
             raise Problem(404, "Unknown recording", "Neither transferred nor linked, as far as cloud_updater has read")
+        behind_the_lane = row.reason == "retrying" and state.reason is not None
         return RecordingAnswer(
             recording_id=row.recording_id,
             folder_id=row.folder_id,
@@ -88,7 +89,11 @@ def routes(service: Service, lane: Lane) -> APIRouter:
             acknowledged_transfer_version=row.known_transfer_version,
             acknowledged_link_version=row.known_link_version,
             owed=row.owed,
-            blocked=Blocked(reason=row.reason, message=row.message, next_try_at=row.next_try_at)
+            blocked=Blocked(
+                reason=row.reason,
+                message=f"{state.reason}: {state.message}" if behind_the_lane else row.message,
+                next_try_at=state.probe_at if behind_the_lane else row.next_try_at,
+            )
             if row.reason
             else None,
         )

@@ -20,7 +20,7 @@ from services.cloud_updater.on_recording_transferred import fold_recording_trans
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
 from services.cloud_updater.push_tickets import PushTickets
-from services.cloud_updater.pushes import Pushes
+from services.cloud_updater.pushes import FREE_LEASES, Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
 from services.cloud_updater.store import Quiet
 from shared import log, migrations
@@ -32,7 +32,7 @@ from shared.kafka import KafkaSettings
 from shared.lane import Lane
 from shared.routes import common
 from shared.service import Service
-from shared.settings import load
+from shared.settings import ConfigurationError, load
 from shared.web import build
 
 NAME = "cloud_updater"
@@ -41,6 +41,8 @@ NAME = "cloud_updater"
 def main(*, host: str, port: int, migrate: bool) -> int:
     """Run until told to stop. Raises ConfigurationError if the configuration or the database is not as it must be."""
     settings, cloud_settings, kafka = load(CloudUpdaterSettings), load(CloudSettings), load(KafkaSettings)
+    if settings.lease_s <= cloud_settings.cloud_timeout_s:
+        raise ConfigurationError("LEASE_S must be longer than CLOUD_TIMEOUT_S: a request must end while it is leased")
     database_url = settings.cloud_updater_database_url.get_secret_value()
     log.configure(NAME, settings.log_level)
     if migrate:
@@ -55,7 +57,7 @@ async def serve(
 ) -> None:
     """Build the service and run it."""
     database = Database(settings.cloud_updater_database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    service = Service(NAME, settings, kafka, database, own_topics=(CLOUD_TICKET_UPDATED,))
+    service = Service(NAME, settings, kafka, database, own_topics=(CLOUD_TICKET_UPDATED,), free_leases=(FREE_LEASES,))
     cloud = Cloud(cloud_settings, token=token_reader(cloud_settings))
 
     async def retry_now(connection: AsyncConnection) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
 from shared.backoff import backoff_s
-from shared.cloud import (
+from shared.outcome import (
     Done,
     Invalid,
     NoFolder,
@@ -46,13 +47,21 @@ def newest_transfers(
     return newest
 
 
-def newest_acknowledgements(facts: Iterable[CloudTicketUpdated]) -> dict[str, tuple[int, int]]:
-    """By recording, the highest (transfer_version, link_version)."""
+def newest_acknowledgements(
+    facts: Iterable[CloudTicketUpdated], known: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """By recording, the highest (transfer_version, link_version) of those newer than `known`."""
     newest: dict[str, tuple[int, int]] = {}
     for fact in facts:
         order = (fact.transfer_version, fact.link_version)
-        newest[fact.recording_id] = max(order, newest.get(fact.recording_id, order))
+        if order > newest.get(fact.recording_id, known.get(fact.recording_id, (0, 0))):
+            newest[fact.recording_id] = order
     return newest
+
+
+def counts_as_asked_at(*, requested_at: datetime, appended_at: datetime) -> datetime:
+    """When something was asked for: as the sender says, but never after the broker had it."""
+    return min(requested_at, appended_at)
 
 
 @dataclass(frozen=True)

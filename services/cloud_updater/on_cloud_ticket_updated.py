@@ -18,6 +18,11 @@ async def fold_cloud_ticket_updated(
     batch: Sequence[Incoming[CloudTicketUpdated]], connection: AsyncConnection
 ) -> Folded:
     """Store what is newer."""
-    newest = newest_acknowledgements(incoming.event for incoming in batch)
-    newer = await Store(connection).acknowledge(newest)
-    return Folded(newer=newer, wake=("announce_updates",) if newer else ())
+    store = Store(connection)
+    facts = [incoming.event for incoming in batch]
+    newer = newest_acknowledgements(facts, await store.acknowledged_versions({fact.recording_id for fact in facts}))
+    if not newer:
+        return Folded()
+
+    await store.lock(newer)
+    return Folded(newer=await store.acknowledge(newer), wake=("announce_updates",))

@@ -21,12 +21,14 @@ async def fold_recording_transferred(
     """Store what is newer."""
     store = Store(connection)
     facts = [incoming.event for incoming in batch]
-    named = {fact.recording_id for fact in facts}
-    if not newest_transfers(facts, await store.transfer_versions(named)):
+    candidates = newest_transfers(facts, await store.transfer_versions({fact.recording_id for fact in facts}))
+    if not candidates:
         return Folded()
 
-    rows = await store.lock(named)
-    newer = newest_transfers(facts, {recording_id: row.transfer_version for recording_id, row in rows.items()})
+    rows = await store.lock(candidates)
+    newer = newest_transfers(
+        candidates.values(), {recording_id: row.transfer_version for recording_id, row in rows.items()}
+    )
 
     placed = await store.place(newer.values())
     await store.change(placed, quiet=quiet, patient=set(newer))

@@ -20,12 +20,12 @@ async def fold_ticket_linked(
     """Store what is newer; a link that an import made waits until its folder is quiet."""
     store = Store(connection)
     facts = [incoming.event for incoming in batch]
-    named = {fact.recording_id for fact in facts}
-    if not newest_links(facts, await store.link_versions(named)):
+    candidates = newest_links(facts, await store.link_versions({fact.recording_id for fact in facts}))
+    if not candidates:
         return Folded()
 
-    rows = await store.lock(named)
-    newer = newest_links(facts, {recording_id: row.link_version for recording_id, row in rows.items()})
+    rows = await store.lock(candidates)
+    newer = newest_links(candidates.values(), {recording_id: row.link_version for recording_id, row in rows.items()})
 
     await store.want(newer.values())
     placed = [rows[recording_id] for recording_id in newer if rows[recording_id].clouds_uuid]

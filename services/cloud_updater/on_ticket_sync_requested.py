@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketSyncRequested
+from services.cloud_updater.decisions import counts_as_asked_at
 from services.cloud_updater.resyncs import Resyncs
 from shared.batch import Folded, Incoming
 
@@ -17,5 +18,13 @@ async def fold_ticket_sync_requested(
     batch: Sequence[Incoming[TicketSyncRequested]], connection: AsyncConnection
 ) -> Folded:
     """Store what is new."""
-    new = await Resyncs(connection).receive(incoming.event for incoming in batch)
+    asked = [
+        (
+            incoming.event,
+            counts_as_asked_at(requested_at=incoming.event.requested_at, appended_at=incoming.appended_at),
+        )
+        for incoming in batch
+    ]
+
+    new = await Resyncs(connection).receive(asked)
     return Folded(newer=new, wake=("expand_resyncs",) if new else ())

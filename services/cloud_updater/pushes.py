@@ -1,43 +1,23 @@
-"""The SQL of a push: claim what one folder owes, and record what became of it.
+"""The SQL of outcomes: what became of a push, recorded under the lease that it was claimed with.
 
-A recording is owed if its seq is beyond the ledger's cursor, its link is newer than what is known at its newest
-transfer (or it is forced), and the cloud does not refuse it as it is. Claiming leases the ledger and notes which
-recordings are about to be sent; every later write asks for the lease's token, so that a worker that lost its lease
-changes nothing.
+Every write asks for the lease's token, so that a worker that lost its lease changes nothing, and for the uuid that was
+sent to: a recording that has moved to another folder meanwhile owes the outcome nothing. Locks are taken in one order:
+duties, then recordings, then the ledger.
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from uuid import UUID
+from collections.abc import Mapping
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.decisions import OwedFile
+from services.cloud_updater.claims import MAX_FILES, Claimed
 
-MAX_FILES = 500
-MAX_BYTES = 4_000_000
-SHORTEST_WAIT_S = 0.005
-
-# What a recording `r` of a ledger `l` owes; a recording that was never linked has no ticket row and owes nothing.
-OWED = """
-    r.clouds_uuid = l.clouds_uuid and r.seq > l.cursor and r.rejected is null and r.link_version > 0
-    and r.known_transfer_version <= r.transfer_version
-    and (r.forced or r.seq <= l.forced_until
-         or (r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version))
-"""
+# Run at start by a process that is alone: what is leased then was left behind by one that died.
+FREE_LEASES = "update ledger set lease_until = now(), due_at = now() where lease_until > now()"
 
 
-@dataclass(frozen=True)
-class Claimed:
-    """What one request is to hold, and what its outcome will be recorded under. `up_to_seq`: the ledger's new cursor."""
-
-    clouds_uuid: str
-    token: UUID
-    generation: int
-    attempts: int
-    up_to_seq: int
-    files: Sequence[OwedFile]
+class LeaseLost(Exception):
+    """Somebody else has the folder now: roll back, for nothing of what was found out counts any more."""
 
 
 class Pushes:
@@ -46,106 +26,8 @@ class Pushes:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self, token: UUID, *, lease_s: float) -> Claimed | None:
-        """Lease one due folder and gather what it owes. None: nothing is due. A folder that owes nothing has no files."""
-        ledger = (
-            await self._connection.execute(
-                text("""
-                    update ledger set
-                        lease_token = :token,
-                        lease_until = now() + make_interval(secs => :lease_s),
-                        due_at = now() + make_interval(secs => :lease_s)
-                    where clouds_uuid = (
-                        select clouds_uuid from ledger
-                        where due_at <= now() and not missing and (lease_until is null or lease_until < now())
-                        order by due_at limit 1 for update skip locked)
-                    returning clouds_uuid, generation, attempts, last_seq, coalesce(batch_limit, :max_files) as batch_limit
-                """),
-                {"token": token, "lease_s": lease_s, "max_files": MAX_FILES},
-            )
-        ).one_or_none()
-        if ledger is None:
-            return None
-        files = await self._owed(ledger.clouds_uuid, ledger.batch_limit)
-        complete = not await self._owes_after(ledger.clouds_uuid, files[-1].seq) if files else True
-        up_to_seq = ledger.last_seq if complete else files[-1].seq
-        return Claimed(ledger.clouds_uuid, token, ledger.generation, ledger.attempts, up_to_seq, files)
-
-    async def _owed(self, clouds_uuid: str, limit: int) -> list[OwedFile]:
-        """In order of seq, as many as fit into one request; the first goes whatever its size."""
-        rows = await self._connection.execute(
-            text(f"""
-                with owed as (
-                    select r.recording_id, r.seq, r.link_version
-                    from ledger l join recording r on {OWED}
-                    where l.clouds_uuid = :uuid order by r.seq limit :limit
-                ), measured as (
-                    select owed.*, f.body as file, t.body as ticket,
-                           sum(octet_length(f.body) + octet_length(t.body) + 100) over (order by seq) as bytes,
-                           row_number() over (order by seq) as place
-                    from owed join file f using (recording_id) join ticket t using (recording_id)
-                )
-                select recording_id, seq, link_version, file, ticket from measured
-                where bytes <= :max_bytes or place = 1 order by seq
-            """),  # noqa: S608  # OWED is this module's own text
-            {"uuid": clouds_uuid, "limit": limit, "max_bytes": MAX_BYTES},
-        )
-        return [OwedFile(*row) for row in rows]
-
-    async def _owes_after(self, clouds_uuid: str, seq: int) -> bool:
-        return bool(
-            await self._connection.scalar(
-                text(f"""
-                    select exists (select from ledger l join recording r on {OWED}
-                                   where l.clouds_uuid = :uuid and r.seq > :seq)
-                """),  # noqa: S608  # OWED is this module's own text
-                {"uuid": clouds_uuid, "seq": seq},
-            )
-        )
-
-    async def next_due_s(self) -> float | None:
-        """Seconds until the next folder is due; None: none is planned."""
-        seconds = await self._connection.scalar(
-            text("""
-                select extract(epoch from greatest(due_at, coalesce(lease_until, due_at)) - now()) from ledger
-                where due_at is not null and not missing order by due_at limit 1
-            """)
-        )
-        return None if seconds is None else max(float(seconds), SHORTEST_WAIT_S)
-
-    async def note(self, claimed: Claimed, *, guarded: bool) -> None:
-        """Write down what is about to be sent, so that a crash leaves an unknown outcome and not nothing."""
-        await self._connection.execute(
-            text("""
-                insert into claim (clouds_uuid, token, recording_ids, guarded, claimed_at)
-                values (:uuid, :token, :ids, :guarded, now())
-            """),
-            {
-                "uuid": claimed.clouds_uuid,
-                "token": claimed.token,
-                "ids": [one.recording_id for one in claimed.files],
-                "guarded": guarded,
-            },
-        )
-
-    async def end_claim(self, clouds_uuid: str, *, may_take_effect: bool, second_push_after_s: float) -> None:
-        """Remove a folder's noted claim. If it may yet take effect, and the cloud does not ignore older versions, its
-        recordings are to be pushed once more later; nothing that is acknowledged in between takes that back."""
-        await self._connection.execute(
-            text("""
-                with ended as (delete from claim where clouds_uuid = :uuid returning recording_ids, guarded)
-                insert into duty (recording_id, due_at)
-                select id, now() + make_interval(secs => :after_s)
-                from ended, unnest(ended.recording_ids) as u (id)
-                where :may_take_effect and not ended.guarded
-                order by id
-                on conflict (recording_id) do update set due_at = excluded.due_at
-            """),
-            {"uuid": clouds_uuid, "after_s": second_push_after_s, "may_take_effect": may_take_effect},
-        )
-
-    async def acknowledged(self, claimed: Claimed, *, quiet_s: float) -> bool:
-        """Move the cursor, unless it was set back meanwhile. False: the lease was lost, and so nothing is recorded."""
+    async def acknowledged(self, claimed: Claimed, *, quiet_s: float) -> None:
+        """Move the cursor, unless it was set back meanwhile. Raises LeaseLost."""
         done = await self._connection.execute(
             text("""
                 update ledger set
@@ -169,43 +51,64 @@ class Pushes:
                 "sent": bool(claimed.files),
             },
         )
-        return done.rowcount == 1
+        _require_one(done.rowcount)
 
-    async def failed(
-        self, claimed: Claimed, *, wait_s: float, message: str, batch_limit: int | None = None, missing: bool = False
-    ) -> bool:
-        """Try again after `wait_s` seconds, with `batch_limit` files if given. False: the lease was lost."""
+    async def failed(self, claimed: Claimed, *, wait_s: float, message: str) -> None:
+        """Try again after `wait_s` seconds. Raises LeaseLost."""
         done = await self._connection.execute(
             text("""
                 update ledger set
                     due_at = now() + make_interval(secs => :wait_s), lease_token = null, lease_until = null,
-                    attempts = attempts + 1, last_error = :message,
-                    batch_limit = coalesce(:batch_limit, batch_limit), missing = :missing
+                    attempts = attempts + 1, last_error = :message
                 where clouds_uuid = :uuid and lease_token = :token
             """),
-            {
-                "uuid": claimed.clouds_uuid,
-                "token": claimed.token,
-                "wait_s": wait_s,
-                "message": message,
-                "batch_limit": batch_limit,
-                "missing": missing,
-            },
+            {"uuid": claimed.clouds_uuid, "token": claimed.token, "wait_s": wait_s, "message": message},
         )
-        return done.rowcount == 1
+        _require_one(done.rowcount)
+
+    async def narrowed(self, claimed: Claimed, *, batch_limit: int | None, message: str | None) -> None:
+        """Go on at once, with at most `batch_limit` files if given. Raises LeaseLost."""
+        done = await self._connection.execute(
+            text("""
+                update ledger set
+                    due_at = now(), lease_token = null, lease_until = null, last_error = :message,
+                    batch_limit = coalesce(:batch_limit, batch_limit)
+                where clouds_uuid = :uuid and lease_token = :token
+            """),
+            {"uuid": claimed.clouds_uuid, "token": claimed.token, "batch_limit": batch_limit, "message": message},
+        )
+        _require_one(done.rowcount)
+
+    async def missing(self, claimed: Claimed, *, message: str) -> None:
+        """The cloud has lost the folder: no push is tried there until somebody asks for it. Raises LeaseLost."""
+        done = await self._connection.execute(
+            text("""
+                update ledger set
+                    missing = true, due_at = null, lease_token = null, lease_until = null,
+                    attempts = attempts + 1, last_error = :message
+                where clouds_uuid = :uuid and lease_token = :token
+            """),
+            {"uuid": claimed.clouds_uuid, "token": claimed.token, "message": message},
+        )
+        _require_one(done.rowcount)
 
     async def reject(self, claimed: Claimed, messages: Mapping[int, str]) -> None:
-        """Put these files (by place in the request) out of the way, unless they have changed since. Locks recordings:
-        call it before anything that locks the ledger."""
+        """Put these files (by place in the request) out of the way, unless they have changed or moved since."""
         rejected = [(claimed.files[place], message) for place, message in sorted(messages.items())]
         await self._connection.execute(
             text("""
-                update recording set rejected = u.message
-                from unnest(cast(:ids as text[]), cast(:seqs as bigint[]), cast(:messages as text[]))
-                    as u (recording_id, seq, message)
-                where recording.recording_id = u.recording_id and recording.seq = u.seq
+                with named as (
+                    select r.recording_id, u.message
+                    from unnest(cast(:ids as text[]), cast(:seqs as bigint[]), cast(:messages as text[]))
+                        as u (recording_id, seq, message) join recording r using (recording_id)
+                    where r.clouds_uuid = :uuid and r.seq = u.seq
+                    order by r.recording_id for update of r
+                )
+                update recording set rejected = named.message
+                from named where recording.recording_id = named.recording_id
             """),
             {
+                "uuid": claimed.clouds_uuid,
                 "ids": [one.recording_id for one, _ in rejected],
                 "seqs": [one.seq for one, _ in rejected],
                 "messages": [message for _, message in rejected],
@@ -222,15 +125,7 @@ class Pushes:
             """)
         )
 
-    async def due_duties(self, limit: int) -> Collection[str]:
-        """Take recordings whose second push is due."""
-        rows = await self._connection.execute(
-            text("""
-                delete from duty where recording_id in (
-                    select recording_id from duty where due_at <= now()
-                    order by recording_id limit :limit for update skip locked)
-                returning recording_id
-            """),
-            {"limit": limit},
-        )
-        return [row.recording_id for row in rows]
+
+def _require_one(rows: int) -> None:
+    if rows != 1:
+        raise LeaseLost

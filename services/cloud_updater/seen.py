@@ -7,19 +7,17 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.pushes import OWED
+from services.cloud_updater.claims import BEHIND, OWED
 
 # The first that applies, so that no recording is counted twice. `shut`: the lane is stopped.
 _BLOCKED = f"""
-    select r.recording_id, r.folder_id, r.rejected, l.last_error, l.due_at,
-        case when r.rejected is not null then 'rejected'
-             when l.missing then 'missing_in_cloud'
-             when l.attempts > 0 or :shut then 'retrying' end as reason
-    from ledger l join recording r on r.clouds_uuid = l.clouds_uuid
-    where (r.rejected is not null
-           and (r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version))
-       or (l.cursor < l.last_seq and {OWED})
-"""
+    select r.recording_id, r.folder_id, r.rejected as message, cast(null as timestamptz) as due_at, 'rejected' as reason
+    from recording r where r.clouds_uuid is not null and r.rejected is not null and {BEHIND}
+    union all
+    select r.recording_id, r.folder_id, l.last_error, l.due_at,
+        case when l.missing then 'missing_in_cloud' when l.attempts > 0 or :shut then 'retrying' end
+    from ledger l join recording r on {OWED} and {BEHIND} where l.cursor < l.last_seq
+"""  # noqa: S608  # this module's own text
 _BLOCKED_REASONS = ("retrying", "rejected", "outcome_unknown", "missing_in_cloud")
 
 
@@ -49,7 +47,7 @@ async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: b
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id, "shut": shut},
     )
-    counts = {row.reason: row.count for row in rows}
+    counts = {reason: int(count) for reason, count in rows}
     return {reason: counts.get(reason, 0) for reason in _BLOCKED_REASONS}
 
 
@@ -80,7 +78,7 @@ async def recording(connection: AsyncConnection, recording_id: str, *, shut: boo
                 select r.recording_id, r.folder_id, r.clouds_uuid, r.transfer_version, r.link_version,
                        r.known_transfer_version, r.known_link_version,
                        exists (select from ledger l where l.cursor < l.last_seq and {OWED}) as owed,
-                       b.reason, coalesce(b.rejected, b.last_error) as message, b.due_at as next_try_at
+                       b.reason, b.message, b.due_at as next_try_at
                 from recording r left join ({_BLOCKED}) b on b.recording_id = r.recording_id
                 where r.recording_id = :recording_id
             """),  # noqa: S608  # this module's own text

@@ -1,12 +1,12 @@
 """The SQL of the folds: what is wanted, where it is, what is known, and the seq that tells a push of a change.
 
-Locks are taken in one order, here and in pushes.py: recordings sorted by id, then ledgers sorted by uuid. Both folds
+Locks are taken in one order, here and in resyncs.py: recordings sorted by id, then ledgers sorted by uuid. Both folds
 that concern a recording lock its row (making it if need be), so that of a link and a transfer that come at the same
 moment the later one sees the earlier one.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -55,6 +55,17 @@ class Store:
         )
         return {row.recording_id: row.transfer_version for row in rows}
 
+    async def acknowledged_versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        """Newest acknowledgement (transfer_version, link_version) of those that are known; nothing is locked."""
+        rows = await self._connection.execute(
+            text("""
+                select recording_id, known_transfer_version, known_link_version from recording
+                where recording_id = any(:ids)
+            """),
+            {"ids": list(recording_ids)},
+        )
+        return {row.recording_id: (row.known_transfer_version, row.known_link_version) for row in rows}
+
     async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
         """The rows of these recordings, locked; whoever has none gets an empty one."""
         ids = sorted(recording_ids)
@@ -81,18 +92,17 @@ class Store:
 
     async def want(self, links: Collection[TicketLinked]) -> None:
         """Store newer links. The rows are locked."""
-        values = {
-            "ids": [one.recording_id for one in links],
-            "versions": [one.link_version for one in links],
-            "bodies": [one.ticket_info.model_dump_json() if one.ticket_info else "null" for one in links],
-        }
+        ids = [one.recording_id for one in links]
         await self._connection.execute(
             text("""
                 insert into ticket (recording_id, body)
                 select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
                 on conflict (recording_id) do update set body = excluded.body
             """),
-            {"ids": values["ids"], "bodies": values["bodies"]},
+            {
+                "ids": ids,
+                "bodies": [one.ticket_info.model_dump_json() if one.ticket_info else "null" for one in links],
+            },
         )
         await self._connection.execute(
             text("""
@@ -100,16 +110,18 @@ class Store:
                 from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
                 where recording.recording_id = u.recording_id
             """),
-            {"ids": values["ids"], "versions": values["versions"]},
+            {"ids": ids, "versions": [one.link_version for one in links]},
         )
 
     async def place(self, transfers: Collection[RecordingTransferred]) -> list[RecordingRow]:
-        """Store newer transfers; the link that travelled is known there. The rows are locked. Returns them as they are
-        now.
+        """Store newer transfers; the link that travelled is known there. The rows are locked.
+
+        Returns them as they are now, off their old folder: its seq, and what was forced there, say nothing of the new.
         """
         await self._connection.execute(
             text("""
-                insert into file (recording_id, body) select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
+                insert into file (recording_id, body)
+                select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
                 on conflict (recording_id) do update set body = excluded.body
             """),
             {
@@ -121,7 +133,7 @@ class Store:
             text("""
                 update recording set
                     folder_id = u.folder_id, clouds_uuid = u.clouds_uuid, transfer_version = u.transfer_version,
-                    forced = false,
+                    seq = 0, forced = false, rejected = null,
                     (known_transfer_version, known_link_version) = (
                         select * from (values (u.transfer_version, u.link_version),
                                               (known_transfer_version, known_link_version)) as known (t, l)
@@ -130,7 +142,8 @@ class Store:
                             cast(:versions as int[]), cast(:links as int[]))
                     as u (recording_id, folder_id, clouds_uuid, transfer_version, link_version)
                 where recording.recording_id = u.recording_id
-                returning recording.recording_id, recording.clouds_uuid, recording.transfer_version, recording.link_version
+                returning recording.recording_id, recording.clouds_uuid, recording.transfer_version,
+                    recording.link_version
             """),
             {
                 "ids": [one.recording_id for one in transfers],
@@ -147,13 +160,13 @@ class Store:
                 select distinct on (clouds_uuid) clouds_uuid, folder_id, 0, 0, 0, 0, 0, 0, false
                 from unnest(cast(:uuids as text[]), cast(:folders as text[])) as u (clouds_uuid, folder_id)
                 order by clouds_uuid
-                on conflict do nothing
+                on conflict (clouds_uuid) do update set missing = false where ledger.missing
             """),
             {"uuids": [one.clouds_uuid for one in transfers], "folders": [one.folder_id for one in transfers]},
         )
         return [RecordingRow(*row) for row in rows]
 
-    async def change(self, rows: Sequence[RecordingRow], *, quiet: Quiet, patient: Set[str]) -> None:
+    async def change(self, rows: Sequence[RecordingRow], *, quiet: Quiet, patient: Collection[str]) -> None:
         """Give each of these placed, locked rows the next seq of its folder, and say when the folder is to be pushed.
 
         A single change on a quiet folder goes at once, unless its recording is among `patient`; otherwise the folder is
@@ -171,15 +184,16 @@ class Store:
     ) -> None:
         """Write the seqs of `changed` (uuid → recordings), counted from `first_seqs`.
 
-        A new seq takes back a rejection. What was forced and is not pushed yet stays forced.
+        A new seq takes back a rejection. What was forced and is not pushed yet stays forced. The ledgers are locked.
         """
         numbered = [(one, first_seqs[uuid] + i) for uuid, ids in changed.items() for i, one in enumerate(ids)]
         await self._connection.execute(
             text("""
-                update recording set seq = u.seq, rejected = null, forced = :forced or (
-                    forced and recording.seq > (select cursor from ledger where ledger.clouds_uuid = recording.clouds_uuid))
-                from unnest(cast(:ids as text[]), cast(:seqs as bigint[])) as u (recording_id, seq)
-                where recording.recording_id = u.recording_id
+                update recording set
+                    seq = u.seq, rejected = null,
+                    forced = :forced or ((forced or recording.seq <= l.forced_until) and recording.seq > l.cursor)
+                from unnest(cast(:ids as text[]), cast(:seqs as bigint[])) as u (recording_id, seq), ledger l
+                where recording.recording_id = u.recording_id and l.clouds_uuid = recording.clouds_uuid
             """),
             {"ids": [one for one, _ in numbered], "seqs": [seq for _, seq in numbered], "forced": forced},
         )
@@ -222,30 +236,24 @@ class Store:
             {"uuids": list(uuids)},
         )
 
-    async def acknowledge(self, newest: Mapping[str, tuple[int, int]]) -> int:
-        """Store acknowledgements (transfer_version, link_version) that are newer than known; returns how many were."""
-        ids = sorted(newest)
+    async def acknowledge(self, newer: Mapping[str, tuple[int, int]]) -> int:
+        """Store acknowledgements (transfer_version, link_version) that are newer than known; returns how many were.
+
+        The rows are locked.
+        """
         stored = await self._connection.execute(
             text("""
-                insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
-                                       known_link_version, seq, forced)
-                select recording_id, 0, 0, transfer_version, link_version, 0, false
+                update recording set
+                    known_transfer_version = u.transfer_version, known_link_version = u.link_version
                 from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))
                     as u (recording_id, transfer_version, link_version)
-                where not exists (
-                    select from recording r where r.recording_id = u.recording_id
-                    and (r.known_transfer_version, r.known_link_version) >= (u.transfer_version, u.link_version))
-                order by recording_id
-                on conflict (recording_id) do update set
-                    known_transfer_version = excluded.known_transfer_version,
-                    known_link_version = excluded.known_link_version
-                where (recording.known_transfer_version, recording.known_link_version)
-                    < (excluded.known_transfer_version, excluded.known_link_version)
+                where recording.recording_id = u.recording_id
+                    and (known_transfer_version, known_link_version) < (u.transfer_version, u.link_version)
             """),
             {
-                "ids": ids,
-                "transfers": [newest[one][0] for one in ids],
-                "links": [newest[one][1] for one in ids],
+                "ids": list(newer),
+                "transfers": [transfer_version for transfer_version, _ in newer.values()],
+                "links": [link_version for _, link_version in newer.values()],
             },
         )
         return stored.rowcount

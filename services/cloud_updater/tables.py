@@ -1,4 +1,5 @@
-"""The tables of cloud_updater's database. SQL that reads and writes them is in store.py and claims.py only.
+"""The tables of cloud_updater's database. Their SQL is in store.py, claims.py, pushes.py, resyncs.py,
+announce_updates.py and seen.py only.
 
 `recording` is narrow and changes often; what is sent stands ready as JSON text in `file` and `ticket`, which change
 only with their facts. A folder in the cloud has one `ledger` row: every change to one of its recordings takes the next
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, MetaData, text
+from sqlalchemy import CheckConstraint, Index, MetaData, text
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
@@ -34,9 +35,13 @@ class CloudUpdaterTable(SQLModel, registry=registry()):
 class Position(CloudUpdaterTable, PositionColumns, table=True):
     """See shared.tables."""
 
+    __table_args__ = (CheckConstraint("next_offset >= 0", name="position_is_an_offset"),)
+
 
 class Origin(CloudUpdaterTable, OriginColumns, table=True):
     """See shared.tables."""
+
+    __table_args__ = (CheckConstraint("one", name="origin_is_one_row"),)
 
 
 class DeadLetter(CloudUpdaterTable, DeadLetterColumns, table=True):
@@ -51,6 +56,15 @@ class Lease(CloudUpdaterTable, LeaseColumns, table=True):
 
 class Lane(CloudUpdaterTable, LaneColumns, table=True):
     """See shared.tables."""
+
+    __table_args__ = (
+        CheckConstraint("one", name="lane_is_one_row"),
+        CheckConstraint(
+            "reason in ('not_reached', 'unauthorized', 'rate_limited', 'no_route', 'circuit_open')",
+            name="lane_stopped_for_a_reason",
+        ),
+        CheckConstraint("failures >= 0", name="lane_counts_failures"),
+    )
 
 
 class Recording(CloudUpdaterTable, table=True):
@@ -74,6 +88,18 @@ class Recording(CloudUpdaterTable, table=True):
     __table_args__ = (
         Index("recording_by_seq", "clouds_uuid", "seq"),
         Index("recording_rejected", "clouds_uuid", postgresql_where=text("rejected is not null")),
+        CheckConstraint(
+            "(clouds_uuid is null) = (transfer_version = 0) and (clouds_uuid is null) = (folder_id is null)",
+            name="recording_is_placed_by_a_transfer",
+        ),
+        CheckConstraint(
+            "clouds_uuid is not null or (seq = 0 and not forced and rejected is null)",
+            name="recording_owes_where_it_is_placed",
+        ),
+        CheckConstraint(
+            "transfer_version >= 0 and link_version >= 0 and known_transfer_version >= 0 and known_link_version >= 0",
+            name="recording_versions_count_up",
+        ),
     )
 
 
@@ -83,12 +109,16 @@ class File(CloudUpdaterTable, table=True):
     recording_id: str = Field(primary_key=True)
     body: str
 
+    __table_args__ = (CheckConstraint("left(body, 1) = '{'", name="file_is_an_object"),)
+
 
 class Ticket(CloudUpdaterTable, table=True):
     """The newest link's ticket: JSON, or null after an unlink."""
 
     recording_id: str = Field(primary_key=True)
     body: str
+
+    __table_args__ = (CheckConstraint("body = 'null' or left(body, 1) = '{'", name="ticket_is_an_object_or_null"),)
 
 
 class Ledger(CloudUpdaterTable, table=True):
@@ -120,6 +150,13 @@ class Ledger(CloudUpdaterTable, table=True):
     __table_args__ = (
         Index("ledger_due", "due_at", postgresql_where=text("due_at is not null")),
         Index("ledger_unheard", "clouds_uuid", postgresql_where=text("heard_cursor < cursor")),
+        CheckConstraint(
+            "0 <= heard_cursor and heard_cursor <= cursor and cursor <= last_seq", name="ledger_cursors_are_in_order"
+        ),
+        CheckConstraint("forced_until between 0 and last_seq", name="ledger_forces_what_is_there"),
+        CheckConstraint("(lease_token is null) = (lease_until is null)", name="ledger_lease_is_whole"),
+        CheckConstraint("batch_limit between 1 and 500", name="ledger_batch_limit_is_a_limit"),
+        CheckConstraint("generation >= 0 and attempts >= 0", name="ledger_counts_up"),
     )
 
 
@@ -134,6 +171,8 @@ class Claim(CloudUpdaterTable, table=True):
     recording_ids: list[str] = Field(sa_type=TEXTS)
     guarded: bool
     claimed_at: datetime = Field(sa_type=MOMENT)
+
+    __table_args__ = (CheckConstraint("cardinality(recording_ids) > 0", name="claim_names_recordings"),)
 
 
 class Duty(CloudUpdaterTable, table=True):
@@ -158,4 +197,7 @@ class SyncRequest(CloudUpdaterTable, table=True):
     after_uuid: str = ""
     done_at: datetime | None = Field(sa_type=MOMENT)
 
-    __table_args__ = (Index("sync_request_open", "received_at", postgresql_where=text("done_at is null")),)
+    __table_args__ = (
+        Index("sync_request_open", "received_at", postgresql_where=text("done_at is null")),
+        CheckConstraint("recording_ids is null or folder_id is null", name="sync_request_selects_one_way"),
+    )

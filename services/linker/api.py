@@ -1,4 +1,4 @@
-"""linker's HTTP API: link and unlink, and look at recordings, folders and parked links. Imports are in api_imports.py."""
+"""linker's HTTP API: link, unlink, look at recordings, folders and parked links. Imports are in api_imports.py."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -23,7 +23,7 @@ class LinkBody(BaseModel):
     )
     requested_at: Instant | None = Field(None, description="the newest request wins; the time of arrival if missing")
     linked_by: Actor | None = None
-    park: bool = Field(True, description="keep the link until its recording arrives; false: refuse it")
+    park: bool = Field(default=True, description="keep the link until its recording arrives; false: refuse it")
 
     @model_validator(mode="after")
     def _names_one_recording(self) -> Self:

@@ -63,7 +63,7 @@ class ApplyImports:
 
 
 async def _requests(running: Accepted, rows: list[Undecided], connection: AsyncConnection) -> list[LinkRequest]:
-    """What the rows ask for. A field that the file has no column for keeps its value while the ticket stays the same."""
+    """What the rows ask for. A field without a column in the file keeps its value while the ticket stays the same."""
     targets = [Target(row.recording_id, row.filename, row.folder) for row in rows]
     found = await Catalogue(connection).candidates(targets)
     ids = {one[0].recording_id for one in found if len(one) == 1}

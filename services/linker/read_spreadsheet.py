@@ -101,9 +101,9 @@ def map_columns(header: Sequence[str]) -> dict[str, int]:
         places.setdefault(_compared(name), place)
     columns: dict[str, int] = {}
     for field, names in NAMES.items():
-        place = next((places[_compared(one)] for one in names if _compared(one) in places), None)
-        if place is not None and place not in columns.values():
-            columns[field] = place
+        found = next((places[_compared(one)] for one in names if _compared(one) in places), None)
+        if found is not None and found not in columns.values():
+            columns[field] = found
     missing = [field for field in REQUIRED if field not in columns]
     if "recording_name" in missing and "recording_id" in columns:
         missing.remove("recording_name")

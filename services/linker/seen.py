@@ -45,13 +45,13 @@ async def states(connection: AsyncConnection, *, folder_id: str | None) -> Mappi
     """Recordings by state; every state is there."""
     rows = await connection.execute(
         text(f"""
-            select {_STATE} as state, count(*) as count
+            select {_STATE} as state, count(*) as number
             from recording r left join link l using (recording_id)
             where {_KNOWN} and (cast(:folder_id as text) is null or r.folder_id = :folder_id) group by 1
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id},
     )
-    counts = {row.state: row.count for row in rows}
+    counts = {row.state: row.number for row in rows}
     return {state: counts.get(state, 0) for state in STATES}
 
 
@@ -117,8 +117,8 @@ async def parked(connection: AsyncConnection, *, after: str, limit: int) -> list
     """Parked links in order of their request_ids."""
     rows = await connection.execute(
         text("""
-            select request_id, recording_id, folder, filename, cast(ticket as jsonb) ->> 'ticket_id' as ticket_id, source,
-                   requested_at, linked_by, import_id, parked_at
+            select request_id, recording_id, folder, filename, cast(ticket as jsonb) ->> 'ticket_id' as ticket_id,
+                   source, requested_at, linked_by, import_id, parked_at
             from parked_link where state = 'parked' and ticket is not null and request_id > :after
             order by request_id limit :limit
         """),

@@ -43,7 +43,8 @@ class Catalogue:
                     select u.*, 0, 0, 0 from u
                     where not exists (
                         select from recording r where r.recording_id = u.recording_id and r.revision > 0
-                        and (r.revision, r.processed_at, r.content_hash) >= (u.revision, u.processed_at, u.content_hash))
+                        and (r.revision, r.processed_at, r.content_hash)
+                            >= (u.revision, u.processed_at, u.content_hash))
                     order by u.recording_id
                     on conflict (recording_id) do update set
                         processed_folder_id = excluded.processed_folder_id,
@@ -144,7 +145,8 @@ class Catalogue:
                 insert into recording (recording_id, requires_ticket, revision, content_hash, transfer_version,
                     known_transfer_version, known_link_version)
                 select recording_id, true, 0, '', 0, t, l
-                from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[])) as u (recording_id, t, l)
+                from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))
+                    as u (recording_id, t, l)
                 where not exists (
                     select from recording r where r.recording_id = u.recording_id
                     and (r.known_transfer_version, r.known_link_version) >= (u.t, u.l))

@@ -16,7 +16,7 @@ NEEDS_A_LOOK = ("ambiguous", "invalid")
 
 @dataclass(frozen=True)
 class Accepted:
-    """An import's own settings. Its rows are requests of the moment at which it was accepted, in order of their lines."""
+    """An import's own settings. Its rows are requests of the moment when it was accepted, in order of their lines."""
 
     import_id: str
     filename: str
@@ -59,10 +59,10 @@ class Imports:
         decided = [one for one in rows if isinstance(one, Invalid) or one.line in duplicates]
         await self._connection.execute(
             text("""
-                insert into import (import_id, filename, sha256, folder, park, linked_by, accepted_at, rows_total, rows_done,
-                                    finished_at)
-                values (:import_id, :filename, :sha256, :folder, :park, :linked_by, :accepted_at, cast(:total as int), cast(:done as int),
-                        case when cast(:total as int) = cast(:done as int) then now() end)
+                insert into import (import_id, filename, sha256, folder, park, linked_by, accepted_at, rows_total,
+                                    rows_done, finished_at)
+                values (:import_id, :filename, :sha256, :folder, :park, :linked_by, :accepted_at, cast(:total as int),
+                        cast(:done as int), case when cast(:total as int) = cast(:done as int) then now() end)
             """),
             {
                 "import_id": accepted.import_id,
@@ -81,8 +81,9 @@ class Imports:
                 insert into import_row (import_id, line, recording_id, folder, filename, ticket, outcome, detail)
                 select :import_id, u.line, u.recording_id, u.folder, u.filename, cast(u.ticket as jsonb), u.outcome,
                        cast(u.detail as jsonb)
-                from unnest(cast(:lines as int[]), cast(:ids as text[]), cast(:folders as text[]), cast(:names as text[]),
-                            cast(:tickets as text[]), cast(:outcomes as text[]), cast(:details as text[]))
+                from unnest(cast(:lines as int[]), cast(:ids as text[]), cast(:folders as text[]),
+                            cast(:names as text[]), cast(:tickets as text[]), cast(:outcomes as text[]),
+                            cast(:details as text[]))
                     as u (line, recording_id, folder, filename, ticket, outcome, detail)
             """),
             {"import_id": accepted.import_id, **_columns(rows, duplicates, accepted.folder)},
@@ -115,9 +116,10 @@ class Imports:
         """Store what became of these rows; an import without undecided rows is finished."""
         await self._connection.execute(
             text("""
-                update import_row set outcome = u.outcome, recording_id = coalesce(u.recording_id, import_row.recording_id),
-                    detail = cast(u.detail as jsonb)
-                from unnest(cast(:lines as int[]), cast(:outcomes as text[]), cast(:ids as text[]), cast(:details as text[]))
+                update import_row set outcome = u.outcome, detail = cast(u.detail as jsonb),
+                    recording_id = coalesce(u.recording_id, import_row.recording_id)
+                from unnest(cast(:lines as int[]), cast(:outcomes as text[]), cast(:ids as text[]),
+                            cast(:details as text[]))
                     as u (line, outcome, recording_id, detail)
                 where import_row.import_id = :import_id and import_row.line = u.line
             """),

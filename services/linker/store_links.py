@@ -105,8 +105,8 @@ class Links:
         newest = {link.recording_id: link for link in links}
         await self._connection.execute(
             text("""
-                insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at, linked_by,
-                                          import_id, occurred_at)
+                insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
+                                          linked_by, import_id, occurred_at)
                 select * from unnest(
                     cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]), cast(:sources as text[]),
                     cast(:requests as text[]), cast(:requested as timestamptz[]), cast(:linked_by as text[]),

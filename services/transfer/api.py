@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import ACloudsUuid, FolderId
 from services.transfer import seen
+from services.transfer.answers import Answer, Unfit, decide_answer
 from services.transfer.conclusions import Conclusions
-from services.transfer.decisions import MAX_FILES
-from services.transfer.outcomes import Answer, Unfit, decide_answer
+from services.transfer.lots import MAX_FILES
 from shared import dead_letters
 from shared.database import notify
 from shared.lane import Lane

@@ -14,6 +14,7 @@ from services.transfer.on_recording_transferred import fold_recording_transferre
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.uploads import FREE_LEASES
 from shared import log, migrations
 from shared.announce import Announcer
 from shared.announce_dead_letters import DeadLetterAnnouncer
@@ -48,7 +49,7 @@ async def serve(
 ) -> None:
     """Build the service and run it."""
     database = Database(settings.transfer_database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    service = Service(NAME, settings, kafka, database, own_topics=(RECORDING_TRANSFERRED,))
+    service = Service(NAME, settings, kafka, database, own_topics=(RECORDING_TRANSFERRED,), free_leases=(FREE_LEASES,))
     cloud = Cloud(cloud_settings, token=token_reader(cloud_settings))
 
     async def retry_now(connection: AsyncConnection) -> None:

@@ -13,8 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
 from schemas.fields import CloudsUuid, FolderId
-from services.transfer.decisions import MAX_FILES
-from services.transfer.outcomes import (
+from services.transfer.answers import (
     Conclusion,
     FolderMissing,
     HoldRequest,
@@ -23,10 +22,13 @@ from services.transfer.outcomes import (
     Repeat,
     Transferred,
 )
+from services.transfer.decisions import Place
+from services.transfer.lots import MAX_FILES
+from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
 from services.transfer.upload_body import files_in
-from services.transfer.uploads import OpenRequest, Uploads
+from services.transfer.uploads import Uploads
 
 
 class Conclusions:
@@ -34,6 +36,7 @@ class Conclusions:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._requests = Requests(connection)
 
     async def still_ours(self, request: OpenRequest, token: UUID) -> bool:
         """Lock the folder. False: somebody else has its lease by now, or the request was closed otherwise."""
@@ -51,13 +54,13 @@ class Conclusions:
         match conclusion:
             case Transferred(clouds_uuid, wider):
                 await self._transferred(request, clouds_uuid)
-                await self._close(request)
+                await self._requests.close(request)
                 await self._settle(request.folder_id, max_files=wider)
             case Release(message, wait_s):
-                await self._close(request)
+                await self._requests.close(request)
                 await self._settle(request.folder_id, max_files=max_files, message=message, wait_s=wait_s, failed=True)
             case Narrow(message, rejected, narrower):
-                await self._close(request)
+                await self._requests.close(request)
                 await Uploads(self._connection).reject(rejected)
                 await self._settle(request.folder_id, max_files=narrower, message=message)
             case Repeat(message, wait_s):
@@ -67,7 +70,7 @@ class Conclusions:
                     request.folder_id, max_files=max_files, message=message, held="outcome_unknown", failed=True
                 )
             case FolderMissing(message):
-                await self._close(request)
+                await self._requests.close(request)
                 await self._settle(request.folder_id, max_files=max_files, message=message, held="missing_in_cloud")
             case never:
                 assert_never(never)
@@ -75,7 +78,9 @@ class Conclusions:
     async def _transferred(self, request: OpenRequest, clouds_uuid: CloudsUuid) -> None:
         """The facts, made of the bytes that were sent; they are announced from their rows."""
         transferred_at = await self._moment_in(request.folder_id)
-        await Transfers(self._connection).put(
+        transfers = Transfers(self._connection)
+        await transfers.place({request.folder_id: Place(clouds_uuid, transferred_at)})
+        await transfers.put(
             [
                 RecordingTransferred(
                     recording_id=frozen.recording_id,
@@ -100,9 +105,6 @@ class Conclusions:
         )
         moment: datetime = found.scalar_one()
         return moment
-
-    async def _close(self, request: OpenRequest) -> None:
-        await self._connection.execute(text("delete from upload_request where id = :id"), {"id": request.id})
 
     async def _settle(
         self,
@@ -150,7 +152,7 @@ class Conclusions:
             """),
             {"folder_id": folder_id},
         )
-        return await Uploads(self._connection).open_request(folder_id) if held.one_or_none() is not None else None
+        return await self._requests.of(folder_id) if held.one_or_none() is not None else None
 
     async def upload_again(self, folder_id: FolderId) -> int | None:
         """The cloud has lost this folder: make it anew, with every recording that was in it. Returns how many.

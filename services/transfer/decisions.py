@@ -1,25 +1,16 @@
-"""What transfer decides about uploads: which facts are news, when to look at a folder, what goes into its next request.
+"""What transfer decides about facts: which are news, when their folders are looked at, where folders are.
 
-In: facts and rows as values, and the time. Out: values. Nothing here reads a clock, a database or the network. What the
-cloud's answer to a request means is decided in `outcomes.py`.
+In: facts and rows as values, and the time. Out: values. Nothing here reads a clock, a database or the network. What
+goes into a request is decided in `lots.py`, what the cloud's answer to it means in `answers.py`.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.fields import CloudsUuid, FolderId, RecordingId
-from services.transfer.upload_body import create_body, file_entry, inject_body
-
-MAX_FILES = 500
-MAX_BODY_BYTES = 4_000_000
-LOOK_AGAIN = timedelta(seconds=10)
-FILENAME_TAKEN = "filename_taken: another recording of this folder has the name"
-
-Kind = Literal["create", "inject"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ def decide_looks(
             looks.setdefault(was.folder_id, None)
         waits_for_ticket = fact.requires_ticket and fact.recording_id not in with_ticket
         ready_at = (was.folded_at if was else now) + waits.grace if waits_for_ticket else now + waits.quiet
-        looks[fact.folder_id] = _earliest(looks.get(fact.folder_id), ready_at)
+        looks[fact.folder_id] = earliest(looks.get(fact.folder_id), ready_at)
     return looks
 
 
@@ -145,109 +136,32 @@ def decide_heard(facts: Sequence[RecordingTransferred], known: Mapping[Recording
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A recording that may be uploaded now, with the ticket known now. `transfer_version` is what it will get."""
+class Place:
+    """Where a folder is in the cloud, by what was known at `since`. None: nowhere, or the cloud has lost it."""
 
-    recording_id: RecordingId
-    folder_name: str
-    filename: str
-    size_bytes: int
-    token: int
-    transcript: str = field(repr=False)
-    transfer_version: int
-    link_version: int
-    ticket_info: Mapping[str, Any] | None
-
-
-@dataclass(frozen=True)
-class FrozenFile:
-    """A recording in an open request: the versions that it will have been transferred as, and with."""
-
-    recording_id: RecordingId
-    transfer_version: int
-    link_version: int
-
-
-@dataclass(frozen=True)
-class Lot:
-    """One request, ready to be frozen. `rejected` says why a recording cannot go into this folder as it is."""
-
-    kind: Kind
     clouds_uuid: CloudsUuid | None
-    files: tuple[Ready, ...]
-    body: bytes = field(repr=False)
-    rejected: Mapping[RecordingId, str]
+    since: datetime | None
+
+    @property
+    def rank(self) -> tuple[datetime, str]:
+        """The greatest counts."""
+        return self.since or datetime.min.replace(tzinfo=UTC), self.clouds_uuid or ""
 
 
-@dataclass(frozen=True)
-class NoLot:
-    """Nothing can go now."""
-
-    rejected: Mapping[RecordingId, str]
+NOWHERE = Place(None, None)
 
 
-def decide_lot(
-    ready: Sequence[Ready],
-    *,
-    taken: Mapping[str, RecordingId],
-    clouds_uuid: CloudsUuid | None,
-    link_versions: bool,
-    max_files: int,
-) -> Lot | NoLot:
-    """The first of `ready` that fit into one request; a single larger one goes alone.
-
-    `taken` says which recording has a filename in this folder: the cloud tells files apart by nothing else.
-    """
-    names = dict(taken)
-    rejected: dict[RecordingId, str] = {}
-    files: list[Ready] = []
-    entries: list[bytes] = []
-    size_bytes = 0
-    for one in ready:
-        if names.setdefault(one.filename, one.recording_id) != one.recording_id:
-            rejected[one.recording_id] = FILENAME_TAKEN
-            continue
-        entry = _entry(one, link_versions=link_versions)
-        size_bytes += len(entry) + 1
-        if files and (len(files) >= max_files or size_bytes > MAX_BODY_BYTES):
-            break
-        files.append(one)
-        entries.append(entry)
-    if not files:
-        return NoLot(rejected)
-    if clouds_uuid:
-        return Lot("inject", clouds_uuid, tuple(files), inject_body(entries), rejected)
-    # The label is the newest recording's: `ready` comes in the order of processing.
-    return Lot("create", None, tuple(files), create_body(files[-1].folder_name, entries), rejected)
+def decide_places(facts: Iterable[RecordingTransferred], known: Mapping[FolderId, Place]) -> dict[FolderId, Place]:
+    """Where folders are, if that is newer than what is known: the last transfer into a folder says so, whichever
+    recording's it was, and whether or not that has been transferred elsewhere since."""
+    newer: dict[FolderId, Place] = {}
+    for fact in facts:
+        place = Place(fact.clouds_uuid, fact.transferred_at)
+        if place.rank > newer.get(fact.folder_id, known.get(fact.folder_id, NOWHERE)).rank:
+            newer[fact.folder_id] = place
+    return newer
 
 
-def _entry(one: Ready, *, link_versions: bool) -> bytes:
-    return file_entry(
-        filename=one.filename,
-        size_bytes=one.size_bytes,
-        token=one.token,
-        transcript=one.transcript,
-        ticket_info=one.ticket_info,
-        link_version=one.link_version if link_versions else None,
-    )
-
-
-@dataclass(frozen=True)
-class Rest:
-    """What a folder has besides what is ready: since when the first waits for a ticket, and whether any is frozen in
-    the request of another folder, which it was in before."""
-
-    waiting_since: datetime | None
-    frozen_elsewhere: bool
-
-
-def decide_next_look(rest: Rest, *, more: bool, waits: Waits, now: datetime) -> datetime | None:
-    """When to look at a folder again from which nothing goes now; None: when something new arrives."""
-    if more:
-        return now
-    ready_at = rest.waiting_since + waits.grace if rest.waiting_since else None
-    return _earliest(ready_at, now + LOOK_AGAIN) if rest.frozen_elsewhere else ready_at
-
-
-def _earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+def earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """The earlier of two moments, of which either may never come."""
     return min(filter(None, (one, other)), default=None)

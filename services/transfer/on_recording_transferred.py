@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
-from services.transfer.decisions import decide_heard
+from services.transfer.decisions import decide_heard, decide_places
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
 from shared.batch import Folded, Incoming
@@ -23,11 +23,15 @@ async def fold_recording_transferred(
     transfers = Transfers(connection)
     facts = [incoming.event for incoming in batch]
     known = await transfers.known({fact.recording_id for fact in facts})
+    places = await transfers.places({fact.folder_id for fact in facts})
 
     heard = decide_heard(facts, known)
+    moved = decide_places(facts, places)
 
-    if heard.newer:
-        await Store(connection).look_at(dict.fromkeys(heard.folder_ids))
+    if heard.newer or moved:
+        await Store(connection).look_at(dict.fromkeys(heard.folder_ids | moved.keys()))
+        # Read again under the lock: an upload may have been recorded since.
+        await transfers.place(decide_places(facts, await transfers.places({fact.folder_id for fact in facts})))
         await transfers.put(heard.newer)
         await transfers.close_proven_requests({fact.recording_id for fact in heard.newer})
     if heard.last_words:

@@ -38,7 +38,7 @@ async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: b
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id, "shut": shut},
     )
-    counts = {reason: count for reason, count in rows}
+    counts = {row.reason: row[1] for row in rows}
     return {reason: counts.get(reason, 0) for reason in _REASONS}
 
 

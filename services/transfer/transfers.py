@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
 from schemas.fields import FolderId, RecordingId
-from services.transfer.decisions import KnownTransfer
+from services.transfer.decisions import KnownTransfer, Place
 
 
 class Transfers:
@@ -40,7 +40,7 @@ class Transfers:
         }
 
     async def put(self, facts: Sequence[RecordingTransferred]) -> None:
-        """Take these over where they are newer: the row, the end of the wait, and where the folder is in the cloud."""
+        """Take these over where they are newer: the row, and the end of the recording's wait."""
         await self._put_rows(sorted(facts, key=lambda fact: fact.recording_id))
         await self._connection.execute(
             text("""
@@ -54,7 +54,6 @@ class Transfers:
                 "versions": [fact.transfer_version for fact in facts],
             },
         )
-        await self._place_folders(facts)
 
     async def _put_rows(self, facts: Sequence[RecordingTransferred]) -> None:
         await self._connection.execute(
@@ -91,25 +90,27 @@ class Transfers:
             },
         )
 
-    async def _place_folders(self, facts: Sequence[RecordingTransferred]) -> None:
-        """The last transfer into a folder says where the cloud has it. After `upload-again` an older one does not."""
-        last: dict[FolderId, RecordingTransferred] = {}
-        for fact in facts:
-            other = last.get(fact.folder_id, fact)
-            last[fact.folder_id] = max(fact, other, key=lambda one: (one.transferred_at, one.clouds_uuid))
+    async def places(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Place]:
+        """Where these folders are in the cloud, those that are known."""
+        rows = await self._connection.execute(
+            text("select folder_id, clouds_uuid, uuid_since from folder where folder_id = any(:ids)"),
+            {"ids": list(folder_ids)},
+        )
+        return {row.folder_id: Place(row.clouds_uuid, row.uuid_since) for row in rows}
+
+    async def place(self, places: Mapping[FolderId, Place]) -> None:
+        """These folders are there now; the caller knows that this is newer than the rows."""
         await self._connection.execute(
             text("""
-                update folder set clouds_uuid = u.clouds_uuid, uuid_since = u.transferred_at
+                update folder set clouds_uuid = u.clouds_uuid, uuid_since = u.since
                 from unnest(cast(:folder_ids as text[]), cast(:uuids as text[]), cast(:times as timestamptz[]))
-                    as u (folder_id, clouds_uuid, transferred_at)
+                    as u (folder_id, clouds_uuid, since)
                 where folder.folder_id = u.folder_id
-                    and (u.transferred_at, u.clouds_uuid)
-                        > (coalesce(folder.uuid_since, '-infinity'), coalesce(folder.clouds_uuid, ''))
             """),
             {
-                "folder_ids": list(last),
-                "uuids": [fact.clouds_uuid for fact in last.values()],
-                "times": [fact.transferred_at for fact in last.values()],
+                "folder_ids": list(places),
+                "uuids": [place.clouds_uuid for place in places.values()],
+                "times": [place.since for place in places.values()],
             },
         )
 

@@ -16,9 +16,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.transfer.conclusions import Conclusions
-from services.transfer.decisions import Lot, NoLot, decide_lot, decide_next_look
-from services.transfer.outcomes import (
+from services.transfer.answers import (
     Conclusion,
     FolderMissing,
     Hold,
@@ -33,13 +31,17 @@ from services.transfer.outcomes import (
     decide_conclusion,
     decide_unrecorded_outcome,
 )
+from services.transfer.conclusions import Conclusions
+from services.transfer.lots import Lot, NoLot, decide_lot, decide_next_look
+from services.transfer.requests import OpenRequest, Requests
 from services.transfer.settings import TransferSettings
 from services.transfer.store import Store
-from services.transfer.uploads import Folder, OpenRequest, Uploads
-from shared.cloud import Cloud, NothingDone, Outcome, folder_path
+from services.transfer.uploads import Folder, Uploads
+from shared.cloud import Cloud, folder_path
 from shared.database import Database, is_transient, notify
 from shared.gate import Gate
 from shared.lane import Lane, LaneShut, LaneState
+from shared.outcome import NothingDone, Outcome
 
 log = structlog.get_logger()
 
@@ -96,11 +98,11 @@ class UploadRecordings:
             if folder is None:
                 return await uploads.next_due_s()
 
-            found = await uploads.open_request(folder.folder_id)
+            found = await Requests(connection).of(folder.folder_id)
             if found:
                 request = await self._take_up(connection, folder, found)
             else:
-                request = await self._freeze(uploads, folder, lane)
+                request = await self._freeze(connection, folder, lane)
             if request is None:
                 return 0
 
@@ -119,6 +121,7 @@ class UploadRecordings:
         )
         match decision:
             case SendAgain():
+                await Requests(connection).send_again(found)
                 return found
             case Hold():
                 conclusion = HoldRequest(folder.last_error or NOT_RECORDED, decision)
@@ -128,8 +131,9 @@ class UploadRecordings:
             case never:
                 assert_never(never)
 
-    async def _freeze(self, uploads: Uploads, folder: Folder, lane: LaneState) -> OpenRequest | None:
+    async def _freeze(self, connection: AsyncConnection, folder: Folder, lane: LaneState) -> OpenRequest | None:
         """What is ready, as a request; if nothing is, the folder waits."""
+        uploads = Uploads(connection)
         waits = self.settings.waits
         ready = await uploads.ready(folder, grace=waits.grace)
         taken = await uploads.taken_names(folder.folder_id, {one.filename for one in ready})
@@ -148,7 +152,7 @@ class UploadRecordings:
         match decision:
             case Lot():
                 honoured = IDEMPOTENCY_KEY in lane.capabilities
-                return await uploads.freeze(folder, decision, request_id=uuid4(), keys_honoured=honoured)
+                return await Requests(connection).freeze(folder, decision, request_id=uuid4(), keys_honoured=honoured)
             case NoLot():
                 rest = await uploads.rest(folder.folder_id)
                 due_at = decide_next_look(rest, more=bool(decision.rejected), waits=waits, now=folder.now)

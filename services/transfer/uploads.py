@@ -1,24 +1,25 @@
-"""The SQL of an upload: claim a folder, freeze a request, record its outcome.
+"""The SQL of what is to be uploaded: claim a folder, gather what is ready in it.
 
 The folder's row is locked from its claim to the end of the transaction, so nothing about its recordings changes while
 they are gathered (see `store.py`). A claim leaves a lease with a token of its own; every later write asks for that
-token, so a worker that lost its lease changes nothing. An open request is there from before it is first sent until its
-outcome is known: whoever finds one knows that it may have had its effect.
+token, so a worker that lost its lease changes nothing.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
-from services.transfer.decisions import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Kind, Lot, Ready, Rest
+from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, Ready, Rest
 
 SHORTEST_WAIT_S = 0.005
+
+# Run at start by a process that is alone: what is leased then was left behind by one that died.
+FREE_LEASES = "update folder set lease_until = now() where lease_until > now()"
 
 # A folder's next look; the index folder_next is on exactly this.
 _NEXT = "greatest(due_at, retry_at, lease_until)"
@@ -42,21 +43,6 @@ class Folder:
     last_error: str | None
     max_files: int
     now: datetime
-
-
-@dataclass(frozen=True)
-class OpenRequest:
-    """A request of which the outcome is open. `repeated`: it was sent before this attempt."""
-
-    id: UUID
-    folder_id: FolderId
-    kind: Kind
-    clouds_uuid: CloudsUuid | None
-    body: bytes = field(repr=False)
-    keys_honoured: bool
-    first_sent_at: datetime
-    repeated: bool
-    files: tuple[FrozenFile, ...]
 
 
 class Uploads:
@@ -89,35 +75,6 @@ class Uploads:
             """)  # noqa: S608  # this module's own text
         )
         return None if seconds is None else max(float(seconds), SHORTEST_WAIT_S)
-
-    async def open_request(self, folder_id: FolderId) -> OpenRequest | None:
-        """The folder's open request. Somebody has sent it, or was about to."""
-        row = (
-            await self._connection.execute(
-                text("select * from upload_request where folder_id = :folder_id"), {"folder_id": folder_id}
-            )
-        ).one_or_none()
-        return await self._request(row) if row else None
-
-    async def _request(self, row: Row[tuple[object, ...]]) -> OpenRequest:
-        files = await self._connection.execute(
-            text("""
-                select recording_id, transfer_version, link_version from frozen_file
-                where request_id = :id order by position
-            """),
-            {"id": row.id},
-        )
-        return OpenRequest(
-            row.id,
-            row.folder_id,
-            cast("Kind", row.kind),
-            row.clouds_uuid,
-            bytes(row.body),
-            row.keys_honoured,
-            row.frozen_at,
-            repeated=True,
-            files=tuple(FrozenFile(one.recording_id, one.transfer_version, one.link_version) for one in files),
-        )
 
     async def ready(self, folder: Folder, *, grace: timedelta) -> list[Ready]:
         """The first recordings that may go now, as many as one request can hold, in the order of their processing."""
@@ -212,50 +169,6 @@ class Uploads:
                 where folder_id = :folder_id
             """),
             {"folder_id": folder.folder_id, "due_at": due_at},
-        )
-
-    async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
-        """Write down what is about to be sent, byte for byte, before anybody sends it."""
-        await self._connection.execute(
-            text("""
-                insert into upload_request (id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at, attempts)
-                values (:id, :folder_id, :kind, :clouds_uuid, :body, :keys_honoured, :now, 1)
-            """),
-            {
-                "id": request_id,
-                "folder_id": folder.folder_id,
-                "kind": lot.kind,
-                "clouds_uuid": lot.clouds_uuid,
-                "body": lot.body,
-                "keys_honoured": keys_honoured,
-                "now": folder.now,
-            },
-        )
-        files = tuple(FrozenFile(one.recording_id, one.transfer_version, one.link_version) for one in lot.files)
-        await self._connection.execute(
-            text("""
-                insert into frozen_file (recording_id, request_id, position, transfer_version, link_version)
-                select recording_id, :id, place - 1, transfer_version, link_version
-                from unnest(cast(:recording_ids as text[]), cast(:versions as int[]), cast(:links as int[]))
-                    with ordinality as u (recording_id, transfer_version, link_version, place)
-            """),
-            {
-                "id": request_id,
-                "recording_ids": [one.recording_id for one in files],
-                "versions": [one.transfer_version for one in files],
-                "links": [one.link_version for one in files],
-            },
-        )
-        return OpenRequest(
-            request_id,
-            folder.folder_id,
-            lot.kind,
-            lot.clouds_uuid,
-            lot.body,
-            keys_honoured,
-            folder.now,
-            repeated=False,
-            files=files,
         )
 
     async def lease(self, folder_id: FolderId, token: UUID, *, lease_s: float) -> None:

@@ -27,14 +27,16 @@ class Ended:
         return value
 
 
-def ticketsync(*arguments: object, stdin: str = "", settings: Mapping[str, str] | None = None) -> Ended:
+def ticketsync(
+    *arguments: object, stdin: str = "", settings: Mapping[str, str] | None = None, timeout_s: float = 120
+) -> Ended:
     """Run a command to its end; `settings` are added to the environment."""
     done = subprocess.run(
         [TICKETSYNC, *map(str, arguments)],
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout_s,
         check=False,
         env={**os.environ, **(settings or {})},
     )

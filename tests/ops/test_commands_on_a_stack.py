@@ -1,7 +1,6 @@
 """The commands on a whole stack of real processes: what scripts get from them."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from itertools import count
@@ -9,6 +8,7 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.ops.commands import TICKETSYNC, Ended, ticketsync
@@ -34,6 +34,13 @@ class Stack:
     def addresses(self) -> dict[str, str]:
         addresses: dict[str, str] = json.loads((self.data_dir / "stack.json").read_text())
         return addresses
+
+    def cloud(self, route: str, body: dict[str, Any]) -> None:
+        """Tell the cloud emulator something."""
+        token = json.loads((self.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
+        url = f"{self.addresses['cloud_url']}/emulator/{route}"
+        headers = {"Authorization": f"Bearer {token}"}
+        httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
     def settle(self) -> None:
         settled = self("status", "--wait", "settled", "--timeout", 60, "--json")
@@ -98,6 +105,16 @@ def test_published_recordings_are_in_the_cloud_when_all_is_settled(stack: Stack)
     assert set(status["states"]) == STATES
     assert status["states"]["no_ticket_needed"] == status["recordings"] == 2
     assert status["blocked"] == dict.fromkeys(REASONS, 0)
+
+
+def test_a_folder_can_be_waited_for_as_soon_as_it_is_published(stack: Stack) -> None:
+    line = json.dumps(recording("just-now", "a.wav", requires_ticket=False))
+    stack("publish", "recording-processed", "-", stdin=line)
+
+    settled = stack("status", "--wait", "settled", "--timeout", 60, "--folder", "just-now", "--json")
+
+    assert settled.code == 0, settled.err
+    assert settled.json["recordings"] == 1
 
 
 def test_a_link_by_id_and_by_filename_reaches_the_cloud(stack: Stack) -> None:
@@ -258,7 +275,33 @@ def test_what_people_read_fits_into_100_columns_without_colours(stack: Stack) ->
 
 
 def test_waiting_ends_at_its_time_limit_with_a_finding(stack: Stack) -> None:
-    status = stack("status", "--wait", "settled", "--timeout", "0.1")
+    folder = stack.upload("a.wav")
+    stack.cloud("hold", {"route": "update_ticket"})
+    stack("link", f"{folder}/a.wav", "--ticket", "T-1")
 
-    assert status.code in {0, 1}
-    assert os.linesep in status.out
+    too_short = stack("status", "--wait", "settled", "--timeout", 2, "--folder", folder, "--json")
+    stack.cloud("release", {"route": "update_ticket"})
+
+    assert too_short.code == 1
+    assert too_short.json["states"]["pending"] == 1
+    assert "not settled within 2 s" in too_short.err
+    stack.settle()
+
+
+def test_waiting_ends_early_when_all_that_is_left_needs_a_person(stack: Stack) -> None:
+    # The last test of the file: this recording stays rejected.
+    folder = stack.upload("a.wav", "b.wav")
+    stack.cloud("faults", {"route": "update_ticket", "status": 422, "filename": "b.wav", "times": None})
+    stack("link", f"{folder}/a.wav", "--ticket", "T-1")
+    stack("link", f"{folder}/b.wav", "--ticket", "T-2")
+
+    stuck = stack("status", "--wait", "settled", "--timeout", 60, "--json")
+
+    assert stuck.code == 1
+    assert "needs a person" in stuck.err
+    assert stuck.json["blocked"]["rejected"] == 1
+    assert stack.about(folder, "a.wav")["state"] == "in_sync"
+    about = stack.about(folder, "b.wav")
+    assert about["state"] == "pending"
+    assert about["blocked"]["reason"] == "rejected"
+    assert stack("doctor").code == 1

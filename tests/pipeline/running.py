@@ -68,7 +68,7 @@ class Stack:
         answer: Json = json.loads(done.stdout)
         return answer
 
-    def api(self, service: str, method: str, path: str, **options: Any) -> Json:
+    def api(self, service: str, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401
         """A request to a service's API, repeated while the service is starting or catching up."""
 
         def answered() -> Json | None:
@@ -139,7 +139,7 @@ class Stack:
 
     # -- as the cloud
 
-    def cloud(self, method: str, path: str, **options: Any) -> Json:
+    def cloud(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401
         settings = json.loads((self.data_dir / "settings.json").read_text())
         answer = self.http.request(
             method,
@@ -176,13 +176,21 @@ class Stack:
 
     # -- as fate
 
-    def process(self, *named: str) -> psutil.Process:
-        """The child whose command line has these words, such as "run", "linker"."""
+    def processes(self, *named: str) -> list[psutil.Process]:
+        """Children whose command line has these words, such as "run", "linker"."""
+        found = []
         for child in psutil.Process(self.up.pid).children(recursive=True):
-            line = child.cmdline() if child.is_running() and child.status() != psutil.STATUS_ZOMBIE else []
-            if all(word in line or any(word == part for part in line) for word in named):
-                return child
-        raise AssertionError(f"no child {named}")
+            try:
+                line = child.cmdline() if child.status() != psutil.STATUS_ZOMBIE else []
+            except psutil.NoSuchProcess:
+                continue
+            if line and all(word in line for word in named):
+                found.append(child)
+        return found
+
+    def process(self, *named: str) -> psutil.Process:
+        [found] = self.processes(*named)
+        return found
 
     def kill(self, *named: str) -> None:
         self.process(*named).kill()

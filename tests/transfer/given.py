@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from aiokafka import ConsumerRecord
 
 from schemas.envelope import encode
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
-from schemas.fields import CloudsUuid, FolderId, RecordingId
+from schemas.fields import CloudsUuid, FolderId, RecordingId, RequestId
 from schemas.topics import TOPICS
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
 
 
-def a_recording(recording_id: str = "R1", **fields: Any) -> RecordingProcessed:
+def a_recording(recording_id: str = "R1", **fields: object) -> RecordingProcessed:
     return RecordingProcessed.model_validate(
         {
             "recording_id": recording_id,
@@ -39,13 +38,13 @@ def a_link(recording_id: str = "R1", link_version: int = 1, ticket_id: str | Non
         link_version=link_version,
         ticket_info=None if ticket_id is None else TicketInfo(ticket_id=ticket_id, linked_at=NOON),
         source="api",
-        request_id=f"request-{link_version}",  # type: ignore[arg-type]  # a NewType
+        request_id=RequestId(f"request-{link_version}"),
         requested_at=NOON,
         occurred_at=NOON,
     )
 
 
-def a_transfer(recording_id: str = "R1", transfer_version: int = 1, **fields: Any) -> RecordingTransferred:
+def a_transfer(recording_id: str = "R1", transfer_version: int = 1, **fields: object) -> RecordingTransferred:
     return RecordingTransferred.model_validate(
         {
             "recording_id": recording_id,

@@ -10,6 +10,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from pydantic import SecretStr
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.topics import TOPICS
@@ -64,8 +65,9 @@ class Transfer:
     async def upload_until_settled(self, *, within_s: float = 10) -> None:
         """Step until no folder is planned to be looked at."""
         async with asyncio.timeout(within_s):
-            while (wait_s := await self.uploading.step()) is not None:
-                await asyncio.sleep(min(wait_s, 0.05))
+            while await self.rows("select 1 from folder where due_at is not null and held is null"):
+                if await self.uploading.step() != 0:
+                    await asyncio.sleep(0.02)
 
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:
@@ -86,15 +88,12 @@ class Transfer:
 
 @asynccontextmanager
 async def running_transfer(
-    database_url: str, cloud: Emulator | str, *, cloud_timeout_s: float = 10, **settings: Any
+    database_url: str, cloud: Emulator | str, *, cloud_timeout_s: float = 10, **settings: object
 ) -> AsyncIterator[Transfer]:
     """The service on a migrated database. The lane is open and its capabilities are known, if the cloud answers."""
     url = cloud if isinstance(cloud, str) else cloud.url
-    own = TransferSettings(
-        api_token=SecretStr("t"),
-        transfer_database_url=SecretStr(database_url),
-        **{"upload_quiet_s": 0, "ticket_grace_s": 0.3, **settings},
-    )
+    given = {"api_token": "t", "transfer_database_url": database_url, "upload_quiet_s": 0, "ticket_grace_s": 0.3}
+    own = TransferSettings.model_validate({**given, **settings})
     cloud_settings = CloudSettings(clouds_url=url, clouds_token=SecretStr(TOKEN), cloud_timeout_s=cloud_timeout_s)
     database = Database(database_url, pool_size=8)
     gate = Gate(database, ["RecordingTransferred"], _no_topics)
@@ -135,7 +134,7 @@ async def _no_topics() -> Mapping[TopicPartition, int]:
     return {}
 
 
-async def _retry_now(connection: Any) -> None:  # noqa: ANN401
+async def _retry_now(connection: AsyncConnection) -> None:
     await Conclusions(connection).retry_now()
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from services.transfer.api import routes
 from shared.web import build
@@ -26,9 +25,7 @@ def an_api(transfer: Transfer) -> httpx.AsyncClient:
         return {"ready": True}
 
     router = routes(_Service(transfer), transfer.lane)  # type: ignore[arg-type]  # see _Service
-    app: FastAPI = build(
-        title="test", api_token="token", router=router, readiness=ready, max_request_bytes=10_000
-    )
+    app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=10_000)
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://transfer", headers={"Authorization": "Bearer token"}
     )
@@ -95,7 +92,7 @@ async def test_an_operator_says_send_again(held: Transfer, deployed: Emulator) -
     assert [row["link_version"] for row in await held.rows("select * from transfer order by recording_id")] == [1, 0, 0]
 
 
-async def test_an_operator_gives_up(held: Transfer, deployed: Emulator) -> None:
+async def test_an_operator_gives_up(held: Transfer) -> None:
     async with an_api(held) as api:
         answer = await api.post("/folders/F1/answer", json={"answer": "give_up"})
         await held.upload()

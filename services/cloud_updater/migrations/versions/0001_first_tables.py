@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("recording_ids", postgresql.ARRAY(sa.TEXT()), nullable=False),
         sa.Column("guarded", sa.Boolean(), nullable=False),
         sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("cardinality(recording_ids) > 0", name="claim_names_recordings"),
         sa.PrimaryKeyConstraint("clouds_uuid"),
     )
     op.create_table(
@@ -49,6 +50,7 @@ def upgrade() -> None:
         "file",
         sa.Column("recording_id", sa.String(), nullable=False),
         sa.Column("body", sa.String(), nullable=False),
+        sa.CheckConstraint("left(body, 1) = '{'", name="file_is_an_object"),
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.create_table(
@@ -61,6 +63,12 @@ def upgrade() -> None:
         sa.Column("next_request_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("capabilities", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("pinged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("failures >= 0", name="lane_counts_failures"),
+        sa.CheckConstraint("one", name="lane_is_one_row"),
+        sa.CheckConstraint(
+            "reason in ('not_reached', 'unauthorized', 'rate_limited', 'no_route', 'circuit_open')",
+            name="lane_stopped_for_a_reason",
+        ),
         sa.PrimaryKeyConstraint("one"),
     )
     op.create_table(
@@ -89,6 +97,13 @@ def upgrade() -> None:
         sa.Column("batch_limit", sa.Integer(), nullable=True),
         sa.Column("missing", sa.Boolean(), nullable=False),
         sa.Column("pushed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("batch_limit between 1 and 500", name="ledger_batch_limit_is_a_limit"),
+        sa.CheckConstraint("generation >= 0 and attempts >= 0", name="ledger_counts_up"),
+        sa.CheckConstraint(
+            "0 <= heard_cursor and heard_cursor <= cursor and cursor <= last_seq", name="ledger_cursors_are_in_order"
+        ),
+        sa.CheckConstraint("forced_until between 0 and last_seq", name="ledger_forces_what_is_there"),
+        sa.CheckConstraint("(lease_token is null) = (lease_until is null)", name="ledger_lease_is_whole"),
         sa.PrimaryKeyConstraint("clouds_uuid"),
     )
     op.create_index(op.f("ix_ledger_folder_id"), "ledger", ["folder_id"], unique=False)
@@ -101,6 +116,7 @@ def upgrade() -> None:
         sa.Column("one", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("cluster_id", sa.String(), nullable=True),
+        sa.CheckConstraint("one", name="origin_is_one_row"),
         sa.PrimaryKeyConstraint("one"),
     )
     op.create_table(
@@ -108,6 +124,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("next_offset >= 0", name="position_is_an_offset"),
         sa.PrimaryKeyConstraint("topic", "partition"),
     )
     op.create_table(
@@ -122,6 +139,18 @@ def upgrade() -> None:
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("rejected", sa.String(), nullable=True),
+        sa.CheckConstraint(
+            "(clouds_uuid is null) = (transfer_version = 0) and (clouds_uuid is null) = (folder_id is null)",
+            name="recording_is_placed_by_a_transfer",
+        ),
+        sa.CheckConstraint(
+            "clouds_uuid is not null or (seq = 0 and not forced and rejected is null)",
+            name="recording_owes_where_it_is_placed",
+        ),
+        sa.CheckConstraint(
+            "transfer_version >= 0 and link_version >= 0 and known_transfer_version >= 0 and known_link_version >= 0",
+            name="recording_versions_count_up",
+        ),
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.create_index(op.f("ix_recording_folder_id"), "recording", ["folder_id"], unique=False)
@@ -144,6 +173,7 @@ def upgrade() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("after_uuid", sa.String(), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("recording_ids is null or folder_id is null", name="sync_request_selects_one_way"),
         sa.PrimaryKeyConstraint("request_id"),
     )
     op.create_index(
@@ -153,6 +183,7 @@ def upgrade() -> None:
         "ticket",
         sa.Column("recording_id", sa.String(), nullable=False),
         sa.Column("body", sa.String(), nullable=False),
+        sa.CheckConstraint("body = 'null' or left(body, 1) = '{'", name="ticket_is_an_object_or_null"),
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.execute("insert into origin (one, created_at) values (true, now())")

@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias, assert_never
 from pydantic import TypeAdapter, ValidationError
 
 from schemas.fields import ACloudsUuid, CloudsUuid, RecordingId
-from services.transfer.decisions import MAX_FILES, Kind
+from services.transfer.lots import MAX_FILES, Kind
 from shared.backoff import backoff_s
-from shared.cloud import (
+from shared.outcome import (
     Done,
     Invalid,
     NoFolder,

@@ -1,0 +1,47 @@
+"""The facts that the measurements publish: recordings that are in the cloud, and links for them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from schemas.events import RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
+from schemas.topics import RECORDING_TRANSFERRED, TICKET_LINKED
+from shared.facts import as_record
+from shared.producer import Outgoing
+
+FILES_PER_FOLDER = 100
+TRANSCRIPT = "Good morning, how can I help you? " * 6  # about 200 characters
+NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
+
+
+def transferred(recordings: int, *, run: str) -> Iterator[Outgoing]:
+    """A RecordingTransferred of each recording, 100 to a folder."""
+    for number in range(recordings):
+        event = RecordingTransferred(
+            recording_id=f"{run}-{number}",
+            folder_id=f"{run}-folder-{number // FILES_PER_FOLDER}",
+            clouds_uuid=f"{run}-uuid-{number // FILES_PER_FOLDER}",
+            transfer_version=1,
+            file=TransferredFile(
+                filename=f"{run}-{number}.wav", size="2.5 MB", token=1234, transcribe=TRANSCRIPT[:200]
+            ),
+            link_version=0,
+            transferred_at=NOON,
+        )
+        yield as_record(RECORDING_TRANSFERRED, event, key=event.recording_id, version="1", source="bench", time=NOON)
+
+
+def linked(recordings: int, *, run: str) -> Iterator[Outgoing]:
+    """A TicketLinked of each recording, in the order of their folders, as an import announces them."""
+    for number in range(recordings):
+        event = TicketLinked(
+            recording_id=f"{run}-{number}",
+            folder_id=f"{run}-folder-{number // FILES_PER_FOLDER}",
+            filename=f"{run}-{number}.wav",
+            link_version=1,
+            ticket_info=TicketInfo(ticket_id=f"{run}-{number}", customer_name="John Doe", agent_name="Agent Smith"),
+            source="import",
+            request_id=f"{run}-{number}",
+            requested_at=NOON,
+            occurred_at=NOON,
+        )
+        yield as_record(TICKET_LINKED, event, key=event.recording_id, version="1", source="bench", time=NOON)

@@ -1,0 +1,225 @@
+"""A push of which nobody knows whether it had its effect, or will yet: its recordings are pushed once more later."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from services.cloud_updater.pushes import FREE_LEASES
+from tests.cloud_updater.given import a_link, a_transfer, an_update
+from tests.cloud_updater.running import (
+    Updater,
+    holding,
+    pushed,
+    requests,
+    running_updater,
+    tickets,
+    transferred,
+)
+from tests.emulator.running import Emulator, a_file
+
+
+async def _duties(updater: Updater) -> list[str]:
+    return [row["recording_id"] for row in await updater.rows("select recording_id from duty order by 1")]
+
+
+async def _second_pushes(updater: Updater) -> None:
+    await updater.an_hour_passes()
+    while await updater.pushing.push_again() == 0:
+        pass
+    await updater.push_and_hear()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "close_after_effect"},
+        {"kind": "close_before_effect"},
+        {"kind": "answer_after_effect", "status": 502},
+        {"kind": "answer", "status": 504},
+        {"kind": "answer_after_effect", "status": 302},
+        {"kind": "answer_after_effect", "status": 200},  # HTML
+        {"kind": "answer", "status": 409},
+        {"kind": "answer_after_effect", "status": 200, "body": {"error": "half done"}},
+    ],
+)
+async def test_an_unknown_outcome_leaves_the_duty_to_push_once_more(
+    updater: Updater, cloud: Emulator, fault: dict[str, object]
+) -> None:
+    uuid = await transferred(updater, cloud, "R1")
+    cloud.arm(route="update_ticket", **fault)
+
+    await updater.fold(a_link("R1"))
+    await updater.push()
+    duties = await _duties(updater)
+    blocked = await updater.blocked()
+    await updater.an_hour_passes()
+    await updater.push_and_hear()
+    acknowledged = requests(cloud)
+    await _second_pushes(updater)
+    await _second_pushes(updater)
+
+    assert duties == ["R1"]
+    assert blocked == {"retrying": 1}
+    assert acknowledged == 2
+    assert requests(cloud) == 3  # no acknowledgement in between clears the duty, and it is done once
+    assert tickets(cloud, uuid) == {"R1": "T-1"}
+    assert await updater.owed() == 0
+
+
+async def test_a_timeout_is_an_unknown_outcome(updater_url: str, cloud: Emulator) -> None:
+    async with running_updater(updater_url, cloud, cloud_timeout_s=0.3) as updater:
+        await transferred(updater, cloud, "R1")
+        cloud.arm(kind="slow_drip", route="update_ticket", delay_s=5)
+
+        await updater.fold(a_link("R1"))
+        await updater.push()
+
+        assert await _duties(updater) == ["R1"]
+        assert (await updater.rows("select last_error from ledger"))[0]["last_error"] == "no answer within 0.3 s"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 422, 429, 500, 503])
+async def test_a_definite_answer_leaves_no_duty(updater: Updater, cloud: Emulator, status: int) -> None:
+    await transferred(updater, cloud, "R1")
+    cloud.arm(status=status, route="update_ticket")
+
+    await updater.fold(a_link("R1"))
+    await updater.pushing.step()
+
+    assert await _duties(updater) == []
+    assert await updater.rows("select * from claim") == []
+
+
+async def test_a_late_old_request_cannot_win_for_long(updater: Updater, cloud: Emulator) -> None:
+    uuid = await transferred(updater, cloud, "R1")
+    cloud.arm(kind="late_effect", route="update_ticket", delay_s=0.3)
+    await updater.fold(a_link("R1", 1, ticket_id="OLD"))
+    await updater.push()
+    await updater.fold(a_link("R1", 2, ticket_id="NEW"))
+    await updater.an_hour_passes()
+    await updater.push_and_hear()
+    await asyncio.sleep(0.4)
+    shown_for_a_while = tickets(cloud, uuid)
+
+    await _second_pushes(updater)
+
+    assert shown_for_a_while == {"R1": "OLD"}
+    assert tickets(cloud, uuid) == {"R1": "NEW"}
+
+
+async def test_a_cloud_that_compares_link_versions_needs_no_second_push(updater: Updater, cloud: Emulator) -> None:
+    cloud.control("PUT", "capabilities", {"capabilities": ["ticket-info", "link-version"]})
+    await updater.lane.ping()
+    uuid = await transferred(updater, cloud, "R1")
+    cloud.arm(kind="late_effect", route="update_ticket", delay_s=0.2)
+    await updater.fold(a_link("R1", 1, ticket_id="OLD"))
+    await updater.push()
+    await updater.fold(a_link("R1", 2, ticket_id="NEW"))
+    await updater.an_hour_passes()
+    await updater.push_and_hear()
+    await asyncio.sleep(0.3)
+
+    assert tickets(cloud, uuid) == {"R1": "NEW"}
+    assert await _duties(updater) == []
+
+
+async def test_a_crash_leaves_a_claim_and_the_claim_a_duty(
+    updater: Updater, updater_url: str, cloud: Emulator
+) -> None:
+    uuid = await transferred(updater, cloud, "R1")
+    await updater.fold(a_link("R1"))
+    cloud.control("POST", "hold", {"route": "update_ticket"})
+    step = asyncio.create_task(updater.pushing.step())
+    await asyncio.to_thread(cloud.wait_until_held)
+    step.cancel()  # as a crash: nothing of the outcome is recorded
+    await asyncio.gather(step, return_exceptions=True)
+    cloud.control("POST", "release")
+
+    async with running_updater(updater_url, cloud) as after_the_crash:
+        await after_the_crash.push()
+        while_leased = requests(cloud)
+        await after_the_crash.change(FREE_LEASES)
+        await after_the_crash.push_and_hear()
+        duties = await _duties(after_the_crash)
+        await _second_pushes(after_the_crash)
+
+    assert while_leased == 1
+    assert duties == ["R1"]
+    assert requests(cloud) == 3
+    assert tickets(cloud, uuid) == {"R1": "T-1"}
+
+
+@pytest.mark.parametrize("status", [None, 422, 400, 503, 413])
+async def test_a_lost_lease_changes_nothing(
+    updater: Updater, updater_url: str, cloud: Emulator, status: int | None
+) -> None:
+    """Whatever the late answer says: another worker has the folder now, and what it finds out counts."""
+    uuid = await transferred(updater, cloud, "R1")
+    await updater.fold(a_link("R1"))
+    cloud.control("POST", "hold", {"route": "update_ticket", "moment": "after_effect"})
+    if status:
+        cloud.arm(kind="answer_after_effect", status=status, route="update_ticket")
+    look = partial(updater.rows, "select * from ledger, recording, claim, duty")
+    async with running_updater(updater_url, cloud) as other, holding(updater, cloud):
+        await updater.an_hour_passes()
+        theirs = asyncio.create_task(other.pushing.step())
+        await asyncio.to_thread(cloud.wait_until_held, 2)
+        before = await look()
+        # Only the first worker's request is answered now; the fault is spent, so the second one's will be a success.
+        await updater.change("create table kept as select * from ledger")
+        cloud.control("POST", "release")
+        await asyncio.sleep(0.1)
+        await theirs
+    after = await updater.rows("select recording_id, rejected from recording")
+    kept = await updater.rows("select attempts, missing from ledger")
+    await updater.change("drop table kept")
+
+    assert len(before) == 1
+    assert after == [{"recording_id": "R1", "rejected": None}]
+    assert kept == [{"attempts": 0, "missing": False}]
+    assert await _duties(updater) == ["R1"]
+    assert tickets(cloud, uuid) == {"R1": "T-1"}
+
+
+async def test_a_second_push_states_what_is_newest_then(updater: Updater, cloud: Emulator) -> None:
+    uuid = await transferred(updater, cloud, "R1")
+    cloud.arm(kind="close_after_effect", route="update_ticket")
+    await updater.fold(a_link("R1", 1, ticket_id="OLD"))
+    await updater.push()
+
+    await updater.fold(a_link("R1", 2, ticket_id=None))
+    await _second_pushes(updater)
+
+    assert tickets(cloud, uuid) == {"R1": None}
+    assert pushed(cloud) == [["R1"], ["R1"]]
+
+
+async def test_a_second_push_goes_where_the_recording_is_now(updater: Updater, cloud: Emulator) -> None:
+    await transferred(updater, cloud, "R1")
+    cloud.arm(kind="close_after_effect", route="update_ticket")
+    await updater.fold(a_link("R1"))
+    await updater.push()
+    new = cloud.folder(a_file("R1.wav"))
+
+    await updater.fold(a_transfer("R1", 2, uuid=new))
+    await _second_pushes(updater)
+    await updater.fold(an_update("R1", 2, 1, uuid=new))
+
+    assert tickets(cloud, new) == {"R1": "T-1"}
+    assert await updater.owed() == 0
+
+
+async def test_a_second_push_waits_for_a_folder_that_fails(updater: Updater, cloud: Emulator) -> None:
+    await transferred(updater, cloud, "R1")
+    cloud.arm(kind="close_after_effect", route="update_ticket")
+    await updater.fold(a_link("R1"))
+    await updater.push()
+    await updater.change("update duty set due_at = now()")
+    await updater.change("update ledger set due_at = now() + interval '10 minutes'")
+
+    await updater.pushing.push_again()
+    await updater.push()
+
+    assert requests(cloud) == 1
+    assert await updater.blocked() == {"retrying": 1}

@@ -1,0 +1,214 @@
+"""Processes die, databases are lost or set back, servers go away: the cloud ends up right, nothing is there twice."""
+
+import asyncio
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from tests.pipeline.running import TICKETSYNC, Stack, a_folder, eventually, ids, recordings
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
+
+SERVICES = ("linker", "transfer", "cloud_updater")
+AFTER_A_KILL_S = 120
+
+
+def programs(service: str) -> tuple[str, str]:
+    return "run", service.replace("_", "-")
+
+
+def in_sync(stack: Stack, number: int, *, ticket: str = "TKT-BEFORE") -> str:
+    """A folder whose recordings are all in the cloud with this ticket."""
+    folder = a_folder()
+    stack.publish(*recordings(folder, number))
+    for recording_id in ids(recordings(folder, number)):
+        stack.link(recording_id, ticket)
+    stack.settle()
+    return folder
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_killed_again_and_again_during_work_loses_nothing_and_repeats_nothing(
+    stack: Stack, service: str
+) -> None:
+    chance = random.Random(service)
+    folders = [a_folder() for _ in range(5)]
+    events = {one["recording_id"]: one for folder in folders for one in recordings(folder, 20)}
+    wanted: dict[str, str] = {}
+
+    def work() -> None:
+        for recording_id, event in events.items():
+            if chance.random() < 0.5:
+                stack.publish(event)
+            stack.link(recording_id, f"TKT-{len(wanted)}")
+            wanted[recording_id] = f"TKT-{len(wanted)}"
+            stack.publish(event)
+
+    working = threading.Thread(target=work)
+    working.start()
+    for _ in range(3):
+        time.sleep(chance.uniform(0.5, 3))
+        stack.kill(*programs(service))
+        eventually(lambda: stack.processes(*programs(service)), within_s=20)
+    working.join()
+    stack.settle(within_s=AFTER_A_KILL_S)
+
+    shown: dict[str, str | None] = {}
+    for folder in folders:
+        tickets = stack.tickets(folder)
+        shown |= {f"{folder}/{i}": tickets[f"{folder}-{i}.wav"] for i in range(20)}
+    assert shown == wanted
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_lost_database_comes_back_from_the_topics(stack: Stack, service: str) -> None:
+    folder = in_sync(stack, 3)
+    newest = stack.link(f"{folder}/0", "TKT-LAST")["link_version"]
+    stack.settle()
+    effects = stack.effects()
+
+    replace_database(stack, service, anew)
+    stack.settle(within_s=AFTER_A_KILL_S)
+    assert stack.effects() == effects
+
+    link = stack.link(f"{folder}/0", "TKT-AFTER")
+    stack.settle()
+    assert link["link_version"] > newest
+    assert link["replaced_ticket_id"] == "TKT-LAST"
+    assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-AFTER"
+    assert len(stack.effects()) == len(effects) + 1
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_database_set_back_under_an_idle_service_catches_up_before_anything_is_done(
+    stack: Stack, service: str
+) -> None:
+    folder = in_sync(stack, 2)
+    keep_copy(stack, service)
+    newer = in_sync(stack, 2)
+    stack.link(f"{folder}/0", "TKT-AFTER-THE-COPY")
+    stack.settle()
+    newest = stack.state_of(f"{folder}/0")["link_version"]
+    effects = stack.effects()
+
+    replace_database(stack, service, from_copy)
+    link = stack.link(f"{folder}/0", "TKT-AT-ONCE")
+    stack.settle(within_s=AFTER_A_KILL_S)
+
+    assert link["link_version"] > newest
+    assert [one["kind"] for one in stack.effects()[len(effects) :]] == ["update_ticket"]
+    assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-AT-ONCE"
+    assert set(stack.tickets(newer).values()) == {"TKT-BEFORE"}
+    versions = [(key, value["link_version"]) for key, value in stack.records("TicketLinked")]
+    contents = {(key, value["link_version"]): value["request_id"] for key, value in stack.records("TicketLinked")}
+    assert len(set(versions)) == len(contents)
+
+
+def test_two_of_each_service_share_the_work(stack: Stack) -> None:
+    with second_copies(stack) as copies:
+        folders = [in_sync(stack, 10, ticket=f"TKT-{i}") for i in range(3)]
+        for service, (port, _) in copies.items():
+            ready = stack.http.get(f"http://127.0.0.1:{port}/readyz").json()
+            assert all(0 < fold["assigned"] < 12 for fold in ready["folds"].values()), (service, ready)
+    alone = in_sync(stack, 5)
+
+    for folder in folders:
+        assert len(set(stack.tickets(folder).values())) == 1
+        pushed = [
+            file["filename"] for one in stack.effects(folder) if one["kind"] != "update_ticket" for file in one["files"]
+        ]
+        assert len(pushed) == len(set(pushed))
+    assert set(stack.tickets(alone).values()) == {"TKT-BEFORE"}
+
+
+def test_a_killed_kafka_is_survived_without_touching_anything(stack: Stack) -> None:
+    folder = in_sync(stack, 3)
+    services = [stack.process(*programs(service)) for service in SERVICES]
+
+    [kafka] = [one for one in psutil.Process(stack.up.pid).children(recursive=True) if "kafka.Kafka" in one.cmdline()]
+    kafka.kill()
+    stack.link(f"{folder}/0", "TKT-WITHOUT-KAFKA")
+    eventually(lambda: "kafka is ready again" in stack.words().lower(), within_s=60)
+    stack.publish(*recordings(folder, 4)[3:])
+    stack.settle(within_s=AFTER_A_KILL_S)
+
+    assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-WITHOUT-KAFKA"
+    assert len(stack.tickets(folder)) == 4
+    assert all(one.is_running() for one in services)
+
+
+@contextmanager
+def second_copies(stack: Stack) -> Iterator[dict[str, tuple[int, subprocess.Popen[bytes]]]]:
+    """Another process of each service until the block ends."""
+    copies = {}
+    try:
+        for place, service in enumerate(SERVICES):
+            port = 40_000 + (stack.up.pid * 3 + place) % 20_000
+            command = [TICKETSYNC, *programs(service), "--data-dir", str(stack.data_dir), "--port", str(port)]
+            with (stack.data_dir / "logs" / f"second-{service}.log").open("w") as out:
+                copies[service] = (port, subprocess.Popen(command, stdout=out, stderr=out))
+        for port, _ in copies.values():
+            eventually(lambda port=port: answers(stack, port), within_s=60)  # type: ignore[misc]
+        yield copies
+    finally:
+        for _, process in copies.values():
+            process.terminate()
+        for _, process in copies.values():
+            assert process.wait(20) == 0
+
+
+def answers(stack: Stack, port: int) -> bool:
+    try:
+        return stack.http.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+# -- databases
+
+
+def anew(name: str) -> list[str]:
+    return [f"drop database {name} with (force)", f"create database {name}"]
+
+
+def from_copy(name: str) -> list[str]:
+    return [f"drop database {name} with (force)", f"alter database {name}_copy rename to {name}"]
+
+
+def keep_copy(stack: Stack, service: str) -> None:
+    """A copy of the database as it is now. Nobody may be connected while it is made, so the service is held off."""
+
+    def copied(name: str) -> list[str]:
+        return [
+            f"alter database {name} allow_connections false",
+            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'",
+            "select pg_sleep(0.5)",
+            f"create database {name}_copy template {name}",
+            f"alter database {name} allow_connections true",
+        ]
+
+    replace_database(stack, service, copied)
+    stack.settle(within_s=AFTER_A_KILL_S)
+
+
+def replace_database(stack: Stack, service: str, statements: Callable[[str], list[str]]) -> None:
+    url = stack.database(service)
+    base, _, name = url.rpartition("/")
+
+    async def execute() -> None:
+        connection = await asyncpg.connect(f"{base}/postgres")
+        try:
+            for statement in statements(name):
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(execute())
