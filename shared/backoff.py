@@ -10,6 +10,6 @@ def backoff_s(attempts: int, *, asked_s: float | None, jitter: float) -> float:
     An answer's Retry-After wins, with up to a tenth on top so that not everybody comes at the same moment.
     """
     if asked_s is not None:
-        return min(asked_s, MOST_S) * (1 + jitter / 10)
+        return min(asked_s * (1 + jitter / 10), MOST_S)
     ceiling = min(MOST_S, 2.0 ** min(attempts, 20))
     return LEAST_S + jitter * (ceiling - LEAST_S)

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 
 import structlog
-from structlog.typing import ExcInfo, Processor
+from structlog.typing import EventDict, ExcInfo, Processor
 
 from shared.database import sqlstate
 
@@ -38,7 +38,7 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[*shared, _at_most_a_warning],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(without_values),
@@ -58,6 +58,13 @@ def configure(service: str, level: str) -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def _at_most_a_warning(_: object, __: str, event: EventDict) -> EventDict:
+    """A library's error is tried again here, so nobody is needed: a Kafka that is away says dozens in a second."""
+    if event["level"] in {"error", "critical"}:
+        event["level"] = "warning"
+    return event
 
 
 def without_values(exc_info: ExcInfo) -> str:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,8 @@ from shared.topics import ends
 log = structlog.get_logger()
 
 STOP_STEPS_S = 6.0
+CANCEL_AGAIN_S = 0.5
+CANCEL_TRIES = 6
 CLOSE_S = 2.0
 EXIT_BUG = 70
 POLL_LIMIT_S = 60.0
@@ -127,8 +129,7 @@ class Service:
                     loop.stop()
                 server.should_exit = True
                 await asyncio.wait([*running, background[0]], timeout=STOP_STEPS_S)
-                for task in (*running, *background):
-                    task.cancel()
+                await cancelled([*running, *background])
         except BaseExceptionGroup as bug:
             log.error("crashed", exc_info=bug)  # noqa: TRY400  # the logger renders it without the values in it
             raise SystemExit(EXIT_BUG) from None
@@ -155,9 +156,7 @@ class Service:
                     raise
                 log.warning("Kafka or the database not reached yet", error=type(error).__name__)
                 await asyncio.sleep(KAFKA_RETRY_S)
-        async with asyncio.TaskGroup() as group:
-            for fold in self.folds:
-                group.create_task(fold.watch())
+        await asyncio.gather(*(fold.watch() for fold in self.folds))
 
     async def _tie_to_kafka(self) -> None:
         """Before positions are used: they are of the Kafka that they were made for, and mean nothing to another."""
@@ -220,6 +219,22 @@ class Service:
             "lag": sum(fold.lag.values()),
             "last_poll_s": None if last is None else round(time.time() - last / 1000, 1),
         }
+
+
+async def cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel until all have ended, for some seconds at most.
+
+    Once may not be enough: in Python 3.11 `asyncio.wait_for`, which the clients of Kafka and PostgreSQL use, loses a
+    cancellation that comes as what it waits for ends.
+    """
+    for _ in range(CANCEL_TRIES):
+        pending = [task for task in tasks if not task.done()]
+        if not pending:
+            return
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+    log.error("tasks do not end", tasks=[task.get_name() for task in tasks if not task.done()])
 
 
 class _Server(uvicorn.Server):

@@ -4,13 +4,11 @@ A crash leaves an import where its last lot ended, and the loop goes on there: a
 count as requested when the file was accepted, in order of their lines, however late they are applied.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, assert_never
+from typing import assert_never
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails
 from services.linker.decisions import LinkRequest, Target
@@ -25,9 +23,7 @@ from services.linker.link_recordings import (
     link_recordings,
 )
 from services.linker.settings import LinkerSettings
-from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Accepted, Decided, Imports, Undecided
-from services.linker.store_links import Links
 from shared.database import Database, notify
 from shared.gate import Gate
 
@@ -53,7 +49,7 @@ class ApplyImports:
             if running is None:
                 return None
             rows = await imports.undecided(running.import_id, self.settings.import_lot_rows)
-            requests = await _requests(running, rows, connection)
+            requests = [_request(running, row) for row in rows]
             results = await link_recordings(requests, connection, now=datetime.now(UTC))
             decided = [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
             await imports.decide(running.import_id, decided)
@@ -62,32 +58,19 @@ class ApplyImports:
         return 0
 
 
-async def _requests(running: Accepted, rows: list[Undecided], connection: AsyncConnection) -> list[LinkRequest]:
-    """What the rows ask for. A field without a column in the file keeps its value while the ticket stays the same."""
-    targets = [Target(row.recording_id, row.filename, row.folder) for row in rows]
-    found = await Catalogue(connection).candidates(targets)
-    ids = {one[0].recording_id for one in found if len(one) == 1}
-    await Catalogue(connection).lock(ids)
-    current = await Links(connection).current(ids)
-    requests = []
-    for row, target, recordings in zip(rows, targets, found, strict=True):
-        before = current.get(recordings[0].recording_id) if len(recordings) == 1 else None
-        kept: Mapping[str, Any] = {}
-        if before and before.ticket and before.ticket.ticket_id == row.ticket["ticket_id"]:
-            kept = before.ticket.model_dump(include=set(TicketDetails.model_fields))
-        requests.append(
-            LinkRequest(
-                request_id=f"{running.import_id}:{row.line:09d}",
-                requested_at=running.accepted_at,
-                target=target,
-                ticket=TicketDetails(**{**kept, **row.ticket}),
-                source="import",
-                linked_by=running.linked_by,
-                import_id=running.import_id,
-                park=running.park,
-            )
-        )
-    return requests
+def _request(running: Accepted, row: Undecided) -> LinkRequest:
+    """What the row asks for. A field without a column in the file keeps its value while the ticket stays the same."""
+    return LinkRequest(
+        request_id=f"{running.import_id}:{row.line:09d}",
+        requested_at=running.accepted_at,
+        target=Target(row.recording_id, row.filename, row.folder),
+        ticket=TicketDetails(**row.ticket),
+        source="import",
+        linked_by=running.linked_by,
+        import_id=running.import_id,
+        park=running.park,
+        keeps=frozenset(TicketDetails.model_fields) - set(row.ticket),
+    )
 
 
 def decided_row(line: int, result: Result) -> Decided:
@@ -119,11 +102,10 @@ def decided_row(line: int, result: Result) -> Decided:
 
 def duplicates(rows: list[tuple[int, Target]]) -> dict[int, int]:
     """Line → the last line that names the same recording, for all lines but that last."""
-    last: dict[tuple[str | None, str | None, str | None], int] = {}
-    for line, target in rows:
-        last[target.recording_id, target.folder, target.name_key] = line
-    return {
-        line: last[target.recording_id, target.folder, target.name_key]
-        for line, target in rows
-        if last[target.recording_id, target.folder, target.name_key] != line
-    }
+    last = {_named(target): line for line, target in rows}
+    return {line: last[_named(target)] for line, target in rows if last[_named(target)] != line}
+
+
+def _named(target: Target) -> tuple[str | None, ...]:
+    """What a recording is called by: the folder says nothing beside a recording_id."""
+    return (target.recording_id,) if target.recording_id is not None else (target.folder, target.name_key)

@@ -36,7 +36,10 @@ class Target:
 
 @dataclass(frozen=True)
 class LinkRequest:
-    """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests."""
+    """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests.
+
+    `keeps`: fields of the ticket that were not asked for; they stay as they are as long as the ticket_id does.
+    """
 
     request_id: str
     requested_at: datetime
@@ -46,6 +49,7 @@ class LinkRequest:
     linked_by: str | None = None
     import_id: str | None = None
     park: bool = True
+    keeps: frozenset[str] = frozenset()
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -66,7 +70,10 @@ class KnownRecording:
 
 @dataclass(frozen=True)
 class CurrentLink:
-    """A recording's newest link. `order`: of the newest request seen; `request_id`: of the one that made the link."""
+    """A recording's newest link. `order`: of the newest request seen; `request_id`: of the one that made the link.
+
+    Version 0: nothing was ever linked, but an unlink was asked for, which an older link must not undo.
+    """
 
     link_version: int
     ticket: TicketInfo | None
@@ -109,16 +116,25 @@ def decide_link(
     """
     if current is None:
         if request.ticket is None:
-            return Unchanged(0, newest=False)
+            return Unchanged(0, newest=True)
         return NewLink(1, ticket_info(request.ticket, recording, now=now), None)
     if request.order == current.order:
         return Unchanged(current.link_version, newest=False)
     if request.order < current.order:
         return Stale(current.link_version)
-    if details_of(current.ticket) == request.ticket:
+    before = details_of(current.ticket)
+    wanted = _completed(request, before)
+    if before == wanted:
         return Unchanged(current.link_version, newest=True)
-    info = ticket_info(request.ticket, recording, now=now) if request.ticket else None
+    info = ticket_info(wanted, recording, now=now) if wanted else None
     return NewLink(current.link_version + 1, info, current.ticket.ticket_id if current.ticket else None)
+
+
+def _completed(request: LinkRequest, before: TicketDetails | None) -> TicketDetails | None:
+    """The wanted ticket, with what it keeps of the one before."""
+    if request.ticket is None or before is None or before.ticket_id != request.ticket.ticket_id:
+        return request.ticket
+    return request.ticket.model_copy(update={field: getattr(before, field) for field in request.keeps})
 
 
 def details_of(ticket: TicketInfo | None) -> TicketDetails | None:

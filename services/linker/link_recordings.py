@@ -21,6 +21,7 @@ from services.linker.decisions import (
     NewLink,
     Nobody,
     Stale,
+    Target,
     Unchanged,
     decide_link,
     decide_match,
@@ -92,8 +93,9 @@ async def link_recordings(
     requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
 ) -> list[Result]:
     """One result per request, in their order."""
-    catalogue = Catalogue(connection)
-    matches = [decide_match(found) for found in await catalogue.candidates([one.target for one in requests])]
+    chosen = await Parked(connection).chosen(requests)
+    targets = [Target(chosen[one.request_id]) if one.request_id in chosen else one.target for one in requests]
+    matches = [decide_match(found) for found in await Catalogue(connection).candidates(targets)]
     results: dict[int, Result] = {}
     meant: list[tuple[int, LinkRequest, KnownRecording]] = []
     homeless: list[tuple[int, LinkRequest]] = []
@@ -151,6 +153,9 @@ def _decide(
                     link_version, before.ticket, before.request_id, request.order
                 )
                 work.touched[recording.recording_id] = request
+            elif newest:
+                current[recording.recording_id] = CurrentLink(link_version, None, request.request_id, request.order)
+                work.links.append(LinkRow.of_request(request, recording, NewLink(link_version, None, None), now=now))
             return AlreadySo(recording, link_version)
         case Stale(link_version):
             return CameLate(recording, link_version)

@@ -8,6 +8,7 @@ dropping all but letters and digits; only an exact match counts. Nothing here bl
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,9 @@ REQUIRED = ("recording_name", "ticket_id")
 TICKET_FIELDS = tuple(TicketDetails.model_fields)
 DELIMITERS = ",;\t|"
 LONGEST_CELL = 1_000_000
-NAME_MAX = 500
+# In NFC a name may need more bytes than an index of PostgreSQL takes.
+LONGEST_NAME_BYTES = 2_000
+LONGEST = {"recording_name": 500, "recording_id": 255, "folder": 500}
 
 
 class Unreadable(Exception):
@@ -63,8 +66,8 @@ class Invalid:
 def read_csv(content: bytes, *, max_rows: int) -> list[Asked | Invalid]:
     """Every row of the file. Raises Unreadable; the whole file is refused then."""
     text = _decoded(content)
-    header_line = text.lstrip("\r\n").split("\n", 1)[0]
-    if not header_line.strip():
+    header_line = next((line for line in re.split(r"[\r\n]+", text) if line.strip(DELIMITERS + " ")), None)
+    if header_line is None:
         raise Unreadable("the file is empty")
     delimiter = max(DELIMITERS, key=header_line.count)
     csv.field_size_limit(LONGEST_CELL)
@@ -117,11 +120,13 @@ def _row(line: int, cells: dict[str, str]) -> Asked | Invalid:
     filename, recording_id = cells.get("recording_name") or None, cells.get("recording_id") or None
     if not filename and not recording_id:
         return Invalid(line, "recording_name", "is empty")
-    for field in ("recording_name", "recording_id", "folder"):
+    for field, longest in LONGEST.items():
         if "\x00" in cells.get(field, ""):
             return Invalid(line, field, "holds a NUL character")
-        if len(cells.get(field, "")) > NAME_MAX:
-            return Invalid(line, field, f"is longer than {NAME_MAX} characters")
+        if len(cells.get(field, "")) > longest:
+            return Invalid(line, field, f"is longer than {longest} characters")
+    if filename and len(unicodedata.normalize("NFC", filename).encode()) > LONGEST_NAME_BYTES:
+        return Invalid(line, "recording_name", f"is longer than {LONGEST_NAME_BYTES} bytes")
     ticket = {field: cells[field] for field in TICKET_FIELDS if field in cells}
     if not ticket.get("ticket_id"):
         return Invalid(line, "ticket_id", "is empty")

@@ -26,7 +26,7 @@ _RECORDINGS = f"""
            case when r.known_transfer_version = r.transfer_version then r.known_link_version else 0 end
                as acknowledged_link_version,
            l.ticket, l.source, l.linked_by, l.import_id, l.occurred_at as linked_at
-    from recording r left join link l using (recording_id)
+    from recording r left join link l on l.recording_id = r.recording_id and l.link_version > 0
 """  # noqa: S608  # this module's own text
 
 
@@ -46,7 +46,7 @@ async def states(connection: AsyncConnection, *, folder_id: str | None) -> Mappi
     rows = await connection.execute(
         text(f"""
             select {_STATE} as state, count(*) as number
-            from recording r left join link l using (recording_id)
+            from recording r left join link l on l.recording_id = r.recording_id and l.link_version > 0
             where {_KNOWN} and (cast(:folder_id as text) is null or r.folder_id = :folder_id) group by 1
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id},

@@ -182,16 +182,11 @@ class Catalogue:
         if not named:
             return
         folders = await self.folders({folder for place in named if (folder := targets[place].folder) is not None})
-        folder_ids: dict[int, str | None] = {}
+        # A row for each folder that may be meant; an unknown folder has no recordings yet, so none.
+        asked: list[tuple[int, str | None]] = []
         for place in named:
             folder = targets[place].folder
-            if folder is None:
-                folder_ids[place] = None
-            elif (
-                len(folders[folder]) == 1
-            ):  # an unknown folder has no recordings yet; a name of two folders means neither
-                folder_ids[place] = folders[folder][0]
-        places = list(folder_ids)
+            asked += [(place, None)] if folder is None else [(place, one) for one in folders[folder]]
         rows = await self._connection.execute(
             text(f"""
                 with u as (
@@ -210,10 +205,10 @@ class Catalogue:
                     order by r.arrived limit 10) c
             """),  # noqa: S608  # _KNOWN is this module's own text
             {
-                "places": places,
-                "names": [targets[place].name_key for place in places],
-                "folders": list(folder_ids.values()),
-                "extended": [targets[place].has_extension for place in places],
+                "places": [place for place, _ in asked],
+                "names": [targets[place].name_key for place, _ in asked],
+                "folders": [folder_id for _, folder_id in asked],
+                "extended": [targets[place].has_extension for place, _ in asked],
             },
         )
         for row in rows:

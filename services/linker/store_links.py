@@ -101,7 +101,7 @@ class Links:
         return {row.recording_id: (row.link_version, row.request_id, row.heard_version) for row in rows}
 
     async def store(self, links: Sequence[LinkRow]) -> None:
-        """Store new versions, in the order given; the last of a recording is its newest."""
+        """Store new versions, in the order given; the last of a recording is its newest. Version 0 has no history."""
         newest = {link.recording_id: link for link in links}
         await self._connection.execute(
             text("""
@@ -113,7 +113,7 @@ class Links:
                     cast(:imports as text[]), cast(:occurred as timestamptz[]))
                 on conflict do nothing
             """),
-            _columns(links),
+            _columns([link for link in links if link.link_version > 0]),
         )
         await self._connection.execute(
             text("""

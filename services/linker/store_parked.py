@@ -18,7 +18,10 @@ from services.linker.decisions import LinkRequest, Target
 
 _COLUMNS = """p.request_id, p.requested_at, p.recording_id, p.filename, p.folder, p.ticket, p.source, p.linked_by,
               p.import_id"""
-_IN_FOLDER = "(p.folder is null or p.folder = r.folder_id or p.folder = r.folder_name)"
+# An id is meant before a name.
+_IN_FOLDER = """(p.folder is null or p.folder = r.folder_id or (p.folder = r.folder_name
+                 and not exists (select from recording other where other.folder_id = p.folder)))"""
+_WRITERS = 7_411_101  # any constant that no other advisory lock of this database has
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,32 @@ class Parked:
         self._connection = connection
 
     async def waiting(self, targets: Collection[Target]) -> dict[str, LinkRequest]:
-        """By target key, the request that is parked for it; locked."""
+        """By target key, the request that is parked for it; nobody else parks or settles until the commit."""
+        await self._one_at_a_time()
         rows = await self._connection.execute(
             text(f"""
                 select {_COLUMNS}, p.target from parked_link p
-                where p.target = any(:targets) and p.state = 'parked' order by p.target for update
+                where p.target = any(:targets) and p.state = 'parked'
             """),  # noqa: S608  # this module's own text
             {"targets": [target_key(one) for one in targets]},
         )
         return {row.target: _request(row) for row in rows}
+
+    async def chosen(self, requests: Sequence[LinkRequest]) -> dict[str, str]:
+        """For requests that come again, the recording that they were applied to when it arrived: no new choice."""
+        rows = await self._connection.execute(
+            text("""
+                select request_id, target, applied_to from parked_link
+                where request_id = any(:ids) and state = 'applied' and applied_to is not null
+            """),
+            {"ids": [one.request_id for one in requests]},
+        )
+        applied = {(row.request_id, row.target): row.applied_to for row in rows}
+        return {
+            one.request_id: applied[one.request_id, key]
+            for one in requests
+            if applied and (one.request_id, key := target_key(one.target)) in applied
+        }
 
     async def park(self, requests: Sequence[LinkRequest]) -> None:
         """Park these, one per target at most; what was parked for their targets must have been settled."""
@@ -85,6 +105,9 @@ class Parked:
 
     async def settle(self, request_ids: Collection[str], state: str, *, applied_to: Sequence[str] | None = None) -> int:
         """These wait no more; `applied_to` names their recordings, in the same order. Returns how many had waited."""
+        if not request_ids:
+            return 0
+        await self._one_at_a_time()
         settled = await self._connection.execute(
             text("""
                 update parked_link p set state = :state, fresh = false, applied_to = u.applied_to
@@ -99,17 +122,19 @@ class Parked:
         )
         return settled.rowcount
 
-    async def take_arrivals(self, limit: int) -> list[str]:
-        """Take recordings for which the parked links are to be looked through."""
+    async def arrivals(self, limit: int) -> list[str]:
+        """Claim recordings for which the parked links are to be looked through."""
         rows = await self._connection.execute(
-            text("""
-                delete from arrival where recording_id in (
-                    select recording_id from arrival order by recording_id limit :limit for update skip locked)
-                returning recording_id
-            """),
+            text("select recording_id from arrival order by recording_id limit :limit for update skip locked"),
             {"limit": limit},
         )
         return [row.recording_id for row in rows]
+
+    async def forget_arrivals(self, recording_ids: Collection[str]) -> None:
+        """The parked links were looked through for these."""
+        await self._connection.execute(
+            text("delete from arrival where recording_id = any(:ids)"), {"ids": list(recording_ids)}
+        )
 
     async def for_arrivals(self, recording_ids: Collection[str]) -> list[Pair]:
         """The parked requests that mean one of these recordings; one that fits several goes to the first."""
@@ -130,18 +155,29 @@ class Parked:
             recording_ids,
         )
 
-    async def take_fresh(self, limit: int) -> list[str]:
-        """Take parked requests for which the catalogue has not been looked through since they were parked."""
+    async def fresh(self, limit: int) -> list[str]:
+        """Parked requests for which the catalogue has not been looked through since they were parked."""
         rows = await self._connection.execute(
             text("""
-                update parked_link set fresh = false where request_id in (
-                    select request_id from parked_link where state = 'parked' and fresh
-                    order by request_id limit :limit for update skip locked)
-                returning request_id
+                select request_id from parked_link where state = 'parked' and fresh order by request_id limit :limit
             """),
             {"limit": limit},
         )
         return [row.request_id for row in rows]
+
+    async def looked_through(self, request_ids: Collection[str]) -> None:
+        """These are not fresh any more."""
+        await self._one_at_a_time()
+        await self._connection.execute(
+            text("update parked_link set fresh = false where request_id = any(:ids)"), {"ids": list(request_ids)}
+        )
+
+    async def _one_at_a_time(self) -> None:
+        """Keep out other writers of this table until the commit: two may park for one target, in any order of targets.
+
+        Taken after the locks on recordings and links, everywhere.
+        """
+        await self._connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _WRITERS})
 
     async def for_fresh(self, request_ids: Collection[str]) -> list[Pair]:
         """Those of these parked requests that mean a recording which is there by now: the first that arrived."""

@@ -89,7 +89,8 @@ class Recording(LinkerTable, table=True):
 
 
 class Link(LinkerTable, table=True):
-    """The newest link of a recording. `ticket`: TicketInfo as JSON, null after an unlink.
+    """The newest link of a recording. `ticket`: TicketInfo as JSON, null after an unlink. `link_version` 0: there never
+    was a link, only an unlink was asked for.
 
     `last_*`: the newest request seen, also if it changed nothing. `heard_version`: the version of the last TicketLinked
     of this recording on the topic; the link is announced when it is the link's own.

@@ -123,6 +123,17 @@ class HoldRequest:
     message: str
     why: Hold
 
+    @property
+    def in_words(self) -> str:
+        """What an operator reads."""
+        match self.why.reason:
+            case "keys_not_honoured":
+                return f"{self.message}; not repeated, because the cloud honours no idempotency keys"
+            case "key_expired":
+                return f"{self.message}; not repeated any more, because the cloud may have forgotten its key"
+            case never:
+                assert_never(never)
+
 
 @dataclass(frozen=True)
 class FolderMissing:

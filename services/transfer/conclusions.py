@@ -65,7 +65,8 @@ class Conclusions:
                 await self._settle(request.folder_id, max_files=narrower, message=message)
             case Repeat(message, wait_s):
                 await self._settle(request.folder_id, max_files=max_files, message=message, wait_s=wait_s, failed=True)
-            case HoldRequest(message):
+            case HoldRequest():
+                message = conclusion.in_words
                 await self._settle(
                     request.folder_id, max_files=max_files, message=message, held="outcome_unknown", failed=True
                 )
@@ -171,8 +172,8 @@ class Conclusions:
         await store.look_at(dict.fromkeys(concerned, await store.now()))
         lost = await self._connection.execute(
             text("""
-                update folder d set clouds_uuid = null, uuid_since = now(), held = null, retry_at = null, attempts = 0,
-                    last_error = null
+                update folder d set clouds_uuid = null, uuid_since = greatest(now(), uuid_since), held = null,
+                    retry_at = null, attempts = 0, last_error = null
                 where folder_id = :folder_id and clouds_uuid is not null
                     and not exists (select from upload_request q where q.folder_id = d.folder_id)
             """),

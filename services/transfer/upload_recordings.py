@@ -233,7 +233,9 @@ def _log(request: OpenRequest, folder: Folder, conclusion: Conclusion, *, record
             log.warning("recordings not uploaded", **said, message=message, wait_s=round(conclusion.wait_s, 1))
         case Narrow(message):
             log.warning("recordings not uploaded", **said, message=message, rejected=len(conclusion.rejected))
-        case HoldRequest(message) | FolderMissing(message):
+        case HoldRequest():
+            log.error("an operator has to look at this folder", **said, message=conclusion.in_words)
+        case FolderMissing(message):
             log.error("an operator has to look at this folder", **said, message=message)
         case never:
             assert_never(never)

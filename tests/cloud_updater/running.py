@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from uuid import uuid4
 
 from aiokafka import TopicPartition
 from pydantic import SecretStr
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated, Event, RecordingTransferred, TicketLinked, TicketSyncRequested
 from schemas.topics import TOPICS
 from services.cloud_updater import announce_updates, seen
+from services.cloud_updater.claims import Claimed, Claims
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.cloud_updater.on_recording_transferred import fold_recording_transferred
@@ -74,6 +76,16 @@ class Updater:
                 return
         raise AssertionError(f"more to do after {steps_max} steps")
 
+    async def claim_without_sending(self) -> Claimed:
+        """As a worker that dies, or hangs, right after its claim."""
+        async with self.database.transaction() as connection:
+            claims = Claims(connection)
+            claimed = await claims.claim(uuid4(), lease_s=self.settings.lease_s)
+            assert claimed is not None
+            await claims.end_claim(claimed.clouds_uuid, None, may_take_effect=True, second_push_after_s=60)
+            await claims.note(claimed, guarded=False)
+        return claimed
+
     async def resync(self, *events: Event) -> None:
         """Fold the requests and carry them out."""
         await self.fold(*events)
@@ -85,7 +97,7 @@ class Updater:
         async with self.database.transaction() as connection:
             unheard = await announce_updates.unheard(connection, 1_000)
             facts = await announce_updates.facts(connection, list(unheard))
-        events = [CloudTicketUpdated.model_validate_json(record.value) for _, record in facts.values()]  # type: ignore[attr-defined]
+        events = [CloudTicketUpdated.model_validate_json(record.value) for _, record in facts.values()]
         if events:
             await self.fold(*events)
         return [event.model_dump(exclude={"updated_at"}) for event in events]
@@ -156,7 +168,7 @@ async def running_updater(
 
 
 async def transferred(updater: Updater, cloud: Emulator, *recording_ids: str, folder_id: str = "F1") -> str:
-    """These recordings are in a folder in the cloud, without tickets, and nothing is owed. Returns the folder's uuid."""
+    """These recordings are in a folder of the cloud, without tickets; nothing is owed. Returns the folder's uuid."""
     uuid = cloud.folder(*(a_file(f"{one}.wav") for one in recording_ids), name=folder_id)
     await updater.fold(*(a_transfer(one, uuid=uuid, folder_id=folder_id) for one in recording_ids))
     await updater.push()

@@ -1,7 +1,6 @@
 """The hostile postman: each event twice, in every order, in any batches; the rows are the same in the end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import groupby
 
 import pytest
@@ -57,9 +56,9 @@ async def _empty(updater: Updater) -> None:
 
 
 @pytest.fixture
-async def expected(updater: Updater, updater_url: str) -> AsyncIterator[tuple[str, dict[str, Rows]]]:
+async def expected(updater: Updater, updater_url: str) -> tuple[str, dict[str, Rows]]:
     await _deliver(updater, list(EVENTS))
-    yield updater_url, await _state(updater)
+    return updater_url, await _state(updater)
 
 
 def test_every_event_twice_and_in_every_order_gives_the_same_rows(

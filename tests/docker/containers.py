@@ -44,7 +44,15 @@ class Containers:
         env_file.touch()
         files = [part for file in FILES for part in ("--file", str(REPOSITORY / file))]
         self._compose = (*(_compose() or ()), "--env-file", str(env_file), "--project-name", project, *files)
-        known = {"PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"}
+        known = {
+            "PATH",
+            "HOME",
+            "DOCKER_HOST",
+            "DOCKER_CONTEXT",
+            "DOCKER_CONFIG",
+            "DOCKER_CERT_PATH",
+            "DOCKER_TLS_VERIFY",
+        }
         self._environment = {name: value for name, value in os.environ.items() if name in known} | dict(settings)
 
     def up(self, **copies: int) -> None:

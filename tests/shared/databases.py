@@ -1,4 +1,4 @@
-"""A migrated database of one service, made once for a run and emptied before each test: much faster than a new one."""
+"""A database made once for a run and emptied before each test: much faster than a new one."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from shared import migrations
 
-_FIRST_ROWS = """
+FIRST_ROWS_OF_SERVICES = """
     insert into origin (one, created_at) values (true, now());
     insert into lane (one, reason, failures) values (true, 'not_reached', 0);
 """
@@ -19,9 +21,10 @@ _FIRST_ROWS = """
 
 @dataclass(frozen=True)
 class Emptied:
-    """`url`: postgresql+asyncpg://…"""
+    """`url`: postgresql+asyncpg://…; `first_rows`: SQL for the rows that a new database has."""
 
     url: str
+    first_rows: str
 
     async def empty(self) -> str:
         """Put it back to its first moment. Returns the URL."""
@@ -31,7 +34,7 @@ class Emptied:
                 select string_agg(quote_ident(tablename), ', ') from pg_tables
                 where schemaname = 'public' and tablename <> 'alembic_version'
             """)
-            await connection.execute(f"truncate {tables}; {_FIRST_ROWS}")
+            await connection.execute(f"truncate {tables}; {self.first_rows}")
         finally:
             await connection.close()
         return self.url
@@ -40,17 +43,34 @@ class Emptied:
 @contextmanager
 def migrated_database(postgres_url: str, service: str) -> Iterator[Emptied]:
     """A database of `service` at its newest revision, dropped at the end."""
+    with _database(postgres_url) as url:
+        migrations.upgrade(service, url)
+        yield Emptied(url, FIRST_ROWS_OF_SERVICES)
+
+
+@contextmanager
+def declared_database(postgres_url: str, metadata: MetaData, first_rows: str) -> Iterator[Emptied]:
+    """A database with these tables, dropped at the end."""
+
+    async def create(url: str) -> None:
+        engine = create_async_engine(url)
+        async with engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+        await engine.dispose()
+
+    with _database(postgres_url) as url:
+        asyncio.run(create(url))
+        yield Emptied(url, first_rows)
+
+
+@contextmanager
+def _database(postgres_url: str) -> Iterator[str]:
     name = f"test_{uuid4().hex[:12]}"
     address = urlsplit(postgres_url).netloc.rpartition("@")[2]
-    url = f"postgresql+asyncpg://{name}:{name}@{address}/{name}"
-    asyncio.run(
-        _execute(
-            postgres_url, f"create role {name} login password '{name}'", f"create database {name} owner {name}"
-        )
-    )
+    create = (f"create role {name} login password '{name}'", f"create database {name} owner {name}")
+    asyncio.run(_execute(postgres_url, *create))
     try:
-        migrations.upgrade(service, url)
-        yield Emptied(url)
+        yield f"postgresql+asyncpg://{name}:{name}@{address}/{name}"
     finally:
         asyncio.run(_execute(postgres_url, f"drop database {name} with (force)", f"drop role {name}"))
 

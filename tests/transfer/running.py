@@ -69,6 +69,11 @@ class Transfer:
                 if await self.uploading.step() != 0:
                     await asyncio.sleep(0.02)
 
+    async def frozen(self) -> None:
+        """Return when a request is open."""
+        while not await self.rows("select id from upload_request"):  # noqa: ASYNC110  # only the database knows
+            await asyncio.sleep(0.01)
+
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:
             return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]

@@ -143,6 +143,20 @@ async def test_a_folder_that_the_cloud_has_lost_is_uploaded_again_on_command(
     assert lost not in {row["clouds_uuid"] for row in rows}
 
 
+async def test_a_clock_that_was_set_back_does_not_bring_a_lost_folder_back(transfer: Transfer) -> None:
+    await transfer.fold(a_recording("R1"))
+    await transfer.upload()
+    await transfer.change("update transfer set transferred_at = transferred_at + interval '1 hour'")
+    await transfer.change("update folder set uuid_since = uuid_since + interval '1 hour'")
+    first = (await transfer.rows("select transferred_at from transfer"))[0]["transferred_at"]
+
+    async with an_api(transfer) as api:
+        await api.post("/folders/F1/upload-again")
+    await transfer.upload()
+
+    assert (await transfer.rows("select transferred_at from transfer"))[0]["transferred_at"] > first
+
+
 async def test_what_is_waiting_rejected_or_superseded_is_shown(transfer: Transfer, cloud: Emulator) -> None:
     cloud.arm(route="create", status=503, headers={"Retry-After": "60"})
     await transfer.fold(a_recording("R1"))

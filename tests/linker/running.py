@@ -1,0 +1,129 @@
+"""linker without Kafka: its genuine tables, folds, loops and HTTP API, driven step by step."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from aiokafka import TopicPartition
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import (
+    CloudTicketUpdated,
+    Event,
+    RecordingProcessed,
+    RecordingTransferred,
+    TicketLinked,
+    TicketLinkRequested,
+)
+from schemas.topics import TOPICS
+from services.linker import api, api_imports, store_links
+from services.linker.apply_imports import ApplyImports
+from services.linker.match_parked import MatchParked
+from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
+from services.linker.on_recording_processed import fold_recording_processed
+from services.linker.on_recording_transferred import fold_recording_transferred
+from services.linker.on_ticket_link_requested import fold_ticket_link_requested
+from services.linker.on_ticket_linked import fold_ticket_linked
+from services.linker.settings import LinkerSettings
+from shared.batch import Apply, Folded, fold_records
+from shared.database import Database
+from shared.gate import Gate
+from shared.web import build
+from tests.linker.given import records_of
+
+Rows = list[dict[str, Any]]
+
+FOLDS: Mapping[type[Event], Apply] = {
+    RecordingProcessed: fold_recording_processed,
+    RecordingTransferred: fold_recording_transferred,
+    CloudTicketUpdated: fold_cloud_ticket_updated,
+    TicketLinked: fold_ticket_linked,
+    TicketLinkRequested: fold_ticket_link_requested,
+}
+MAX_BODY = 20_000
+
+
+@dataclass(frozen=True)
+class Linker:
+    """One process of the service; its routes see it as their service."""
+
+    settings: LinkerSettings
+    database: Database
+    gate: Gate
+
+    def wake(self, name: str) -> None:
+        """Tests step the loops themselves."""
+
+    async def fold(self, *events: Event, first_offset: int = 0) -> Folded:
+        """Fold events of one kind as one batch, as the consumer would."""
+        async with self.database.transaction() as connection:
+            return await self.fold_in(connection, *events, first_offset=first_offset)
+
+    async def fold_in(self, connection: AsyncConnection, *events: Event, first_offset: int = 0) -> Folded:
+        """The same in a transaction that the test holds."""
+        topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
+        records = records_of(*events, first_offset=first_offset)
+        return await fold_records(connection, topic=topic, records=records, apply=FOLDS[type(events[0])])
+
+    async def match(self) -> None:
+        """Step the loop that matches parked links until it has nothing to do."""
+        while await MatchParked(self.database, self.gate).step() is not None:
+            pass
+
+    async def import_lot(self) -> bool:
+        """Apply one lot of an import. False if there was none."""
+        return await ApplyImports(self.settings, self.database, self.gate).step() is not None
+
+    async def rows(self, sql: str, **parameters: object) -> Rows:
+        async with self.database.transaction() as connection:
+            return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]
+
+    async def link(self, recording_id: str = "R1") -> tuple[int, str | None] | None:
+        """(version, ticket_id) of a recording's link."""
+        rows = await self.rows("select link_version, ticket_id from link where recording_id = :id", id=recording_id)
+        return (rows[0]["link_version"], rows[0]["ticket_id"]) if rows else None
+
+    async def parked(self) -> list[str]:
+        """The request_ids that wait."""
+        rows = await self.rows("select request_id from parked_link where state = 'parked' order by request_id")
+        return [row["request_id"] for row in rows]
+
+    async def unheard(self) -> Mapping[str, object]:
+        """Recording → version of what is to be announced."""
+        async with self.database.transaction() as connection:
+            return await store_links.unheard(connection, 100)
+
+    def api(self, *, token: str | None = "token") -> httpx.AsyncClient:
+        """A client of the HTTP API."""
+
+        async def ready() -> dict[str, object]:
+            return {"ready": True}
+
+        router = api.routes(self)  # type: ignore[arg-type]  # as much of a service as the routes need
+        router.include_router(api_imports.routes(self, self.settings))  # type: ignore[arg-type]  # as above
+        app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=MAX_BODY)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://linker", headers=headers)
+
+
+@asynccontextmanager
+async def running_linker(database_url: str, **settings: object) -> AsyncIterator[Linker]:
+    """The service on a migrated database, its gate open."""
+    own = LinkerSettings.model_validate({"api_token": "t", "linker_database_url": database_url, **settings})
+    database = Database(database_url)
+    gate = Gate(database, ["TicketLinked"], _no_topics)
+    opening = asyncio.create_task(gate.keep())
+    try:
+        await gate.wait_open()
+        yield Linker(own, database, gate)
+    finally:
+        opening.cancel()
+        await database.close()
+
+
+async def _no_topics() -> Mapping[TopicPartition, int]:
+    return {}

@@ -1,0 +1,38 @@
+"""The name under which the cloud shows a recording's ticket."""
+
+import pytest
+
+from schemas.events import TicketDetails
+from services.linker.decisions import KnownRecording, display_name
+from tests.linker.given import NOON
+
+
+@pytest.mark.parametrize(
+    ("customer", "ticket", "expected"),
+    [
+        ("John Doe", "TKT-12345", "JohnDoe_TKT12345_20250129"),
+        ("José García", "TKT-1", "JoséGarcía_TKT1_20250129"),
+        ("测试用户", "TKT-1", "测试用户_TKT1_20250129"),
+        ("O'Brien & Sons", "CASE#456", "OBrienSons_CASE456_20250129"),
+        (None, "CASE#456", "CASE456_20250129"),
+        ("???", "#7", "7_20250129"),
+        ("Ann", "##", "Ann_20250129"),
+        ("!!!", "##", "call one.wav"),
+        (None, "--", "call one.wav"),
+        ("Jose\u0301", "T1", "Jos\u00e9_T1_20250129"),
+        ("a" * 255, "t" * 100, "a" * 255 + "_" + "t" * 100 + "_20250129"),
+    ],
+)
+def test_it_is_customer_ticket_and_date_of_letters_and_digits(customer: str | None, ticket: str, expected: str) -> None:
+    recording = KnownRecording("R1", "F1", "Monday", "call one.wav", NOON)
+    assert display_name(TicketDetails(ticket_id=ticket, customer_name=customer), recording) == expected
+
+
+def test_an_unknown_date_is_left_out() -> None:
+    recording = KnownRecording("R1", "F1", None, "call.wav", None)
+    assert display_name(TicketDetails(ticket_id="T-1", customer_name="Ann"), recording) == "Ann_T1"
+
+
+def test_it_has_500_characters_at_most() -> None:
+    recording = KnownRecording("R1", "F1", None, "测" * 500, None)
+    assert display_name(TicketDetails(ticket_id="#"), recording) == "测" * 500

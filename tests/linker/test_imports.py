@@ -1,0 +1,138 @@
+"""Imports of spreadsheets, from the upload to what became of each row."""
+
+from dataclasses import replace
+from typing import Any
+
+from tests.linker.given import a_recording, a_request
+from tests.linker.running import Linker
+
+
+async def imported(linker: Linker, csv: str, **options: object) -> list[dict[str, Any]]:
+    """Upload and apply a file. Returns what became of its rows."""
+    import_id = await accepted(linker, csv, **options)
+    while await linker.import_lot():
+        pass
+    return await rows_of(linker, import_id)
+
+
+async def accepted(linker: Linker, csv: str, **options: object) -> str:
+    async with linker.api() as api:
+        params = {"filename": "tickets.csv", **{name: str(value) for name, value in options.items()}}
+        answer = await api.post("/imports", params=params, content=csv.encode())
+    assert answer.status_code == 202, answer.text
+    import_id: str = answer.json()["import_id"]
+    return import_id
+
+
+async def rows_of(linker: Linker, import_id: str) -> list[dict[str, Any]]:
+    async with linker.api() as api:
+        items: list[dict[str, Any]] = (await api.get(f"/imports/{import_id}/rows")).json()["items"]
+    return items
+
+
+def outcomes(rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(row["line"], row["outcome"]) for row in rows]
+
+
+async def test_every_row_has_an_outcome(linker: Linker) -> None:
+    await linker.fold(*(a_recording(f"R{number}") for number in range(1, 5)))
+    await linker.fold(a_recording("R5", filename="x.wav"), a_recording("R6", filename="x.wav", folder_id="F2"))
+    await linker.fold(a_request("b", "T-old", recording_id="R2"), a_request("c", "T-3", recording_id="R3"))
+    csv = "filename,ticket_id\nR1.wav,T-1\nR2.wav,T-2\nR3.wav,T-3\nx.wav,T-5\nnew.wav,T-6\nR4.wav,a\n,T\nR4.wav,T-4\n"
+
+    import_id = await accepted(linker, csv)
+    assert await linker.import_lot()
+    rows = await rows_of(linker, import_id)
+
+    assert outcomes(rows) == [
+        (2, "matched"),
+        (3, "overwrite"),
+        (4, "unchanged"),
+        (5, "ambiguous"),
+        (6, "parked"),
+        (7, "duplicate"),
+        (8, "invalid"),
+        (9, "matched"),
+    ]
+    assert rows[1]["replaced_ticket_id"] == "T-old"
+    assert [one["recording_id"] for one in rows[3]["candidates"]] == ["R5", "R6"]
+    assert rows[5]["replaced_by_line"] == 9
+    assert rows[6]["field"] == "recording_name"
+    async with linker.api() as api:
+        receipt = (await api.get(f"/imports/{import_id}")).json()
+        attention = (await api.get(f"/imports/{import_id}/rows?attention=true")).json()["items"]
+    assert (receipt["status"], receipt["rows_total"], receipt["rows_done"]) == ("done", 8, 8)
+    assert receipt["counts"]["matched"] == 2
+    assert [row["line"] for row in attention] == [5, 8]
+    assert await linker.link("R4") == (1, "T-4")
+
+
+async def test_a_missing_column_keeps_a_field_and_an_empty_cell_clears_it(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"), a_recording("R2"))
+    await imported(linker, "filename,ticket_id,agent,customer\nR1.wav,T-1,Bob,Ann\nR2.wav,T-1,Bob,Ann\n")
+
+    rows = await imported(linker, "filename,ticket_id,agent\nR1.wav,T-1,\nR2.wav,T-2,Bob\n")
+
+    assert outcomes(rows) == [(2, "overwrite"), (3, "overwrite")]
+    tickets = await linker.rows("""
+        select ticket::jsonb ->> 'agent_name' a, ticket::jsonb ->> 'customer_name' c from link order by recording_id
+    """)
+    assert tickets == [{"a": None, "c": "Ann"}, {"a": "Bob", "c": None}]
+    assert outcomes(await imported(linker, "filename,ticket_id\nR1.wav,T-1\n")) == [(2, "unchanged")]
+
+
+async def test_rows_of_one_recording_under_two_names_build_on_each_other(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    rows = await imported(linker, "filename,ticket_id\nR1,T-1\nR1.wav,T-2\n")
+
+    assert outcomes(rows) == [(2, "matched"), (3, "overwrite")]
+    assert await linker.link() == (2, "T-2")
+
+
+async def test_a_recording_id_is_the_same_in_whatever_folder(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    rows = await imported(linker, "recording_id,folder,ticket_id\nR1,F1,T-1\nR1,Monday,T-2\n")
+
+    assert outcomes(rows) == [(2, "duplicate"), (3, "matched")]
+
+
+async def test_an_import_goes_on_where_its_last_lot_ended_and_keeps_its_place_in_the_order(linker: Linker) -> None:
+    await linker.fold(*(a_recording(f"R{number}") for number in range(5)))
+    csv = "filename,ticket_id\n" + "".join(f"R{number}.wav,T-{number}\n" for number in range(5))
+    import_id = await accepted(linker, csv)
+    small = replace(linker, settings=linker.settings.model_copy(update={"import_lot_rows": 2}))
+    assert await small.import_lot()
+    assert await linker.unheard() == {}
+
+    async with linker.api() as api:
+        await api.post("/links", json={"recording_id": "R4", "ticket_info": {"ticket_id": "T-newer"}})
+    while await small.import_lot():
+        pass
+
+    links = await linker.rows("select link_version, ticket_id from link order by recording_id")
+    assert [tuple(row.values()) for row in links] == [(1, "T-0"), (1, "T-1"), (1, "T-2"), (1, "T-3"), (1, "T-newer")]
+    assert (await rows_of(linker, import_id))[4]["outcome"] == "unchanged"
+    assert len(await linker.unheard()) == 5
+
+
+async def test_rows_that_are_not_to_wait_are_invalid_without_their_recording(linker: Linker) -> None:
+    rows = await imported(linker, "filename,ticket_id\nR1.wav,T-1\n", park=False)
+
+    assert outcomes(rows) == [(2, "invalid")]
+    assert await linker.parked() == []
+
+
+async def test_parked_rows_find_their_recordings_in_the_folder_of_the_import(linker: Linker) -> None:
+    assert outcomes(await imported(linker, "filename,ticket_id\nR1.wav,T-1\n", folder="F2")) == [(2, "parked")]
+    await linker.fold(a_recording("R0", filename="R1.wav"), a_recording("R1", folder_id="F2"))
+    await linker.match()
+
+    assert (await linker.link("R0"), await linker.link("R1")) == (None, (1, "T-1"))
+
+
+async def test_a_file_without_a_row_to_apply_is_done_at_once(linker: Linker) -> None:
+    import_id = await accepted(linker, "filename,ticket_id\n,T-1\n")
+    assert not await linker.import_lot()
+    async with linker.api() as api:
+        assert (await api.get(f"/imports/{import_id}")).json()["status"] == "done"
+        assert (await api.post("/imports?filename=x.csv", content=b"nothing")).status_code == 422

@@ -1,0 +1,116 @@
+"""What linker learns from its own facts: lost and older databases, and what was announced."""
+
+from services.linker.store_links import facts
+from tests.linker.given import a_fact, a_recording, a_request, after_noon
+from tests.linker.running import Linker
+
+
+async def test_an_empty_database_takes_over_what_was_announced(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 7, "T-7"), a_fact("R2", 3, None))
+
+    assert await linker.link("R1") == (7, "T-7")
+    assert await linker.link("R2") == (3, None)
+    assert await linker.unheard() == {}
+
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("newer", "T-8", at=100))
+    assert await linker.link("R1") == (8, "T-8")
+
+
+async def test_a_request_older_than_what_was_announced_is_stale_after_a_loss(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 7, "T-7"))
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("older", "T-1", at=6))
+
+    assert await linker.link() == (7, "T-7")
+
+
+async def test_an_older_copy_takes_over_the_newer_link(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 1))
+    await linker.fold(a_fact("R1", 4, "T-4"))
+
+    assert await linker.link() == (4, "T-4")
+
+
+async def test_a_newer_request_keeps_its_content_above_every_version_of_the_topic(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("newest", "T-new", at=100))
+
+    await linker.fold(a_fact("R1", 5, "T-old"))
+
+    assert await linker.link() == (6, "T-new")
+    assert await linker.unheard() == {"R1": 6}
+
+
+async def test_a_withheld_unlink_keeps_its_content_above_every_version_of_the_topic(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("unlink", None, at=100))
+
+    await linker.fold(a_fact("R1", 5, "T-old"))
+
+    assert await linker.link() == (6, None)
+    assert await linker.unheard() == {"R1": 6}
+
+
+async def test_of_two_links_under_one_version_the_newer_request_gets_a_new_version(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 3, "T-here", request_id="here", requested_at=after_noon(5)))
+    await linker.fold(a_fact("R2", 3, "T-here", request_id="here", requested_at=after_noon(5)))
+
+    await linker.fold(
+        a_fact("R1", 3, "T-there", request_id="there", requested_at=after_noon(9)),
+        a_fact("R2", 3, "T-there", request_id="there", requested_at=after_noon(1)),
+    )
+
+    assert await linker.link("R1") == (4, "T-there")
+    assert await linker.link("R2") == (4, "T-here")
+    assert await linker.unheard() == {"R1": 4, "R2": 4}
+
+
+async def test_a_late_old_fact_on_the_topic_has_the_newest_announced_again(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 1), a_fact("R1", 2, "T-2"))
+    assert await linker.unheard() == {}
+
+    await linker.fold(a_fact("R1", 1))
+    assert await linker.unheard() == {"R1": 2}
+    assert await linker.link() == (2, "T-2")
+
+    await linker.fold(a_fact("R1", 2, "T-2"))
+    assert await linker.unheard() == {}
+
+
+async def test_a_new_link_is_announced_until_it_comes_back(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("a", "T-1"))
+    assert await linker.unheard() == {"R1": 1}
+
+    async with linker.database.transaction() as connection:
+        published = await facts(connection, ["R1"])
+    assert published["R1"][0] == 1
+    assert published["R1"][1].key == b"R1"
+
+    await linker.fold(a_fact("R1", 1, request_id="a", requested_at=after_noon(0)))
+    assert await linker.unheard() == {}
+
+
+async def test_a_parked_request_that_was_announced_is_done(linker: Linker) -> None:
+    await linker.fold(a_request("q-1", "T-1", at=1))
+    assert await linker.parked() == ["q-1"]
+
+    await linker.fold(a_fact("R1", 1))
+
+    assert await linker.parked() == []
+    assert await linker.rows("select applied_to from parked_link") == [{"applied_to": "R1"}]
+
+
+async def test_versions_only_rise_whatever_comes(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    versions = []
+    for number in range(1, 6):
+        await linker.fold(a_request(f"request-{number}", f"T-{number}", at=10 * number))
+        await linker.fold(a_fact("R1", 2 * number, "T-other", requested_at=after_noon(10 * number - 5)))
+        link = await linker.link()
+        assert link is not None
+        versions.append(link[0])
+
+    assert versions == sorted(set(versions))
+    assert await linker.link() == (versions[-1], "T-5")

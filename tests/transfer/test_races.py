@@ -1,0 +1,192 @@
+"""What happens between two statements: folds, claims and operators that meet on the same folder."""
+
+import asyncio
+from functools import partial
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from schemas.topics import TICKET_LINKED
+from services.transfer.conclusions import Conclusions
+from services.transfer.lots import Lot, decide_lot
+from services.transfer.on_ticket_linked import fold_ticket_linked
+from services.transfer.requests import Requests
+from services.transfer.uploads import Uploads
+from shared.batch import fold_records
+from shared.database import Database
+from tests.emulator.running import Emulator
+from tests.transfer.given import a_link, a_recording, records_of
+from tests.transfer.running import Transfer, files_in_cloud
+
+A_MOMENT_S = 0.3
+
+
+async def is_waiting(task: asyncio.Task[object]) -> bool:
+    """Whether it is still not done after a moment: it waits for a lock."""
+    done, _ = await asyncio.wait({task}, timeout=A_MOMENT_S)
+    return not done
+
+
+async def test_a_recording_that_arrives_while_its_folder_is_found_empty_is_not_forgotten(transfer: Transfer) -> None:
+    await transfer.fold(a_recording("R1"))
+    await transfer.upload()
+    await transfer.change("update folder set due_at = now()")
+
+    async with transfer.database.transaction() as connection:
+        uploads = Uploads(connection)
+        folder = await uploads.claim()
+        assert folder is not None
+        assert await uploads.ready(folder, grace=transfer.settings.waits.grace) == []
+        arriving = asyncio.create_task(transfer.fold(a_recording("R2")))
+        assert await is_waiting(arriving)
+        await uploads.look_again(folder, None)
+    await arriving
+
+    assert await transfer.rows("select due_at is null as forgotten from folder") == [{"forgotten": False}]
+
+
+async def test_a_ticket_stored_by_somebody_who_did_not_see_the_recording_does_not_hide_it(transfer: Transfer) -> None:
+    """The link's transaction began before the recording was there, so it has no folder looked at."""
+    stored, may_commit = asyncio.Event(), asyncio.Event()
+
+    async def link() -> None:
+        fold = partial(fold_ticket_linked, waits=transfer.settings.waits)
+        async with transfer.database.transaction() as connection:
+            await fold_records(connection, topic=TICKET_LINKED, records=records_of(a_link("R1")), apply=fold)
+            stored.set()
+            await may_commit.wait()
+
+    linking = asyncio.create_task(link())
+    await stored.wait()
+    await transfer.fold(a_recording("R1", requires_ticket=True))
+    await transfer.change("update folder set due_at = now()")
+    async with transfer.database.transaction() as connection:
+        uploads = Uploads(connection)
+        folder = await uploads.claim()
+        assert folder is not None
+        assert await uploads.ready(folder, grace=transfer.settings.waits.grace) == []
+        may_commit.set()
+        await linking
+        rest = await uploads.rest(folder.folder_id)
+
+    assert rest.waiting_since is not None
+
+
+async def test_a_recording_that_moves_while_it_is_frozen_is_not_uploaded_twice(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    await transfer.fold(a_recording("R1", folder_id="F1"))
+    async with transfer.database.transaction() as connection:
+        uploads = Uploads(connection)
+        folder = await uploads.claim()
+        assert folder is not None
+        ready = await uploads.ready(folder, grace=transfer.settings.waits.grace)
+        moving = asyncio.create_task(
+            transfer.fold(a_recording("R1", revision=2, folder_id="F2", folder_name="Tuesday"))
+        )
+        assert await is_waiting(moving)
+        lot = decide_lot(ready, taken={}, clouds_uuid=None, link_versions=True, max_files=500)
+        assert isinstance(lot, Lot)
+        await Requests(connection).freeze(folder, lot, request_id=uuid4(), keys_honoured=True)
+        await uploads.lease(folder.folder_id, uuid4(), lease_s=30)
+    await moving
+
+    await transfer.change("update folder set due_at = now() where folder_id = 'F2'")
+    await transfer.upload()
+    frozen_elsewhere = await transfer.rows(
+        "select due_at > now() + interval '5 s' as later from folder where folder_id = 'F2'"
+    )
+    await transfer.waits_are_over()
+    await transfer.upload()
+
+    assert frozen_elsewhere == [{"later": True}]
+    assert files_in_cloud(cloud) == [("Monday", "R1.wav")]
+
+
+async def test_a_recording_that_moved_while_it_was_frozen_goes_to_its_new_folder_if_nothing_was_done(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    cloud.arm(route="create", status=503, delay_s=1)
+    await transfer.fold(a_recording("R1", folder_id="F1"))
+    sending = asyncio.create_task(transfer.uploading.step())
+    await transfer.frozen()
+    await transfer.fold(a_recording("R1", revision=2, folder_id="F2", folder_name="Tuesday"))
+    await transfer.upload()
+    await sending
+
+    await transfer.waits_are_over()
+    await transfer.upload()
+
+    assert files_in_cloud(cloud) == [("Tuesday", "R1.wav")]
+
+
+async def test_two_workers_never_have_the_same_folder(transfer: Transfer, cloud: Emulator) -> None:
+    await transfer.fold(*(a_recording(f"R{number}") for number in range(20)))
+
+    await asyncio.gather(*(transfer.upload() for _ in range(6)))
+
+    assert len(files_in_cloud(cloud)) == 20
+    assert cloud.kinds() == ["create"]
+
+
+async def test_an_outcome_is_recorded_although_the_database_was_away_when_it_came(
+    transfer: Transfer, cloud: Emulator, postgres_url: str
+) -> None:
+    await transfer.fold(a_recording("R1"))
+    cloud.control("POST", "hold", {"route": "create"})
+    sending = asyncio.create_task(transfer.uploading.step())
+    await asyncio.to_thread(cloud.wait_until_held)
+
+    admin = Database(postgres_url.replace("postgresql://", "postgresql+asyncpg://"), pool_size=1)
+    async with admin.transaction() as connection:
+        await connection.execute(
+            text("select pg_terminate_backend(pid) from pg_stat_activity where datname = :name"),
+            {"name": transfer.database.url.database},
+        )
+    await admin.close()
+    cloud.control("POST", "release")
+    await sending
+    await transfer.upload()
+
+    assert cloud.control("GET", "requests/count")["by_route"]["create"] == 1
+    assert [row["recording_id"] for row in await transfer.rows("select * from transfer")] == ["R1"]
+
+
+async def test_a_late_answer_to_an_attempt_of_a_lost_lease_closes_nothing(transfer: Transfer, cloud: Emulator) -> None:
+    """The second attempt is under way when the first one is refused: its recordings must not go into a new request."""
+    cloud.arm(route="create", status=503, delay_s=1)
+    await transfer.fold(a_recording("R1"))
+    first = asyncio.create_task(transfer.uploading.step())
+    await transfer.frozen()
+    await transfer.waits_are_over()
+    cloud.control("POST", "hold", {"route": "create"})
+    second = asyncio.create_task(transfer.uploading.step())
+    await asyncio.to_thread(cloud.wait_until_held)
+
+    await first
+    cloud.control("POST", "release")
+    await second
+    await transfer.waits_are_over()
+    await transfer.upload()
+
+    assert files_in_cloud(cloud) == [("Monday", "R1.wav")]
+    assert cloud.kinds() == ["create"]
+
+
+async def test_a_lost_folder_is_not_made_anew_while_a_request_of_it_is_open(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    await transfer.fold(a_recording("R1"))
+    await transfer.upload()
+    await transfer.fold(a_recording("R2"))
+    cloud.control("POST", "hold", {"route": "inject"})
+    sending = asyncio.create_task(transfer.uploading.step())
+    await asyncio.to_thread(cloud.wait_until_held)
+
+    async with transfer.database.transaction() as connection:
+        refused = await Conclusions(connection).upload_again("F1")  # type: ignore[arg-type]  # a NewType
+    cloud.control("POST", "release")
+    await sending
+
+    assert refused is None
+    assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
