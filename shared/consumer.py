@@ -1,29 +1,65 @@
 """aiokafka's consumer as the fold needs it under FastStream, and records as FastStream's parser bears them.
 
-aiokafka 0.14 empties the buffers of several partitions in one poll; if one of them raises in the middle, the records
-already taken from the others are dropped although the consumer stands behind them. Whoever polls again would skip them
-in silence. Such a poll is counted here, and the fold then starts again from its rows.
+aiokafka 0.14 empties the buffers of several partitions in one poll. If one of them raises in the middle, such as at a
+record whose header has a name that is not UTF-8, the records already taken from the others are dropped although the
+consumer stands behind them: whoever polls on skips them in silence. Such a poll is counted, so that the fold starts
+again from its rows, and for a while each partition is polled by itself, so that only the one to blame waits.
 """
 
+import asyncio
+import time
 from functools import partial
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 
+log = structlog.get_logger()
 
-class CountingConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
+CAREFUL_S = 60.0
+CAREFUL_PAUSE_S = 0.1
+SAY_AGAIN_S = 30.0
+
+Polled = dict[TopicPartition, list[ConsumerRecord]]
+
+
+class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
     """`failed_polls`: how often a poll has raised, so that records may be missing between two batches."""
 
     failed_polls = 0
+    _careful_until = 0.0
+    _said_at = 0.0
 
-    async def getmany(self, *partitions: Any, timeout_ms: int = 0, max_records: int | None = None) -> Any:  # noqa: ANN401
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
         """As aiokafka's."""
+        if time.monotonic() < self._careful_until:
+            return await self._one_by_one(max_records)
         try:
-            return await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            polled: Polled = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
         except Exception:
             self.failed_polls += 1
+            self._careful_until = time.monotonic() + CAREFUL_S
             raise
+        return polled
+
+    async def _one_by_one(self, max_records: int | None) -> Polled:
+        polled: Polled = {}
+        for partition in self.assignment():
+            try:
+                polled |= await super().getmany(partition, max_records=max_records)
+            except Exception as error:  # noqa: BLE001  # whatever is wrong there, it is not the other partitions' fault
+                await self._say(partition, error)
+        if not polled:
+            await asyncio.sleep(CAREFUL_PAUSE_S)
+        return polled
+
+    async def _say(self, partition: TopicPartition, error: Exception) -> None:
+        if time.monotonic() - self._said_at < SAY_AGAIN_S:
+            return
+        self._said_at = time.monotonic()
+        place = {"topic": partition.topic, "partition": partition.partition, "offset": await self.position(partition)}
+        log.error("records cannot be read from here on, the partition waits", error=type(error).__name__, **place)
 
 
 async def start(broker: KafkaBroker) -> None:
@@ -34,7 +70,7 @@ async def start(broker: KafkaBroker) -> None:
     try:
         await broker.connect()
         config = broker.config.broker_config
-        config.builder = partial(CountingConsumer, **config.builder.keywords)  # type: ignore[attr-defined]  # a partial
+        config.builder = partial(CarefulConsumer, **config.builder.keywords)  # type: ignore[attr-defined]  # a partial
         await broker.start()
     except BaseException:
         # FastStream leaves running what it had started; a second start would read twice.

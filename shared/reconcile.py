@@ -68,7 +68,8 @@ class Loop:
             self.beat_at = time.monotonic()
             metrics.BEATS.labels(self.name).set_to_current_time()
             if wait_s == 0:
-                self.wake()  # there may be a lot for a sleeping colleague as well
+                if self._asleep:
+                    self.wake()  # there may be a lot for a sleeping colleague as well
             else:
                 await self._sleep(self.beat_s if wait_s is None else min(wait_s, self.beat_s))
 

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.database import is_refused, is_transient
+from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 
 log = structlog.get_logger()
@@ -170,8 +170,6 @@ async def _database_trouble(request: Request, error: Exception) -> JSONResponse:
         return _details(
             503, "Not now", "The database cannot be reached; try again in a moment", headers={"Retry-After": "2"}
         )
-    if is_refused(error):
-        return _details(422, "Invalid request", "The database cannot store these values: they are too long")
     return await _defect(request, error)
 
 

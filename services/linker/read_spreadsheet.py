@@ -8,7 +8,6 @@ dropping all but letters and digits; only an exact match counts. Nothing here bl
 import csv
 import io
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,8 +33,6 @@ REQUIRED = ("recording_name", "ticket_id")
 TICKET_FIELDS = tuple(TicketDetails.model_fields)
 DELIMITERS = ",;\t|"
 LONGEST_CELL = 1_000_000
-# In NFC a name may need more bytes than an index of PostgreSQL takes.
-LONGEST_NAME_BYTES = 2_000
 LONGEST = {"recording_name": 500, "recording_id": 255, "folder": 500}
 
 
@@ -125,8 +122,6 @@ def _row(line: int, cells: dict[str, str]) -> Asked | Invalid:
             return Invalid(line, field, "holds a NUL character")
         if len(cells.get(field, "")) > longest:
             return Invalid(line, field, f"is longer than {longest} characters")
-    if filename and len(unicodedata.normalize("NFC", filename).encode()) > LONGEST_NAME_BYTES:
-        return Invalid(line, "recording_name", f"is longer than {LONGEST_NAME_BYTES} bytes")
     ticket = {field: cells[field] for field in TICKET_FIELDS if field in cells}
     if not ticket.get("ticket_id"):
         return Invalid(line, "ticket_id", "is empty")

@@ -175,7 +175,7 @@ class Arrival(LinkerTable, table=True):
 
 
 class Import(LinkerTable, table=True):
-    """A spreadsheet that was accepted; its rows are linked in lots. `applied_line`: the last line of those that are."""
+    """A spreadsheet that was accepted; its rows are linked in lots."""
 
     import_id: str = Field(primary_key=True)
     filename: str

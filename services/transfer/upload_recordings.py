@@ -53,11 +53,15 @@ NOT_RECORDED = "the outcome of the request was not recorded"
 
 @dataclass(frozen=True)
 class Claimed:
-    """A request to send, and the lease under which that is done. `leased_until` is of the monotonic clock."""
+    """A request to send, and the lease under which that is done. `leased_until` is of the monotonic clock.
+
+    `lane`: as it was when the request was let in; one that was sent before the lane was stopped does not open it.
+    """
 
     request: OpenRequest
     folder: Folder
     token: UUID
+    lane: LaneState
     leased_until: float
 
 
@@ -82,7 +86,7 @@ class UploadRecordings:
             return claimed
         outcome = await self._send(claimed)
         await self._record(claimed, outcome)
-        await self.lane.report(outcome)
+        await self.lane.report(outcome, entered=claimed.lane)
         return 0
 
     async def _claim(self) -> Claimed | float | None:
@@ -106,10 +110,10 @@ class UploadRecordings:
             if request is None:
                 return 0
 
-            await self.lane.enter(connection)
+            entered = await self.lane.enter(connection)
             token = uuid4()
             await uploads.lease(folder.folder_id, token, lease_s=self.settings.lease_s)
-        return Claimed(request, folder, token, leased_until=begun_at + self.settings.lease_s)
+        return Claimed(request, folder, token, lane=entered, leased_until=begun_at + self.settings.lease_s)
 
     async def _take_up(self, connection: AsyncConnection, folder: Folder, found: OpenRequest) -> OpenRequest | None:
         """An open request that nobody holds a lease on: it was sent, as far as anybody can know."""

@@ -68,7 +68,7 @@ def test_every_event_twice_and_in_every_order_gives_the_same_rows(
     assert [row["recording_id"] for row in state["owed"]] == ["R1", "R3"]
     assert [row["clouds_uuid"] for row in state["recordings"]] == ["uuid-2", "uuid-1", "uuid-2", None]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.permutations(EVENTS + EVENTS))
     def delivered(events: list[Event]) -> None:
         async def deliver() -> None:

@@ -115,7 +115,7 @@ async def running_linker(database_url: str, **settings: object) -> AsyncIterator
     """The service on a migrated database, its gate open."""
     own = LinkerSettings.model_validate({"api_token": "t", "linker_database_url": database_url, **settings})
     database = Database(database_url)
-    gate = Gate(database, ["TicketLinked"], _no_topics)
+    gate = Gate(database, ["TicketLinked"], no_topics)
     opening = asyncio.create_task(gate.keep())
     try:
         await gate.wait_open()
@@ -125,5 +125,5 @@ async def running_linker(database_url: str, **settings: object) -> AsyncIterator
         await database.close()
 
 
-async def _no_topics() -> Mapping[TopicPartition, int]:
+async def no_topics() -> Mapping[TopicPartition, int]:
     return {}

@@ -156,13 +156,13 @@ def second_copies(stack: Stack) -> Iterator[dict[str, tuple[int, subprocess.Pope
             with (stack.data_dir / "logs" / f"second-{service}.log").open("w") as out:
                 copies[service] = (port, subprocess.Popen(command, stdout=out, stderr=out))
         for port, _ in copies.values():
-            eventually(lambda port=port: answers(stack, port), within_s=60)  # type: ignore[misc]
+            eventually(lambda port=port: answers(stack, port), within_s=120)  # type: ignore[misc]
         yield copies
     finally:
         for _, process in copies.values():
             process.terminate()
         for _, process in copies.values():
-            assert process.wait(20) == 0
+            assert process.wait(40) == 0
 
 
 def answers(stack: Stack, port: int) -> bool:

@@ -1,0 +1,107 @@
+"""What cloud_updater decides: values in, values out."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.cloud_updater.decisions import (
+    Acknowledged,
+    AfterPush,
+    FolderMissing,
+    Narrow,
+    OwedFile,
+    RejectFiles,
+    TryLater,
+    counts_as_asked_at,
+    decide_after_push,
+    newest_acknowledgements,
+    newest_links,
+    newest_transfers,
+    push_body,
+)
+from shared.outcome import (
+    Done,
+    Invalid,
+    NoFolder,
+    NoRoute,
+    NothingDone,
+    Outcome,
+    RateLimited,
+    Refused,
+    TooLarge,
+    Unauthorized,
+    Unknown,
+)
+from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    [
+        (Done({}), Acknowledged()),
+        (NothingDone("no", 7), TryLater(7, may_take_effect=False, message="no")),
+        (NothingDone("no"), TryLater(8, may_take_effect=False, message="no")),
+        (RateLimited("slow", 7), TryLater(7, may_take_effect=False, message="slow")),
+        (Unknown("what"), TryLater(8, may_take_effect=True, message="what")),
+        (Unauthorized("who"), TryLater(1, may_take_effect=False, message="who")),
+        (NoRoute("where"), TryLater(60, may_take_effect=False, message="where")),
+        (NoFolder("gone"), FolderMissing("gone")),
+        (TooLarge("big"), Narrow(5, "big")),
+        (Refused("no"), Narrow(5, "no")),
+        (Invalid("bad"), Narrow(5, "bad")),
+        (Invalid("bad", {3: "size", 10: "nobody"}), RejectFiles({3: "size"})),
+        (Invalid("bad", {10: "nobody"}), Narrow(5, "bad")),
+    ],
+)
+def test_what_follows_from_the_third_failure_of_ten_files(outcome: Outcome, decision: AfterPush) -> None:
+    jitter = 1.0 if getattr(outcome, "retry_after_s", None) is None else 0.0
+
+    assert decide_after_push(outcome, files=10, attempts=2, jitter=jitter) == decision
+
+
+@pytest.mark.parametrize("outcome", [TooLarge("big"), Refused("big"), Invalid("big")])
+def test_a_file_that_stands_alone_is_the_one_to_blame(outcome: Outcome) -> None:
+    assert decide_after_push(outcome, files=1, attempts=0, jitter=0) == RejectFiles({0: "big"})
+
+
+def test_the_newest_link_counts_whatever_the_order() -> None:
+    first, second, third = (a_link("R1", version) for version in (1, 2, 3))
+
+    assert newest_links([third, first, second], {}) == {"R1": third}
+    assert newest_links([first, second], {"R1": 2}) == {}
+    assert newest_links([first, third, a_link("R2", 1)], {"R1": 2, "R2": 1}) == {"R1": third}
+
+
+def test_the_newest_transfer_counts_whatever_the_order() -> None:
+    first, second = (a_transfer("R1", version) for version in (1, 2))
+
+    assert newest_transfers([second, first], {}) == {"R1": second}
+    assert newest_transfers([second, first], {"R1": 2}) == {}
+
+
+def test_an_acknowledgement_of_a_newer_transfer_counts_more_than_one_of_a_newer_link() -> None:
+    old, new = an_update("R1", 1, 9), an_update("R1", 2, 3)
+
+    assert newest_acknowledgements([new, old], {}) == {"R1": (2, 3)}
+    assert newest_acknowledgements([new, old], {"R1": (2, 3)}) == {}
+    assert newest_acknowledgements([old], {"R1": (1, 8)}) == {"R1": (1, 9)}
+
+
+def test_a_request_was_asked_for_at_most_when_the_broker_got_it() -> None:
+    later = NOON + timedelta(hours=1)
+
+    assert counts_as_asked_at(requested_at=NOON, appended_at=later) == NOON
+    assert counts_as_asked_at(requested_at=later, appended_at=NOON) == NOON
+
+
+def test_the_body_of_a_push() -> None:
+    files = [
+        OwedFile("R1", 4, 7, '{"filename":"a.wav","size":"1 KB","token":1,"transcribe":"é"}', '{"ticket_id":"T"}'),
+        OwedFile("R2", 5, 2, '{"filename":"b.wav","size":"1 KB","token":1,"transcribe":"b"}', "null"),
+    ]
+
+    assert push_body(files, with_versions=False).decode() == (
+        '{"files":[{"filename":"a.wav","size":"1 KB","token":1,"transcribe":"é","ticket_info":{"ticket_id":"T"}},'
+        '{"filename":"b.wav","size":"1 KB","token":1,"transcribe":"b","ticket_info":null}]}'
+    )
+    assert '"ticket_info":null,"link_version":2}]}' in push_body(files, with_versions=True).decode()

@@ -1,0 +1,138 @@
+"""The database of a service: what may be tried again, what never fits, and who wakes whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from shared.database import Database, is_alone, is_refused, is_transient, notify
+from shared.migrations import require_current
+from shared.settings import ConfigurationError
+
+
+@pytest.fixture
+async def database(things_url: str) -> AsyncIterator[Database]:
+    database = Database(things_url, pool_size=5)
+    yield database
+    await database.close()
+
+
+async def _error(database: Database, *statements: str) -> BaseException:
+    async def run() -> None:
+        async with database.transaction() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
+
+    with pytest.raises(DBAPIError) as raised:
+        await run()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("statement", "transient", "refused"),
+    [
+        ("insert into thing values ('R1', 666, 0)", False, True),
+        ("insert into thing values (null, 1, 0)", False, True),
+        ("insert into thing values ('R1', 99999999999, 0)", False, True),
+        ("select 'a' || chr(0)", False, True),
+        ("insert into thing values ('R1', 1, 0), ('R1', 1, 0)", True, False),
+        ("select pg_terminate_backend(pg_backend_pid())", True, False),
+        ("select * from no_such_table", False, False),
+        ("select 1 / 0", False, True),
+    ],
+)
+async def test_errors_are_of_three_kinds(database: Database, statement: str, *, transient: bool, refused: bool) -> None:
+    error = await _error(database, statement)
+
+    assert (is_transient(error), is_refused(error)) == (transient, refused)
+
+
+async def test_a_database_that_was_dropped_may_come_back(database: Database) -> None:
+    elsewhere = Database(str(database.url.set(database="no_such_database").render_as_string(hide_password=False)))
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever the driver makes of it
+        async with elsewhere.transaction():
+            pass
+    await elsewhere.close()
+
+    assert is_transient(raised.value)
+
+
+async def test_an_error_does_not_quote_what_was_to_be_stored(database: Database) -> None:
+    async def store() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("insert into thing values (:id, 666, 0)"), {"id": "Jane Doe"})
+
+    with pytest.raises(DBAPIError) as raised:
+        await store()
+
+    assert "Jane" not in str(raised.value)
+
+
+async def test_whoever_listens_is_woken_once_the_transaction_is_committed(database: Database) -> None:
+    woken: list[str] = []
+    listening = asyncio.create_task(database.listen(woken.append))
+    async with asyncio.timeout(5):
+        while await _alone(database):  # noqa: ASYNC110  # the listener is another session
+            await asyncio.sleep(0.02)
+
+    async with database.transaction() as connection:
+        await notify(connection, ["push", "announce", "push"])
+        await asyncio.sleep(0.1)
+        before = list(woken)
+    async with asyncio.timeout(5):
+        while len(woken) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    listening.cancel()
+
+    assert before == []
+    assert sorted(woken) == ["announce", "push"]
+
+
+async def test_a_process_is_alone_once_the_others_have_died(database: Database, things_url: str) -> None:
+    other = Database(things_url, pool_size=4)
+    before = await _alone(database)
+    listening = asyncio.create_task(other.listen(lambda _: None))
+    async with asyncio.timeout(5):
+        while await _alone(database):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+    async with asyncio.timeout(5):
+        while not await _alone(database):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await other.close()
+
+    assert before
+
+
+async def test_a_listener_comes_back_after_its_connection_was_lost(database: Database) -> None:
+    woken: list[str] = []
+    listening = asyncio.create_task(database.listen(woken.append))
+    async with asyncio.timeout(10):
+        while await _alone(database):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        async with database.transaction() as connection:
+            await connection.exec_driver_sql(
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        while not woken:
+            await asyncio.sleep(0.1)
+            async with database.transaction() as connection:
+                await notify(connection, ["again"])
+    listening.cancel()
+
+    assert set(woken) == {"again"}
+
+
+def test_an_unmigrated_database_is_a_wrong_configuration(things_url: str) -> None:
+    with pytest.raises(ConfigurationError, match="CLOUD_UPDATER_DATABASE_URL: the database is empty"):
+        require_current("cloud_updater", things_url)
+
+
+async def _alone(database: Database) -> bool:
+    async with database.transaction() as connection:
+        return await is_alone(connection)

@@ -1,0 +1,299 @@
+"""The lane: one service's traffic to the cloud stops and goes on for all its processes together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.cloud import Cloud, CloudSettings, token_reader
+from shared.database import Database
+from shared.lane import FAILURES_TO_OPEN, Lane, LaneShut, LaneState
+from shared.outcome import Done, Invalid, NoFolder, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
+from tests.emulator.running import TOKEN, Emulator
+
+
+@dataclass(frozen=True)
+class Traffic:
+    lane: Lane
+    database: Database
+    resets: list[str] = field(default_factory=list)
+
+    async def state(self) -> LaneState:
+        async with self.database.transaction() as connection:
+            return await self.lane.look(connection)
+
+    async def enter(self) -> LaneState | None:
+        """None: no request may be sent now."""
+        try:
+            async with self.database.transaction() as connection:
+                return await self.lane.enter(connection)
+        except LaneShut:
+            return None
+
+    async def meet(self, outcome: Outcome) -> str | None:
+        """Send one request, if that is allowed, with this outcome. Returns why the lane is stopped then."""
+        entered = await self.enter()
+        assert entered is not None
+        await self.lane.report(outcome, entered=entered)
+        return (await self.state()).reason
+
+    async def later(self, seconds: float) -> None:
+        async with self.database.transaction() as connection:
+            passed = f"interval '{seconds} seconds'"
+            await connection.exec_driver_sql(
+                f"update lane set probe_at = probe_at - {passed}, pinged_at = pinged_at - {passed}, "
+                f"next_request_at = next_request_at - {passed}"
+            )
+
+    async def probe_in_s(self) -> float | None:
+        async with self.database.transaction() as connection:
+            found = await connection.exec_driver_sql("select extract(epoch from probe_at - now()) from lane")
+            seconds = found.scalar_one()
+            return None if seconds is None else float(seconds)
+
+
+@asynccontextmanager
+async def _on(database_url: str, cloud: Emulator, *, route: str | None = "ticket-info") -> AsyncIterator[Traffic]:
+    own = CloudSettings.model_validate({"clouds_url": cloud.url, "clouds_token": TOKEN})
+    database, client = Database(database_url, pool_size=6), Cloud(own, token=token_reader(own))
+    resets: list[str] = []
+
+    async def retry_now(_: AsyncConnection) -> None:
+        resets.append("waits")
+
+    lane = Lane(database, client, retry_now, wake=lambda: resets.append("woken"), ping_every_s=60, route=route)
+    try:
+        yield Traffic(lane, database, resets)
+    finally:
+        await client.close()
+        await database.close()
+
+
+@pytest.fixture
+async def new(things_url: str, cloud: Emulator) -> AsyncIterator[Traffic]:
+    async with _on(things_url, cloud) as traffic:
+        yield traffic
+
+
+@pytest.fixture
+async def traffic(new: Traffic) -> Traffic:
+    """The first ping has been answered."""
+    await new.lane.ping()
+    new.resets.clear()
+    return new
+
+
+async def test_nothing_is_sent_before_the_cloud_has_said_what_it_can(new: Traffic, cloud: Emulator) -> None:
+    before = await new.enter()
+    cloud.control("POST", "down")
+    await new.lane.ping()
+    while_down = await new.enter()
+    cloud.control("POST", "up")
+    await new.lane.ping()  # too early for another one
+    too_early = await new.enter()
+    await new.later(1.1)
+    await new.lane.ping()
+
+    assert (before, while_down, too_early) == (None, None, None)
+    state = await new.enter()
+    assert state is not None
+    assert state.capabilities == {"ticket-info", "idempotency-key", "link-version", "read"}
+
+
+async def test_a_cloud_without_ping_is_used_all_the_same(new: Traffic, cloud: Emulator) -> None:
+    cloud.arm(route="ping", status=404, times=None)
+
+    await new.lane.ping()
+
+    state = await new.enter()
+    assert state is not None
+    assert state.capabilities == frozenset()
+
+
+async def test_names_of_capabilities_that_are_none_are_left_out(new: Traffic, cloud: Emulator) -> None:
+    odd = ["read", "NOT\x00ONE", 7, None, {"a": 1}, "x" * 100, "read", "ticket-info"]
+    cloud.arm(route="ping", status=200, body={"capabilities": odd})
+
+    await new.lane.ping()
+
+    assert (await new.state()).capabilities == {"read", "ticket-info"}
+
+
+async def test_many_failures_in_a_row_open_the_circuit_whatever_the_folder(traffic: Traffic) -> None:
+    failures: list[Outcome] = [NothingDone("no"), Unknown("what")]
+    for outcome in failures * FAILURES_TO_OPEN:
+        if await traffic.meet(outcome):
+            break
+
+    assert (await traffic.state()).reason == "circuit_open"
+
+
+async def test_a_success_in_between_keeps_the_circuit_closed(traffic: Traffic) -> None:
+    for _ in range(3):
+        for _ in range(FAILURES_TO_OPEN - 1):
+            assert await traffic.meet(NothingDone("no")) is None
+        await traffic.meet(Invalid("422: no"))  # a refusal is an answer as well
+
+    assert (await traffic.state()).reason is None
+
+
+async def _open_circuit(traffic: Traffic) -> None:
+    for _ in range(FAILURES_TO_OPEN):
+        await traffic.meet(NothingDone("no"))
+
+
+async def test_an_open_circuit_lets_one_request_a_second_through(traffic: Traffic) -> None:
+    await _open_circuit(traffic)
+    let_through = []
+    for _ in range(4):
+        let_through.append(sum(one is not None for one in await asyncio.gather(*(traffic.enter() for _ in range(5)))))
+        await traffic.later(1)
+
+    assert let_through == [0, 1, 1, 1]
+
+
+async def test_a_claim_that_is_rolled_back_gives_its_probe_back(traffic: Traffic) -> None:
+    await _open_circuit(traffic)
+    await traffic.later(1)
+
+    async def claim() -> None:
+        async with traffic.database.transaction() as connection:
+            await traffic.lane.enter(connection)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await claim()
+    assert await traffic.enter() is not None
+
+
+async def test_a_probe_that_succeeds_closes_the_circuit_and_resets_the_waits(traffic: Traffic) -> None:
+    await _open_circuit(traffic)
+    await traffic.later(1)
+
+    reason = await traffic.meet(Done({}))
+
+    assert reason is None
+    assert traffic.resets == ["waits", "woken"]
+    assert all(await asyncio.gather(*(traffic.enter() for _ in range(5))))
+
+
+async def test_pings_keep_the_waits_short_while_the_circuit_is_open(traffic: Traffic, cloud: Emulator) -> None:
+    """Else a long outage would leave nobody who is due to probe."""
+    await _open_circuit(traffic)
+    cloud.control("POST", "down")
+    await traffic.later(5)
+    await traffic.lane.ping()
+    while_down = list(traffic.resets)
+    cloud.control("POST", "up")
+    await traffic.later(5)
+    await traffic.lane.ping()
+
+    assert while_down == []
+    assert traffic.resets == ["waits", "woken"]
+    assert (await traffic.state()).reason == "circuit_open"  # only a real request says that it works
+
+
+async def test_a_rate_limit_stops_the_whole_lane_for_as_long_as_the_cloud_says(traffic: Traffic) -> None:
+    await traffic.meet(RateLimited("429", 30))
+
+    assert await traffic.enter() is None
+    await traffic.later(29)
+    assert await traffic.enter() is None
+    await traffic.later(1.1)
+    assert await traffic.enter() is not None
+    assert await traffic.enter() is None
+
+
+async def test_of_two_rate_limits_the_longer_holds(traffic: Traffic) -> None:
+    entered = [await traffic.enter() for _ in range(2)]
+    await traffic.lane.report(RateLimited("429", 30), entered=entered[0])
+    await traffic.lane.report(RateLimited("429", 2), entered=entered[1])
+
+    wait_s = await traffic.probe_in_s()
+    assert wait_s is not None
+    assert 25 < wait_s <= 30
+
+
+async def test_a_rate_limit_without_a_time_waits_a_while(traffic: Traffic) -> None:
+    await traffic.meet(RateLimited("429", None))
+
+    wait_s = await traffic.probe_in_s()
+    assert wait_s is not None
+    assert 5 < wait_s <= 10
+
+
+@pytest.mark.parametrize("late", [Done({}), NoFolder("400"), Invalid("422")])
+async def test_a_request_sent_before_the_lane_was_stopped_does_not_open_it(traffic: Traffic, late: Outcome) -> None:
+    slow, fast = await traffic.enter(), await traffic.enter()
+    await traffic.lane.report(RateLimited("429", 30), entered=fast)
+
+    await traffic.lane.report(late, entered=slow)
+
+    assert (await traffic.state()).reason == "rate_limited"
+
+
+async def test_a_probe_after_a_rate_limit_opens_the_lane(traffic: Traffic) -> None:
+    await traffic.meet(RateLimited("429", 30))
+    await traffic.later(31)
+
+    assert await traffic.meet(Done({})) is None
+
+
+async def test_a_wrong_token_stops_everything_until_a_ping_is_accepted(traffic: Traffic, cloud: Emulator) -> None:
+    await traffic.meet(Unauthorized("401: unathorized"))
+    await traffic.later(3_600)
+    alone = await traffic.enter()
+    cloud.arm(route="ping", status=401)
+    await traffic.lane.ping()
+    refused = await traffic.enter()
+    await traffic.later(3.1)
+    await traffic.lane.ping()
+
+    assert (alone, refused) == (None, None)
+    assert await traffic.enter() is not None
+    assert traffic.resets == ["waits", "woken"]
+
+
+async def test_a_missing_route_is_probed_once_a_minute(traffic: Traffic) -> None:
+    await traffic.meet(NoRoute("404: no route"))
+    await traffic.later(59)
+    too_early = await traffic.enter()
+    await traffic.later(1.1)
+
+    assert too_early is None
+    assert [await traffic.enter() is not None for _ in range(2)] == [True, False]
+
+
+async def test_a_route_that_newly_exists_opens_the_lane(traffic: Traffic, cloud: Emulator) -> None:
+    cloud.control("PUT", "capabilities", {"capabilities": []})
+    await traffic.later(60)
+    await traffic.lane.ping()
+    await traffic.meet(NoRoute("404: no route"))
+    await traffic.later(60)
+    await traffic.lane.ping()
+    without_it = (await traffic.state()).reason
+    cloud.control("PUT", "capabilities", {"capabilities": ["ticket-info"]})
+    await traffic.later(60)
+    await traffic.lane.ping()
+
+    assert without_it == "no_route"
+    assert (await traffic.state()).reason is None
+
+
+async def test_a_limit_of_our_own_spaces_the_requests_of_all_processes(traffic: Traffic) -> None:
+    limited = replace(traffic, lane=replace(traffic.lane, requests_per_minute=60))
+
+    first = [one is not None for one in await asyncio.gather(*(limited.enter() for _ in range(4)))]
+    await limited.later(1)
+    second = [one is not None for one in await asyncio.gather(*(limited.enter() for _ in range(4)))]
+
+    assert (sum(first), sum(second)) == (1, 1)
+
+
+async def test_one_process_pings_for_all(new: Traffic, cloud: Emulator) -> None:
+    await asyncio.gather(*(new.lane.ping() for _ in range(5)))
+
+    assert cloud.control("GET", "requests/count")["by_route"] == {"ping": 1}

@@ -1,0 +1,147 @@
+"""The HTTP side that all services share: the token, the limits, and errors as problem details."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from shared.gate import GateClosed
+from shared.web import Problem, build
+
+TOKEN = {"authorization": "Bearer secret-token"}
+
+
+class Body(BaseModel):
+    text: str
+
+
+def _routes() -> APIRouter:
+    router = APIRouter()
+    errors: dict[str, Exception] = {
+        "gate": GateClosed(),
+        "refused": ConnectionRefusedError("postgres.internal"),
+        "timeout": TimeoutError(),
+        "gone": OperationalError("select", {}, ConnectionResetError(), connection_invalidated=True),
+        "wrong": IntegrityError("insert", {}, ValueError("Failing row contains (Jane Doe)")),
+        "defect": KeyError("Jane Doe"),
+        "problem": Problem(409, "Ambiguous", "two fit", candidates=["R1", "R2"]),
+    }
+
+    @router.get("/raise/{name}")
+    async def fail(name: str) -> None:
+        raise errors[name]
+
+    @router.post("/json")
+    async def take_json(body: Body) -> int:
+        return len(body.text)
+
+    @router.post("/raw")
+    async def take_raw(request: Request) -> int:
+        return len(await request.body())
+
+    return router
+
+
+class Ready:
+    def __init__(self) -> None:
+        self.state: Mapping[str, Any] = {"ready": True}
+
+    async def __call__(self) -> Mapping[str, Any]:
+        return self.state
+
+
+async def _call(method: str, path: str, *, ready: Ready | None = None, **more: Any) -> httpx.Response:  # noqa: ANN401
+    app = build(
+        title="test", api_token="secret-token", router=_routes(), readiness=ready or Ready(), max_request_bytes=1_000
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=TOKEN) as client:
+        return await client.request(method, path, **more)
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", "Basic secret-token", "Bearer secret-token2"])
+async def test_the_api_wants_the_token(header: str) -> None:
+    answer = await _call("GET", "/raise/problem", headers={"authorization": header})
+
+    assert (answer.status_code, answer.json()["title"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_health_and_metrics_do_not(path: str) -> None:
+    assert (await _call("GET", path, headers={"authorization": ""})).status_code == 200
+
+
+async def test_readiness_says_why() -> None:
+    ready = Ready()
+    ready.state = {"ready": False, "gate": "closed"}
+
+    answer = await _call("GET", "/readyz", ready=ready)
+
+    assert (answer.status_code, answer.json()) == (503, {"ready": False, "gate": "closed"})
+
+
+async def test_while_the_gate_is_closed_callers_are_asked_to_come_back() -> None:
+    answer = await _call("GET", "/raise/gate")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("name", ["refused", "timeout", "gone"])
+async def test_a_database_that_cannot_be_reached_is_not_now(name: str) -> None:
+    answer = await _call("GET", f"/raise/{name}")
+
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert "postgres.internal" not in answer.text
+
+
+@pytest.mark.parametrize("name", ["wrong", "defect"])
+async def test_a_defect_tells_nothing_of_what_it_was_about(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from shared import log  # noqa: PLC0415  # it changes logging for the process
+
+    log.configure("test", "INFO")
+    answer = await _call("GET", f"/raise/{name}")
+
+    logged = capsys.readouterr()
+    assert answer.status_code == 500
+    assert answer.json()["title"] == "Internal error"
+    assert "Jane" not in answer.text + logged.out + logged.err
+    assert "Error" in logged.out
+
+
+async def test_a_problem_carries_its_members() -> None:
+    answer = await _call("GET", "/raise/problem")
+
+    assert answer.json() == {
+        "type": "about:blank",
+        "title": "Ambiguous",
+        "status": 409,
+        "detail": "two fit",
+        "candidates": ["R1", "R2"],
+    }
+
+
+@pytest.mark.parametrize("path", ["/json", "/raw"])
+async def test_a_body_over_the_limit_is_refused_while_it_arrives(path: str) -> None:
+    answer = await _call("POST", path, content=b'{"text": "' + b"x" * 2_000 + b'"}')
+
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "At most 1000 bytes (API_MAX_REQUEST_BYTES)"
+
+
+async def test_an_invalid_body_names_the_field() -> None:
+    answer = await _call("POST", "/json", json={"text": 7})
+
+    assert answer.status_code == 422
+    assert [one["field"] for one in answer.json()["errors"]] == ["text"]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/json", 405)])
+async def test_what_is_not_there_is_a_problem_too(method: str, path: str, status: int) -> None:
+    answer = await _call(method, path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
