@@ -20,7 +20,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m "not servers and not stack and not docker"
+	$(BIN)/pytest -q -n 2 -m "not servers and not stack and not docker"
 
 test: check
 	$(BIN)/pytest -m "servers or stack or docker"

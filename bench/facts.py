@@ -13,13 +13,13 @@ TRANSCRIPT = "Good morning, how can I help you? " * 6  # about 200 characters
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
 
 
-def transferred(recordings: int, *, run: str) -> Iterator[Outgoing]:
-    """A RecordingTransferred of each recording, 100 to a folder."""
+def transferred(recordings: int, *, run: str, files_per_folder: int = FILES_PER_FOLDER) -> Iterator[Outgoing]:
+    """A RecordingTransferred of each recording."""
     for number in range(recordings):
         event = RecordingTransferred(
             recording_id=f"{run}-{number}",
-            folder_id=f"{run}-folder-{number // FILES_PER_FOLDER}",
-            clouds_uuid=f"{run}-uuid-{number // FILES_PER_FOLDER}",
+            folder_id=f"{run}-folder-{number // files_per_folder}",
+            clouds_uuid=f"{run}-uuid-{number // files_per_folder}",
             transfer_version=1,
             file=TransferredFile(
                 filename=f"{run}-{number}.wav", size="2.5 MB", token=1234, transcribe=TRANSCRIPT[:200]

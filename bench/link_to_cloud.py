@@ -2,8 +2,8 @@
 
 Throughput: TicketLinked events for recordings that are in the cloud already are published as fast as Kafka takes them;
 the time runs from the first of them until the receiver has the last. cloud_updater runs alone, as the consumers it is
-compared with do. Latency: links are made one by one by linker's API while linker and cloud_updater run; the time of
-each runs from the API's answer to the receiver's log.
+compared with do. Latency: links are made one by one by linker's API, each in a folder where nothing else goes on, while
+linker and cloud_updater run; the time of each runs from the API's answer to the receiver's log.
 """
 
 import asyncio
@@ -32,8 +32,10 @@ async def throughput(links: int, *, rounds: int) -> dict[str, float]:
             await _publish(system, transferred(links, run=run))
             await _folded(system, "cloud_updater", "RecordingTransferred")
             before = await _seen(system)
+            # Made beforehand: the load's own making is no part of what is measured.
+            records = list(linked(links, run=run))
             began_at = time.time()
-            publishing = asyncio.create_task(_publish(system, linked(links, run=run)))
+            publishing = asyncio.create_task(_publish(system, records))
             while (seen := await _seen(system))["files"] < before["files"] + links:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await publishing
@@ -51,7 +53,7 @@ async def latency(links: int) -> dict[str, float]:
     """Milliseconds from the API's answer until the receiver has the link."""
     answered: dict[str, float] = {}
     async with running_system(["linker", "cloud_updater"]) as system:
-        await _publish(system, transferred(links, run="rest"))
+        await _publish(system, transferred(links, run="rest", files_per_folder=1))
         await _folded(system, "cloud_updater", "RecordingTransferred")
         await _folded(system, "linker", "RecordingTransferred")
         for number in range(links):
@@ -78,7 +80,7 @@ async def _publish(system: System, records: Iterable[Outgoing]) -> None:
 
 
 async def _folded(system: System, service: str, topic: str) -> None:
-    """Wait until the service has folded the topic up to where it ends now, and has nothing left to do."""
+    """Wait until the service has folded the topic up to where it ends now."""
     targets = await ends(system.kafka_bootstrap_servers, [topic])
     url = f"{system.service_urls[service]}/positions"
     while True:
@@ -87,7 +89,6 @@ async def _folded(system: System, service: str, topic: str) -> None:
         if all(folded.get(partition, 0) >= end for partition, end in targets.items()):
             break
         await asyncio.sleep(0.1)
-    await asyncio.sleep(3)  # the folders' cursors pass what they need not push
 
 
 async def _seen(system: System) -> dict[str, float]:

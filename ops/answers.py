@@ -33,10 +33,11 @@ class LinkerStatus(Answer):
 
 
 class TransferStatus(Answer):
-    """What keeps recordings from being uploaded, by reason."""
+    """What keeps recordings from being uploaded, by reason. `working`: what it will yet do by itself."""
 
     blocked: dict[Blocked, int]
     dead_letters: int
+    working: int
 
 
 class CloudUpdaterStatus(Answer):

@@ -1,8 +1,7 @@
 """`ticketsync import`: links from a spreadsheet, each row decided and stored before the command returns.
 
-The linker does the work and keeps it, so a command that is interrupted here has imported all the same; the same file
-given again shows the first receipt. Exit 0 if every row found its place, 1 if some need a look, 2 if the file cannot be
-read or mapped.
+The linker does the work and keeps it, so a command that is interrupted here has imported all the same. Exit 0 if every
+row found its place, 1 if some need a look, 2 if the file cannot be read or mapped.
 """
 
 import asyncio
@@ -69,12 +68,15 @@ async def _import(
         started = await linker.call(
             "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
         )
-        receipt = await _finished(linker, started.import_id)
+        receipt = await finished(linker, started.import_id)
         return receipt, await _rows(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
 
 
-async def _finished(linker: ServiceApi, import_id: str) -> ImportProgress:
-    """The receipt of the finished import. A linker that is started again goes on with it, so it is given time."""
+async def finished(linker: ServiceApi, import_id: str, *, patience_s: float = PATIENCE_S) -> ImportProgress:
+    """The receipt of the finished import. A linker that is started again goes on with it, so it is given time.
+
+    Raises Unreachable if there was no answer for longer than `patience_s`.
+    """
     beat_s = BEAT_S
     heard_at = monotonic()
     with show.progress() as bar:
@@ -83,8 +85,8 @@ async def _finished(linker: ServiceApi, import_id: str) -> ImportProgress:
             try:
                 receipt = await linker.get(f"/imports/{import_id}", ImportProgress)
             except Unreachable as error:
-                if monotonic() - heard_at > PATIENCE_S:
-                    error.todo = "The import goes on by itself; import the same file again to see its receipt."
+                if monotonic() - heard_at > patience_s:
+                    error.todo = f"The import goes on by itself; the linker shows it under /imports/{import_id}."
                     raise
             else:
                 heard_at = monotonic()

@@ -50,6 +50,12 @@ async def wait_until_settled(
             ends = await _patiently(partial(_ends, addresses), watch)
             await _folded(services, ends, watch)
             folder_id = await _patiently(partial(folder_id_of, services.linker, folder), watch)
+            verdict = await _at_rest(services, folder_id, watch)
+            # An upload that was waited for is on its topic by now; what follows from it is known once it is folded.
+            then = await _patiently(partial(_ends, addresses), watch)
+            if then == ends:
+                return verdict
+            await _folded(services, then, watch)
             return await _at_rest(services, folder_id, watch)
     except TimeoutError:
         if watch.unreachable:
@@ -67,6 +73,7 @@ def judge(overview: Overview) -> Verdict:
     stuck_after = sum(overview.cloud_updater.blocked.get(reason, 0) for reason in NEED_A_PERSON)
     if (
         overview.linker.working
+        or overview.transfer.working
         or overview.cloud_updater.owed
         or states.get("not_transferred", 0) > stuck_before
         or states.get("pending", 0) > stuck_after
@@ -115,7 +122,7 @@ async def _at_rest(services: Services, folder_id: str | None, watch: Watch) -> V
         states = overview.linker.states
         watch.doing = (
             f"not transferred: {states.get('not_transferred', 0):,}, pending: {states.get('pending', 0):,}, "
-            f"owed: {overview.cloud_updater.owed:,}"
+            f"to upload or announce: {overview.transfer.working:,}, owed: {overview.cloud_updater.owed:,}"
         )
         await asyncio.sleep(BEAT_S)
 

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
@@ -81,22 +81,31 @@ def encode(
     traceparent: str | None = None,
 ) -> Encoded:
     """A record in binary mode. `time` is aware; `event_id` must be the same whenever the same event is sent again."""
-    attributes: dict[str, Any] = {
-        "specversion": "1.0",
-        "id": event_id,
-        "source": source,
-        "type": type_of(type(event)),
-        "time": time,
-        "datacontenttype": JSON,
-    }
+    headers = [*_constant_headers(type(event), source), ("ce_id", event_id.encode()), ("ce_time", _rfc3339(time))]
     if subject is not None:
-        attributes["subject"] = subject
-    message = to_binary(CloudEvent(attributes, event.model_dump_json()), _FORMAT)
-    headers = list(message.headers.items())
+        headers.append(("ce_subject", subject.encode()))
     if traceparent is not None:
         # W3C's own header, without ce_: it belongs to the transport and not to the event.
         headers.append(("traceparent", traceparent.encode()))
-    return Encoded(message.value, headers)
+    return Encoded(event.model_dump_json().encode(), headers)
+
+
+@cache
+def _constant_headers(event: type[Event], source: str) -> tuple[tuple[str, bytes], ...]:
+    """What the package makes of everything but id, time and subject, which it would validate for each record anew."""
+    attributes = {
+        "specversion": "1.0",
+        "id": "_",
+        "source": source,
+        "type": type_of(event),
+        "datacontenttype": JSON,
+    }
+    headers = to_binary(CloudEvent(attributes, ""), _FORMAT).headers
+    return tuple((name, value) for name, value in headers.items() if name not in {"ce_id", "ce_time"})
+
+
+def _rfc3339(time: datetime) -> bytes:
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()
 
 
 def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Sequence[tuple[str, bytes | None]]) -> Event:
@@ -128,6 +137,9 @@ def _read_headers(headers: Sequence[tuple[str, bytes | None]]) -> tuple[str, dic
         name = raw_name.lower()
         if name != "content-type" and not name.startswith("ce_"):
             continue
+        if not name.isascii():
+            # No attribute's name: it may be one that was damaged, or that was no text at all (shared/header_names.py).
+            raise Undecodable("bad_header", "the name of a ce_ header is not ASCII")
         text = _header_text(name, raw)
         if name == "content-type":
             content_type = _media_type(text)

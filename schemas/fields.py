@@ -49,6 +49,8 @@ def _utc(value: object, parse: ValidatorFunctionWrapHandler) -> datetime:
     if not (isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-")):
         raise ValueError("a time is text in RFC 3339 form with an offset")
     time: datetime = parse(value)
+    if time.tzinfo is UTC:
+        return time
     try:
         return time.astimezone(UTC)
     except OverflowError:

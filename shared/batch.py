@@ -7,7 +7,7 @@ them at once; if the database refuses the values, the batch is halved until the 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from aiokafka import ConsumerRecord
 from pydantic import BaseModel
@@ -23,8 +23,7 @@ from shared.dead_letters import DeadLetter
 E = TypeVar("E", bound=BaseModel)
 
 
-@dataclass(frozen=True)
-class Incoming(Generic[E]):
+class Incoming(NamedTuple, Generic[E]):
     """One event as it came, with the record that it came in."""
 
     event: E

@@ -1,9 +1,10 @@
 """aiokafka's consumer as the fold needs it under FastStream, and records as FastStream's parser bears them.
 
 aiokafka 0.14 empties the buffers of several partitions in one poll. If one of them raises in the middle, such as at a
-record whose header has a name that is not UTF-8, the records already taken from the others are dropped although the
-consumer stands behind them: whoever polls on skips them in silence. Such a poll is counted, so that the fold starts
-again from its rows, and for a while each partition is polled by itself, so that only the one to blame waits.
+batch that is damaged or compressed in a way that is not installed, the records already taken from the others are
+dropped although the consumer stands behind them: whoever polls on skips them in silence. Such a poll is counted, so
+that the fold starts again from its rows, and for a while each partition is polled by itself, so that only the one to
+blame waits.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from typing import Any
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
+
+from shared.header_names import read_any_header_name
 
 log = structlog.get_logger()
 
@@ -67,6 +70,7 @@ async def start(broker: KafkaBroker) -> None:
 
     Raises KafkaError or OSError if Kafka cannot be reached; nothing runs then, and it may be tried again.
     """
+    read_any_header_name()
     try:
         await broker.connect()
         config = broker.config.broker_config
@@ -81,9 +85,9 @@ async def start(broker: KafkaBroker) -> None:
 async def without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
     """FastStream decodes every header as UTF-8 before the handler sees the batch, and one that is not drops the batch.
 
-    It gets records without headers; ours are read from the raw records, one by one.
+    It gets the first and the last without headers, for its own names; ours are read from the raw records, one by one.
     """
-    parsed = await original(tuple(_Bare(record) for record in message))
+    parsed = await original((_Bare(message[0]), _Bare(message[-1])))
     parsed.raw_message = message
     return parsed
 

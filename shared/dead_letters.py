@@ -1,12 +1,14 @@
 """Dead letters: records that could not be applied, kept as rows with their reason and published to the service's dlq
 topic.
 
-They are written in the transaction that moves past them, once per (topic, partition, offset), so a record is either
-applied or here, never neither. The topic gets the original bytes under the original key; the headers say where from and
-why.
+They are written in the transaction that moves past them, so a record is either applied or here, never neither. A record
+is known by its place and its content: read again it is the same one, and what stands at that place in another Kafka, or
+in a topic that was made anew, is another. The topic gets the original bytes under the original key; the headers say
+where from and why.
 """
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.envelope import Reason
+from shared.header_names import as_bytes
 
 MAX_ERROR_LENGTH = 500
 
@@ -37,17 +40,21 @@ async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> in
         record = letter.record
         result = await connection.execute(
             text("""
-                insert into dead_letter (topic, partition, "offset", key, value, headers, reason, error, failed_at)
-                values (:topic, :partition, :offset, :key, :value, cast(:headers as jsonb), :reason, :error, now())
+                insert into dead_letter
+                    (topic, partition, "offset", content, key, value, headers, reason, error, failed_at)
+                values
+                    (:topic, :partition, :offset, :content, :key, :value, cast(:headers as jsonb), :reason, :error,
+                     now())
                 on conflict do nothing
             """),
             {
                 "topic": record.topic,
                 "partition": record.partition,
                 "offset": record.offset,
+                "content": _content(record),
                 "key": record.key,
                 "value": record.value,
-                "headers": _headers_as_json(record),
+                "headers": json.dumps(_headers(record)),
                 "reason": letter.reason,
                 "error": letter.error[:MAX_ERROR_LENGTH],
             },
@@ -68,6 +75,7 @@ class Unpublished:
     topic: str
     partition: int
     offset: int
+    content: bytes
     key: bytes | None
     value: bytes
     reason: str
@@ -92,7 +100,7 @@ async def unpublished(connection: AsyncConnection, *, limit: int) -> list[Unpubl
     """The oldest ones that were not acknowledged by Kafka yet."""
     rows = await connection.execute(
         text("""
-            select topic, partition, "offset", key, value, reason, error, failed_at
+            select topic, partition, "offset", content, key, value, reason, error, failed_at
             from dead_letter where published_at is null order by failed_at, topic, partition, "offset" limit :limit
         """),
         {"limit": limit},
@@ -105,24 +113,30 @@ async def mark_published(connection: AsyncConnection, letters: Sequence[Unpublis
     await connection.execute(
         text("""
             update dead_letter set published_at = now()
-            from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]))
-                as u (topic, partition, "offset")
+            from unnest(cast(:topics as text[]), cast(:partitions as int[]), cast(:offsets as bigint[]),
+                        cast(:contents as bytea[])) as u (topic, partition, "offset", content)
             where dead_letter.topic = u.topic and dead_letter.partition = u.partition
-                and dead_letter."offset" = u."offset"
+                and dead_letter."offset" = u."offset" and dead_letter.content = u.content
         """),
         {
             "topics": [one.topic for one in letters],
             "partitions": [one.partition for one in letters],
             "offsets": [one.offset for one in letters],
+            "contents": [one.content for one in letters],
         },
     )
 
 
-def _headers_as_json(record: ConsumerRecord) -> str:
-    """Header names as text, values as base64 or null: bytes that are not UTF-8 must survive for a redrive."""
-    return json.dumps(
-        [
-            [name.replace("\0", ""), None if value is None else base64.b64encode(value).decode()]
-            for name, value in record.headers
-        ]
-    )
+def _content(record: ConsumerRecord) -> bytes:
+    """SHA-256 of all that the record's sender and its broker made of it; reading it again gives the same."""
+    parts = [record.timestamp, _as_text(record.key), _as_text(record.value), _headers(record)]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+def _headers(record: ConsumerRecord) -> list[tuple[str | None, str | None]]:
+    """Names and values as base64: bytes that are not UTF-8 must survive for a redrive."""
+    return [(_as_text(as_bytes(name)), _as_text(value)) for name, value in record.headers]
+
+
+def _as_text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

@@ -3,7 +3,8 @@
 A database that was lost or set back learns from the service's own topics what it once published. Until those are
 folded, a claim would repeat a request and a new version could be one that exists. The gate is closed at start, whenever
 a position row of an own topic is found lower than this process has seen it, and opens when those rows have reached
-where the topics ended at closing. A higher row only means that another replica was faster.
+where the topics ended at closing. A higher row only means that another replica was faster. Work that needs other topics
+read first, such as carrying out a request for everything that is known, has a gate of its own on those.
 """
 
 import asyncio
@@ -32,11 +33,11 @@ class GateClosed(Exception):
 
 
 class Gate:
-    """One per process. `ends` asks Kafka for the end offset of every partition of `own_topics`."""
+    """`ends` asks Kafka for the end offset of every partition of `topics`."""
 
-    def __init__(self, database: Database, own_topics: Sequence[str], ends: Ends) -> None:
+    def __init__(self, database: Database, topics: Sequence[str], ends: Ends) -> None:
         self._database = database
-        self._own_topics = own_topics
+        self._topics = topics
         self._ends = ends
         self._seen: dict[TopicPartition, int] = {}
         self._targets: Offsets | None = None
@@ -80,7 +81,7 @@ class Gate:
         if not self.is_open:
             raise GateClosed
         seen, closings = self.seen(), self._closings
-        rows = await positions.read(connection, self._own_topics)
+        rows = await positions.read(connection, self._topics)
         if closings == self._closings:
             self.compare({**dict.fromkeys(seen, 0), **rows}, seen=seen)
         if not self.is_open or closings != self._closings:
@@ -119,8 +120,8 @@ class Gate:
             self.compare(rows, seen={})
             self._closed.clear()
             self._open.set()
-            log.info("gate open", own_topics=list(self._own_topics))
+            log.info("gate open", topics=list(self._topics))
 
     async def _rows(self) -> Offsets:
         async with self._database.transaction() as connection:
-            return await positions.read(connection, self._own_topics)
+            return await positions.read(connection, self._topics)

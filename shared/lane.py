@@ -48,7 +48,13 @@ class LaneState:
     message: str | None
     probe_at: datetime | None
     probe_due: bool
+    failures: int
     capabilities: frozenset[str]
+
+    @property
+    def untroubled(self) -> bool:
+        """Open, and no failure since the last success."""
+        return self.reason is None and self.failures == 0
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,25 @@ class Lane:
         """The state as it is."""
         row = (
             await connection.execute(
-                text("select reason, message, probe_at, probe_at <= now() as probe_due, capabilities from lane")
+                text(
+                    "select reason, message, probe_at, probe_at <= now() as probe_due, failures, capabilities from lane"
+                )
             )
         ).one()
         metrics.LANE_OPEN.set(row.reason is None)
-        return LaneState(row.reason, row.message, row.probe_at, bool(row.probe_due), frozenset(row.capabilities or ()))
+        return LaneState(
+            row.reason, row.message, row.probe_at, bool(row.probe_due), row.failures, frozenset(row.capabilities or ())
+        )
 
-    async def enter(self, connection: AsyncConnection) -> LaneState:
-        """Take the right to send one request, in the transaction that claims it. Raises LaneShut."""
-        state = await self.look(connection)
+    def unlimited(self, state: LaneState) -> bool:
+        """Whether any number of requests may be sent now, and not one at a time."""
+        return state.reason is None and not self.requests_per_minute
+
+    async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
+        """Take the right to send one request, or any number if `unlimited`, in the transaction that claims them.
+
+        `state` is what `look` returned in it. Raises LaneShut.
+        """
         if state.reason:
             probed = await connection.execute(
                 text("update lane set probe_at = now() + make_interval(secs => :probe_s) where probe_at <= now()"),
@@ -94,15 +110,16 @@ class Lane:
             )
             if not taken.rowcount:
                 raise LaneShut(60 / self.requests_per_minute)
-        return state
 
     async def report(self, outcome: Outcome, *, entered: LaneState | None = None) -> None:
-        """Write down what a request proved about the lane; `entered` is what `enter` returned for it.
+        """Write down what a request proved about the lane; `entered` is what it entered with.
 
         A request that was sent before the lane was stopped does not open it, whatever became of it; without `entered`
         any does. In transactions of its own, after the outcome is recorded: it touches rows of other folders, and must
         not hold the lane while it waits for them.
         """
+        if isinstance(outcome, Done) and entered is not None and entered.untroubled:
+            return  # as the row said then; failures counted since are for the requests that enter after them
         async with self.database.transaction() as connection:
             reset = await self._judge(connection, outcome, entered)
         await self._reset_waits(needed=reset)

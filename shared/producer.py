@@ -6,22 +6,24 @@ to publish the same again.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.kafka import KafkaSettings, client_options
 
 SEND_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 6_000_000
+_PARTITION_OF = DefaultPartitioner()
 
 
-@dataclass(frozen=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One record to publish."""
 
     topic: str
@@ -45,9 +47,11 @@ class Producer:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 producer = await self._ready()
+                topics = {one.topic for one in records}
+                partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in topics}
                 sent = [
-                    await producer.send(one.topic, key=one.key, value=one.value, headers=list(one.headers))
-                    for one in records
+                    await producer.send_batch(batch, place.topic, partition=place.partition)
+                    for place, batch in _batches(records, partitions, producer.create_batch)
                 ]
                 await asyncio.gather(*sent)
         except BaseException:
@@ -85,3 +89,28 @@ class Producer:
             await producer.stop()
             raise
         return producer
+
+
+def _batches(
+    records: Sequence[Outgoing], partitions: Mapping[str, list[int]], new_batch: Callable[[], BatchBuilder]
+) -> list[tuple[TopicPartition, BatchBuilder]]:
+    """The records in full batches, in their order within a partition. Keys go where Java's clients put them.
+
+    Sending record by record costs four times as much: a future, a wait and a look at the metadata for each.
+    """
+    full: list[tuple[TopicPartition, BatchBuilder]] = []
+    filling: dict[TopicPartition, BatchBuilder] = {}
+    for one in records:
+        known = partitions[one.topic]
+        place = TopicPartition(one.topic, _PARTITION_OF(one.key, known, known))
+        batch = filling.get(place)
+        if batch is None or batch.append(timestamp=None, **_content(one)) is None:
+            if batch is not None:
+                full.append((place, batch))
+            batch = filling[place] = new_batch()
+            batch.append(timestamp=None, **_content(one))  # whatever its size: an empty batch takes any record
+    return [*full, *filling.items()]
+
+
+def _content(one: Outgoing) -> dict[str, Any]:
+    return {"key": one.key, "value": one.value, "headers": list(one.headers)}

@@ -35,11 +35,16 @@ class OriginColumns(SQLModel):
 
 
 class DeadLetterColumns(SQLModel):
-    """Table `dead_letter`: a record that could not be applied, as it was, with the reason. One row per position."""
+    """Table `dead_letter`: a record that could not be applied, as it was, with the reason.
+
+    `content` is a hash that tells it from another record at the same place, in a topic that was made anew. `headers`
+    are pairs of name and value, both as base64; a value may be null.
+    """
 
     topic: str = Field(primary_key=True)
     partition: int = Field(primary_key=True)
     offset: int = Field(sa_type=BIGINT, primary_key=True)
+    content: bytes = Field(primary_key=True)
     key: bytes | None
     value: bytes
     headers: list[Any] = Field(sa_type=JSON)

@@ -1,80 +1,105 @@
-"""Announces CloudTicketUpdated: the pushes that the cloud has acknowledged, until they have come back on the topic.
+"""Announces CloudTicketUpdated: the pushes that the cloud has acknowledged.
 
-A recording is to be announced if its seq is behind its folder's cursor and its link is newer than what is known: once
-our own fact is folded it is known, so nothing needs to be marked.
+Folder by folder, what lies between the announced cursor and the cursor; once Kafka has the facts, one cursor moves. A
+fact that is lost with a broker, or comes late, costs one repeated push after a rebuild and nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated
 from schemas.topics import CLOUD_TICKET_UPDATED
+from services.cloud_updater.predicates import TO_ANNOUNCE
+from shared.announce_once import Lot
 from shared.facts import as_record
 from shared.producer import Outgoing
 
-_UNHEARD = """
-    r.clouds_uuid = l.clouds_uuid and r.seq > l.heard_cursor and r.seq <= l.cursor
-    and r.rejected is null and r.link_version > 0
-    and (r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version)
-"""
+FOLDERS_AT_ONCE = 500
+FACTS_AT_ONCE = 5_000
 
 
-async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → (transfer_version, link_version), folder by folder."""
-    # Up to the cursor as this statement saw it: behind one that moved meanwhile are recordings that nobody looked at.
+@dataclass(frozen=True)
+class Passed:
+    """A folder whose facts up to this seq are in the lot; nothing is said of it if its cursors were set back since."""
+
+    clouds_uuid: str
+    generation: int
+    up_to_seq: int
+
+
+async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -> Lot | None:
+    """At most `limit` facts. None: everything is announced."""
+    folders = (
+        await connection.execute(
+            text("""
+                select clouds_uuid, generation, cursor as up_to_seq from ledger
+                where announced_cursor < cursor order by clouds_uuid limit :limit
+            """),
+            {"limit": FOLDERS_AT_ONCE},
+        )
+    ).all()
+    if not folders:
+        return None
+    # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
+    rows = (
+        await connection.execute(
+            text(f"""
+                select l.clouds_uuid, r.recording_id, r.transfer_version, r.link_version, r.seq, l.pushed_at
+                from unnest(cast(:uuids as text[]), cast(:cursors as bigint[])) as u (clouds_uuid, cursor)
+                    join ledger l on l.clouds_uuid = u.clouds_uuid join recording r on {TO_ANNOUNCE}
+                order by l.clouds_uuid, r.seq limit :limit
+            """),  # noqa: S608  # this module's own text
+            {
+                "uuids": [one.clouds_uuid for one in folders],
+                "cursors": [one.up_to_seq for one in folders],
+                "limit": limit,
+            },
+        )
+    ).all()
+    passed = [Passed(*row) for row in folders]
+    if len(rows) == limit:
+        last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
+        passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
+    return Lot([_record(row) for row in rows], partial(_mark, passed=passed))
+
+
+def _record(row: Row[tuple[object, ...]]) -> Outgoing:
+    event = CloudTicketUpdated(
+        recording_id=row.recording_id,
+        clouds_uuid=row.clouds_uuid,
+        transfer_version=row.transfer_version,
+        link_version=row.link_version,
+        updated_at=row.pushed_at,
+    )
+    return as_record(
+        CLOUD_TICKET_UPDATED,
+        event,
+        key=row.recording_id,
+        version=f"{row.transfer_version}.{row.link_version}",
+        source="cloud_updater",
+        time=row.pushed_at,
+    )
+
+
+async def _mark(connection: AsyncConnection, *, passed: Sequence[Passed]) -> None:
     await connection.execute(
-        text(f"""
-            with settled as materialized (
-                select l.clouds_uuid, l.cursor from ledger l
-                where l.heard_cursor < l.cursor and not exists (select from recording r where {_UNHEARD})
-            ), locked as materialized (
-                select clouds_uuid from ledger where clouds_uuid in (select clouds_uuid from settled)
-                order by clouds_uuid for update skip locked
+        text("""
+            with locked as materialized (
+                select l.clouds_uuid, u.up_to_seq
+                from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:seqs as bigint[]))
+                    as u (clouds_uuid, generation, up_to_seq) join ledger l using (clouds_uuid)
+                where l.generation = u.generation order by l.clouds_uuid for update of l
             )
-            update ledger set heard_cursor = greatest(heard_cursor, settled.cursor)
-            from settled join locked using (clouds_uuid)
-            where ledger.clouds_uuid = settled.clouds_uuid and ledger.cursor >= settled.cursor
-        """)  # noqa: S608  # this module's own text
+            update ledger set announced_cursor = greatest(announced_cursor, up_to_seq)
+            from locked where ledger.clouds_uuid = locked.clouds_uuid
+        """),
+        {
+            "uuids": [one.clouds_uuid for one in passed],
+            "generations": [one.generation for one in passed],
+            "seqs": [one.up_to_seq for one in passed],
+        },
     )
-    rows = await connection.execute(
-        text(f"""
-            select r.recording_id, r.transfer_version, r.link_version
-            from ledger l join recording r on {_UNHEARD}
-            where l.heard_cursor < l.cursor order by l.clouds_uuid, r.seq limit :limit
-        """),  # noqa: S608  # this module's own text
-        {"limit": limit},
-    )
-    return {row.recording_id: (row.transfer_version, row.link_version) for row in rows}
-
-
-async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
-    """Recording → (version, record) for those that are still to be announced."""
-    rows = await connection.execute(
-        text(f"""
-            select r.recording_id, r.clouds_uuid, r.transfer_version, r.link_version, l.pushed_at
-            from ledger l join recording r on {_UNHEARD}
-            where r.recording_id = any(:ids) order by l.clouds_uuid, r.seq
-        """),  # noqa: S608  # this module's own text
-        {"ids": list(recording_ids)},
-    )
-    found = {}
-    for row in rows:
-        event = CloudTicketUpdated(
-            recording_id=row.recording_id,
-            clouds_uuid=row.clouds_uuid,
-            transfer_version=row.transfer_version,
-            link_version=row.link_version,
-            updated_at=row.pushed_at,
-        )
-        record = as_record(
-            CLOUD_TICKET_UPDATED,
-            event,
-            key=row.recording_id,
-            version=f"{row.transfer_version}.{row.link_version}",
-            source="cloud_updater",
-            time=row.pushed_at,
-        )
-        found[row.recording_id] = ((row.transfer_version, row.link_version), record)
-    return found

@@ -86,8 +86,8 @@ def routes(service: Service, lane: Lane) -> APIRouter:
             clouds_uuid=row.clouds_uuid,
             transfer_version=row.transfer_version,
             link_version=row.link_version,
-            acknowledged_transfer_version=row.known_transfer_version,
-            acknowledged_link_version=row.known_link_version,
+            acknowledged_transfer_version=row.acknowledged_transfer_version,
+            acknowledged_link_version=row.acknowledged_link_version,
             owed=row.owed,
             blocked=Blocked(
                 reason=row.reason,

@@ -15,6 +15,7 @@ from schemas.topics import (
 from services.cloud_updater import announce_updates
 from services.cloud_updater.api import routes
 from services.cloud_updater.expand_resyncs import ExpandResyncs
+from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.cloud_updater.on_recording_transferred import fold_recording_transferred
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked
@@ -22,10 +23,9 @@ from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_req
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import FREE_LEASES, Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
-from services.cloud_updater.store import Quiet
 from shared import log, migrations
-from shared.announce import Announcer
-from shared.announce_dead_letters import DeadLetterAnnouncer
+from shared.announce_dead_letters import dead_letter_announcer
+from shared.announce_once import OnceAnnouncer
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.kafka import KafkaSettings
@@ -80,24 +80,19 @@ async def serve(
     service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
     service.fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
 
-    pushing = PushTickets(settings, database, service.gate, cloud, lane)
+    known = service.gate_on((RECORDING_TRANSFERRED, TICKET_LINKED))
+    pushing = PushTickets(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)
     service.loop("push_tickets", pushing.step, workers=cloud_settings.cloud_workers)
     service.loop("push_again", pushing.push_again)
-    service.loop("expand_resyncs", ExpandResyncs(database, service.gate).step)
+    service.loop("expand_resyncs", ExpandResyncs(database, service.gate, known).step)
     service.loop(
         "announce_updates",
-        Announcer(
-            "announce_updates",
-            database,
-            service.gate,
-            service.producer,
-            announce_updates.unheard,
-            announce_updates.facts,
-            settings.announce_again_s,
+        OnceAnnouncer(
+            "announce_updates", database, service.producer, announce_updates.next_lot, gate=service.gate
         ).step,
     )
     service.loop(
-        "announce_dead_letters", DeadLetterAnnouncer(CLOUD_UPDATER_DLQ, database, service.producer).step, gated=False
+        "announce_dead_letters", dead_letter_announcer(CLOUD_UPDATER_DLQ, database, service.producer).step, gated=False
     )
     service.loop("ping_cloud", lane.ping, gated=False)
 

@@ -1,10 +1,10 @@
 """The SQL of claims: lease one folder that is due, gather what it owes, and note what is about to be sent.
 
-A recording is owed if its seq is beyond the ledger's cursor, its link is newer than what is known at its newest
-transfer (or it is forced), and the cloud does not refuse it as it is. A noted claim that nobody ended was left by a
-crash: what was sent may yet take effect, and its recordings get a duty, to be pushed once more.
+A noted claim that nobody ended was left by a crash: what was sent may yet take effect, and its recordings get a duty,
+to be pushed once more. Until then its folder cannot be claimed.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -13,19 +13,20 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import OwedFile
+from services.cloud_updater.predicates import OWED
 
 MAX_FILES = 500
 MAX_BYTES = 4_000_000
 SHORTEST_WAIT_S = 0.005
 
-# The newest link of a recording `r` is newer than what the cloud is known to show.
-BEHIND = "(r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version)"
+# A ledger `l` whose folder may be claimed once it is due. One with a noted claim had its worker taken away.
+_CLAIMABLE = "not l.missing and not exists (select from claim c where c.clouds_uuid = l.clouds_uuid)"
 
-# What a recording `r` of a ledger `l` owes; a recording that was never linked has no ticket row and owes nothing.
-OWED = f"""
-    r.clouds_uuid = l.clouds_uuid and r.seq > l.cursor and r.rejected is null and r.link_version > 0
-    and r.known_transfer_version <= r.transfer_version
-    and (r.forced or r.seq <= l.forced_until or {BEHIND})
+_DUTIES = """
+    insert into duty (recording_id, due_at)
+    select distinct id, now() + make_interval(secs => :after_s) from ended, unnest(ended.recording_ids) as u (id)
+    where :may_take_effect order by id
+    on conflict (recording_id) do update set due_at = excluded.due_at
 """
 
 
@@ -47,117 +48,124 @@ class Claims:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self, token: UUID, *, lease_s: float) -> Claimed | None:
-        """Lease one due folder and gather what it owes, perhaps no file at all. None: no folder is due."""
-        ledger = (
+    async def claim(self, token: UUID, *, lease_s: float, limit: int = 1) -> list[Claimed]:
+        """Lease up to `limit` due folders and gather what each owes, perhaps no file at all."""
+        ledgers = (
             await self._connection.execute(
-                text("""
+                text(f"""
                     update ledger set
                         lease_token = :token,
                         lease_until = now() + make_interval(secs => :lease_s),
                         due_at = now() + make_interval(secs => :lease_s)
-                    where clouds_uuid = (
-                        select clouds_uuid from ledger
-                        where due_at <= now() and not missing and (lease_until is null or lease_until < now())
-                        order by due_at limit 1 for update skip locked)
-                    returning clouds_uuid, generation, attempts, last_seq,
-                        coalesce(batch_limit, :max_files) as batch_limit
-                """),
-                {"token": token, "lease_s": lease_s, "max_files": MAX_FILES},
+                    where clouds_uuid in (
+                        select clouds_uuid from ledger l
+                        where due_at <= now() and (lease_until is null or lease_until < now()) and {_CLAIMABLE}
+                        order by due_at limit :limit for update skip locked)
+                    returning clouds_uuid, generation, attempts, last_seq
+                """),  # noqa: S608  # this module's own text
+                {"token": token, "lease_s": lease_s, "limit": limit},
             )
-        ).one_or_none()
-        if ledger is None:
-            return None
-        files = await self._owed(ledger.clouds_uuid, ledger.batch_limit)
-        complete = not await self._owes_after(ledger.clouds_uuid, files[-1].seq) if files else True
-        up_to_seq = ledger.last_seq if complete else files[-1].seq
-        return Claimed(ledger.clouds_uuid, token, ledger.generation, ledger.attempts, up_to_seq, files)
+        ).all()
+        owed = await self._owed([one.clouds_uuid for one in ledgers]) if ledgers else {}
+        claimed = []
+        for one in ledgers:
+            files, more = owed.get(one.clouds_uuid, ([], False))
+            up_to_seq = files[-1].seq if more else one.last_seq
+            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files))
+        return claimed
 
-    async def _owed(self, clouds_uuid: str, limit: int) -> list[OwedFile]:
-        """In order of seq, as many as fit into one request; the first goes whatever its size."""
+    async def _owed(self, uuids: Sequence[str]) -> dict[str, tuple[list[OwedFile], bool]]:
+        """By folder, in order of seq: as many as fit into one request, the first whatever its size; are there more?"""
         rows = await self._connection.execute(
             text(f"""
-                with owed as (
-                    select r.recording_id, r.seq, r.link_version
-                    from ledger l join recording r on {OWED}
-                    where l.clouds_uuid = :uuid order by r.seq limit :limit
-                ), measured as (
-                    select owed.*, f.body as file, t.body as ticket,
-                           sum(octet_length(f.body) + octet_length(t.body) + 100) over (order by seq) as bytes,
-                           row_number() over (order by seq) as place
-                    from owed join file f using (recording_id) join ticket t using (recording_id)
-                )
-                select recording_id, seq, link_version, file, ticket from measured
-                where bytes <= :max_bytes or place = 1 order by seq
-            """),  # noqa: S608  # OWED is this module's own text
-            {"uuid": clouds_uuid, "limit": limit, "max_bytes": MAX_BYTES},
+                select l.clouds_uuid, fitting.* from ledger l cross join lateral (
+                    with owed as (
+                        select r.recording_id, r.seq, r.link_version from recording r
+                        where {OWED} order by r.seq limit coalesce(l.batch_limit, :max_files) + 1
+                    ), measured as (
+                        select owed.*, f.body as file, t.body as ticket,
+                               sum(octet_length(f.body) + octet_length(t.body) + 100) over (order by seq) as bytes,
+                               row_number() over (order by seq) as place
+                        from owed join file f using (recording_id) join ticket t using (recording_id)
+                    )
+                    select recording_id, seq, link_version, file, ticket, (select count(*) from owed) as owed
+                    from measured
+                    where place <= coalesce(l.batch_limit, :max_files) and bytes <= :max_bytes or place = 1
+                ) fitting
+                where l.clouds_uuid = any(:uuids) order by l.clouds_uuid, fitting.seq
+            """),  # noqa: S608  # this module's own text
+            {"uuids": uuids, "max_files": MAX_FILES, "max_bytes": MAX_BYTES},
         )
-        return [OwedFile(*row) for row in rows]
-
-    async def _owes_after(self, clouds_uuid: str, seq: int) -> bool:
-        return bool(
-            await self._connection.scalar(
-                text(f"""
-                    select exists (select from ledger l join recording r on {OWED}
-                                   where l.clouds_uuid = :uuid and r.seq > :seq)
-                """),  # noqa: S608  # OWED is this module's own text
-                {"uuid": clouds_uuid, "seq": seq},
-            )
-        )
+        files: dict[str, list[OwedFile]] = defaultdict(list)
+        counts: dict[str, int] = {}
+        for uuid, recording_id, seq, link_version, file, ticket, count in rows:
+            files[uuid].append(OwedFile(recording_id, seq, link_version, file, ticket))
+            counts[uuid] = count
+        return {uuid: (fitting, counts[uuid] > len(fitting)) for uuid, fitting in files.items()}
 
     async def next_due_s(self) -> float | None:
         """Seconds until the next folder can be claimed; None: none is planned."""
         seconds = await self._connection.scalar(
-            text("""
-                select extract(epoch from min(greatest(due_at, lease_until)) - now()) from ledger
-                where due_at is not null and not missing
-            """)
+            text(f"""
+                select extract(epoch from min(greatest(due_at, lease_until)) - now()) from ledger l
+                where due_at is not null and {_CLAIMABLE}
+            """)  # noqa: S608  # this module's own text
         )
         return None if seconds is None else max(float(seconds), SHORTEST_WAIT_S)
 
-    async def note(self, claimed: Claimed, *, guarded: bool) -> None:
-        """Write down what is about to be sent, so that a crash leaves an unknown outcome and not nothing."""
+    async def note(self, claimed: Claimed) -> None:
+        """Write down what is about to be sent, so that a crash leaves an unknown outcome and not nothing.
+
+        Only for a cloud that takes whatever comes last: one that ignores older versions cannot be harmed by a late one.
+        """
         await self._connection.execute(
-            text("""
-                insert into claim (clouds_uuid, token, recording_ids, guarded, claimed_at)
-                values (:uuid, :token, :ids, :guarded, now())
-            """),
+            text("insert into claim (clouds_uuid, token, recording_ids) values (:uuid, :token, :ids)"),
             {
                 "uuid": claimed.clouds_uuid,
                 "token": claimed.token,
                 "ids": [one.recording_id for one in claimed.files],
-                "guarded": guarded,
             },
         )
 
-    async def end_claim(
-        self, clouds_uuid: str, token: UUID | None, *, may_take_effect: bool, second_push_after_s: float
-    ) -> None:
-        """Remove a folder's noted claim, the one of this token or whichever there is.
+    async def end_claim(self, claimed: Claimed, *, may_take_effect: bool, second_push_after_s: float) -> None:
+        """Remove a noted claim. If it may yet take effect, its recordings are to be pushed once more later.
 
-        If it may yet take effect, and the cloud does not ignore older versions, its recordings are to be pushed once
-        more later; nothing that is acknowledged in between takes that back.
+        Nothing that is acknowledged in between takes that back.
         """
         await self._connection.execute(
-            text("""
+            text(f"""
                 with ended as (
-                    delete from claim where clouds_uuid = :uuid and token = coalesce(cast(:token as uuid), token)
-                    returning recording_ids, guarded
+                    delete from claim where clouds_uuid = :uuid and token = :token returning recording_ids
                 )
-                insert into duty (recording_id, due_at)
-                select id, now() + make_interval(secs => :after_s)
-                from ended, unnest(ended.recording_ids) as u (id)
-                where :may_take_effect and not ended.guarded
-                order by id
-                on conflict (recording_id) do update set due_at = excluded.due_at
-            """),
+                {_DUTIES}
+            """),  # noqa: S608  # this module's own text
             {
-                "uuid": clouds_uuid,
-                "token": token,
+                "uuid": claimed.clouds_uuid,
+                "token": claimed.token,
                 "after_s": second_push_after_s,
                 "may_take_effect": may_take_effect,
             },
         )
+
+    async def end_claims_of_the_dead(self, *, second_push_after_s: float) -> int:
+        """The same for claims whose worker never came back: their lease is over. Returns how many duties it made.
+
+        In a transaction of its own: it takes no lock on a ledger.
+        """
+        made = await self._connection.execute(
+            text(f"""
+                with ended as (
+                    delete from claim where clouds_uuid in (
+                        select c.clouds_uuid from claim c left join ledger l using (clouds_uuid)
+                        where l.lease_token is distinct from c.token or l.lease_until < now()
+                        order by c.clouds_uuid for update of c skip locked)
+                    returning recording_ids
+                )
+                {_DUTIES}
+            """),  # noqa: S608  # this module's own text
+            {"after_s": second_push_after_s, "may_take_effect": True},
+        )
+        return made.rowcount
 
     async def due_duties(self, limit: int) -> Collection[str]:
         """Take recordings whose second push is due."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
 from shared.backoff import backoff_s
@@ -100,7 +100,8 @@ class FolderMissing:
     message: str
 
 
-AfterPush = Acknowledged | TryLater | RejectFiles | Narrow | FolderMissing
+NotAcknowledged = TryLater | RejectFiles | Narrow | FolderMissing
+AfterPush = Acknowledged | NotAcknowledged
 
 
 def decide_after_push(outcome: Outcome, *, files: int, attempts: int, jitter: float) -> AfterPush:
@@ -133,8 +134,7 @@ def _narrow(files: int, message: str) -> RejectFiles | Narrow:
     return RejectFiles({0: message}) if files == 1 else Narrow(files // 2, message)
 
 
-@dataclass(frozen=True)
-class OwedFile:
+class OwedFile(NamedTuple):
     """One file of a push: its bookkeeping, and its JSON as it is to be sent."""
 
     recording_id: str

@@ -1,4 +1,8 @@
-"""Carries out resync requests: makes what they select owed, some folders at a time, so that no transaction is long."""
+"""Carries out resync requests: makes what they select owed, some folders at a time, so that no transaction is long.
+
+What is to be selected must be known: in a database that was lost, a request waits until the transfers and links that
+the topics held at start are folded again (`known`), or it would pass over them and never act again.
+"""
 
 from dataclasses import dataclass
 
@@ -19,11 +23,13 @@ class ExpandResyncs:
 
     database: Database
     gate: Gate
+    known: Gate
 
     async def step(self) -> float | None:
         """Carry out one bounded part of the oldest open request."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
+            await self.known.pass_through(connection)
             resyncs = Resyncs(connection)
             request = await resyncs.next_open()
             if request is None:

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
 from services.cloud_updater.decisions import newest_transfers
-from services.cloud_updater.store import Quiet, Store
+from services.cloud_updater.ledgers import Change, Ledgers, Quiet
+from services.cloud_updater.store import RecordingRow, Store
 from shared.batch import Folded, Incoming
 
 
@@ -30,6 +31,14 @@ async def fold_recording_transferred(
         candidates.values(), {recording_id: row.transfer_version for recording_id, row in rows.items()}
     )
 
-    placed = await store.place(newer.values())
-    await store.change(placed, quiet=quiet, patient=set(newer))
-    return Folded(newer=len(newer), wake=("push_tickets",) if newer else ())
+    ledgers = Ledgers(connection)
+    await ledgers.open({fact.clouds_uuid: fact.folder_id for fact in newer.values()})
+    changes = [Change(one, fact.clouds_uuid, _is_behind(fact, rows[one]), patient=True) for one, fact in newer.items()]
+    await store.place(newer.values(), await ledgers.take_seqs(changes, quiet) if changes else {})
+    return Folded(newer=len(newer), wake=("push_tickets",) if any(one.behind for one in changes) else ())
+
+
+def _is_behind(fact: RecordingTransferred, row: RecordingRow) -> bool:
+    """Linked, and not with what travelled or is known."""
+    known = max((fact.transfer_version, fact.link_version), row.known)
+    return row.link_version > 0 and (fact.transfer_version, row.link_version) > known

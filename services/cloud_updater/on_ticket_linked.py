@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from services.cloud_updater.decisions import newest_links
-from services.cloud_updater.store import Quiet, Store
+from services.cloud_updater.ledgers import Change, Ledgers, Quiet
+from services.cloud_updater.store import RecordingRow, Store
 from shared.batch import Folded, Incoming
 
 
@@ -27,8 +28,15 @@ async def fold_ticket_linked(
     rows = await store.lock(candidates)
     newer = newest_links(candidates.values(), {recording_id: row.link_version for recording_id, row in rows.items()})
 
-    await store.want(newer.values())
-    placed = [rows[recording_id] for recording_id in newer if rows[recording_id].clouds_uuid]
-    patient = {recording_id for recording_id, fact in newer.items() if fact.source == "import"}
-    await store.change(placed, quiet=quiet, patient=patient)
-    return Folded(newer=len(newer), wake=("push_tickets",) if placed else ())
+    changes = [
+        Change(one, row.clouds_uuid, _is_behind(fact, row), patient=fact.source == "import")
+        for one, fact in newer.items()
+        if (row := rows[one]).clouds_uuid
+    ]
+    seqs = await Ledgers(connection).take_seqs(changes, quiet) if changes else {}
+    await store.want(newer.values(), rows, seqs)
+    return Folded(newer=len(newer), wake=("push_tickets",) if any(one.behind for one in changes) else ())
+
+
+def _is_behind(fact: TicketLinked, row: RecordingRow) -> bool:
+    return (row.transfer_version, fact.link_version) > row.known

@@ -6,11 +6,15 @@ recordings are pushed once more after a while, in the state they have then.
 """
 
 import random
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 from uuid import uuid4
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.claims import Claimed, Claims
 from services.cloud_updater.decisions import (
@@ -18,6 +22,7 @@ from services.cloud_updater.decisions import (
     AfterPush,
     FolderMissing,
     Narrow,
+    NotAcknowledged,
     RejectFiles,
     TryLater,
     decide_after_push,
@@ -29,44 +34,60 @@ from services.cloud_updater.settings import CloudUpdaterSettings
 from shared.cloud import Cloud, folder_path
 from shared.database import Database
 from shared.gate import Gate
+from shared.insist import insist
 from shared.lane import Lane, LaneShut, LaneState
+from shared.together import Together
 
 log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
 DUTIES_AT_ONCE = 500
+NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A request to send, and the lane as it was when it was let through."""
+    """A request to send, and the lane as it was when it was let through. `leased_until` is of the monotonic clock."""
 
     claimed: Claimed
     lane: LaneState
+    leased_until: float
 
     @property
     def with_versions(self) -> bool:
         return LINK_VERSION in self.lane.capabilities
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PushTickets:
-    """The steps of the reconcile loops `push_tickets` and `push_again`."""
+    """The steps of the reconcile loops `push_tickets` and `push_again`. Its workers claim and acknowledge together.
+
+    `send_within_s`: total time limit of one request.
+    """
 
     settings: CloudUpdaterSettings
+    send_within_s: float
     database: Database
     gate: Gate
     cloud: Cloud
     lane: Lane
 
+    def __post_init__(self) -> None:
+        self._claim_one = Together(self._claim)
+        self._acknowledge_one = Together(self._acknowledge)
+
     async def step(self) -> float | None:
         """Push what one folder owes. Returns 0 if there was a folder, else when to look again."""
         try:
-            ready = await self._claim()
+            ready = await self._claim_one(None)
         except LaneShut as shut:
             return shut.retry_s
         if not isinstance(ready, _Ready):
             return ready
+        if time.monotonic() + self.send_within_s > ready.leased_until:
+            # This process slept, and before an answer could come somebody else may push something newer.
+            await self._record(ready, NOT_SENT)
+            return 0
         claimed = ready.claimed
         outcome = await self.cloud.post(
             "update_ticket",
@@ -80,38 +101,44 @@ class PushTickets:
             attempts=claimed.attempts,
             jitter=random.random(),  # noqa: S311  # nobody is kept out by it
         )
-        await self._record(claimed, decision)
+        await self._record(ready, decision)
         await self.lane.report(outcome, entered=ready.lane)
         return 0
 
-    async def _claim(self) -> _Ready | float | None:
-        """What to send; or when to look again, 0 after a folder that owed nothing. Raises LaneShut."""
+    async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
+        """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut."""
+        leased_until = time.monotonic() + self.settings.lease_s
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             claims = Claims(connection)
-            claimed = await claims.claim(uuid4(), lease_s=self.settings.lease_s)
-            if claimed is None:
-                return await claims.next_due_s()
-            await claims.end_claim(  # of a worker that never came back
-                claimed.clouds_uuid,
-                None,
-                may_take_effect=True,
-                second_push_after_s=self.settings.second_push_after_s,
-            )
-            if not claimed.files:
-                await Pushes(connection).acknowledged(claimed, quiet_s=self.settings.push_quiet_s)
-                return 0
-            ready = _Ready(claimed, await self.lane.enter(connection))
-            await claims.note(claimed, guarded=ready.with_versions)
-            return ready
+            lane = await self.lane.look(connection)
+            limit = len(workers) if self.lane.unlimited(lane) else 1
+            claimed = await claims.claim(uuid4(), lease_s=self.settings.lease_s, limit=limit)
+            owing = [one for one in claimed if one.files]
+            if nothing_owed := [one for one in claimed if not one.files]:
+                await Pushes(connection).acknowledged(nothing_owed, quiet_s=self.settings.push_quiet_s)
+            if owing:
+                await self.lane.enter(connection, lane)
+            ready = [_Ready(one, lane, leased_until) for one in owing]
+            for one in ready:
+                if not one.with_versions:
+                    await claims.note(one.claimed)
+            rest = await claims.next_due_s() if len(claimed) < limit else 0
+        return [*ready, *[0.0] * len(nothing_owed), *[rest] * (len(workers) - len(claimed))]
 
-    async def _record(self, claimed: Claimed, decision: AfterPush) -> None:
+    async def _record(self, ready: _Ready, decision: AfterPush) -> None:
+        claimed = ready.claimed
         try:
-            await self._store(claimed, decision)
+            if isinstance(decision, Acknowledged):
+                recorded = await self._acknowledge_one(ready)
+            else:
+                await insist(partial(self._store, ready, decision), until=ready.leased_until)
+                recorded = True
         except LeaseLost:
+            recorded = False
+        if not recorded:
             log.warning("outcome not recorded, the lease was lost", clouds_uuid=claimed.clouds_uuid)
-            return
-        if isinstance(decision, Acknowledged):
+        elif isinstance(decision, Acknowledged):
             log.info("tickets pushed", clouds_uuid=claimed.clouds_uuid, files=len(claimed.files))
         else:
             log.warning(
@@ -124,19 +151,32 @@ class PushTickets:
                 message=getattr(decision, "message", None),
             )
 
-    async def _store(self, claimed: Claimed, decision: AfterPush) -> None:
+    async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[bool]:
+        """Record these successes; whether each still had its lease."""
+        found: frozenset[str] = frozenset()
+
+        async def write() -> None:
+            nonlocal found
+            async with self.database.transaction() as connection:
+                for one in pushed:
+                    if not one.with_versions:
+                        await self._end_claim(connection, one.claimed, may_take_effect=False)
+                found = await Pushes(connection).acknowledged(
+                    [one.claimed for one in pushed], quiet_s=self.settings.push_quiet_s
+                )
+
+        await insist(write, until=min(one.leased_until for one in pushed))
+        return [one.claimed.clouds_uuid in found for one in pushed]
+
+    async def _store(self, ready: _Ready, decision: NotAcknowledged) -> None:
         """One transaction, in the order of locks: duties, recordings, ledger. Raises LeaseLost."""
+        claimed = ready.claimed
         async with self.database.transaction() as connection:
-            await Claims(connection).end_claim(
-                claimed.clouds_uuid,
-                claimed.token,
-                may_take_effect=isinstance(decision, TryLater) and decision.may_take_effect,
-                second_push_after_s=self.settings.second_push_after_s,
-            )
+            if not ready.with_versions:
+                unknown = isinstance(decision, TryLater) and decision.may_take_effect
+                await self._end_claim(connection, claimed, may_take_effect=unknown)
             pushes = Pushes(connection)
             match decision:
-                case Acknowledged():
-                    await pushes.acknowledged(claimed, quiet_s=self.settings.push_quiet_s)
                 case TryLater(wait_s, _, message):
                     await pushes.failed(claimed, wait_s=wait_s, message=message)
                 case RejectFiles(messages):
@@ -149,8 +189,16 @@ class PushTickets:
                 case _:
                     assert_never(decision)
 
+    async def _end_claim(self, connection: AsyncConnection, claimed: Claimed, *, may_take_effect: bool) -> None:
+        await Claims(connection).end_claim(
+            claimed, may_take_effect=may_take_effect, second_push_after_s=self.settings.second_push_after_s
+        )
+
     async def push_again(self) -> float | None:
         """Make owed again what was pushed with an unknown outcome a while ago."""
+        async with self.database.transaction() as connection:
+            await self.gate.pass_through(connection)
+            await Claims(connection).end_claims_of_the_dead(second_push_after_s=self.settings.second_push_after_s)
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             due = await Claims(connection).due_duties(DUTIES_AT_ONCE)

@@ -5,7 +5,7 @@ sent to: a recording that has moved to another folder meanwhile owes the outcome
 duties, then recordings, then the ledger.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,32 +26,42 @@ class Pushes:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def acknowledged(self, claimed: Claimed, *, quiet_s: float) -> None:
-        """Move the cursor, unless it was set back meanwhile. Raises LeaseLost."""
+    async def acknowledged(self, claimed: Sequence[Claimed], *, quiet_s: float) -> frozenset[str]:
+        """Move the cursors, except of folders that were set back meanwhile. Returns the folders still leased so."""
         done = await self._connection.execute(
             text("""
+                with sent as materialized (
+                    select u.* from unnest(cast(:uuids as text[]), cast(:tokens as uuid[]), cast(:generations as int[]),
+                                           cast(:seqs as bigint[]), cast(:sent as boolean[]))
+                            as u (clouds_uuid, token, generation, up_to_seq, sent)
+                        join ledger l on l.clouds_uuid = u.clouds_uuid and l.lease_token = u.token
+                    order by l.clouds_uuid for update of l
+                )
                 update ledger set
-                    cursor = case when generation = :generation then greatest(cursor, :up_to_seq) else cursor end,
-                    due_at = case when generation <> :generation then now()
-                                  when last_seq > :up_to_seq
+                    cursor = case when ledger.generation = sent.generation then greatest(cursor, up_to_seq)
+                                  else cursor end,
+                    due_at = case when ledger.generation <> sent.generation then now()
+                                  when last_seq > up_to_seq
                                       then greatest(now(), changed_at + make_interval(secs => :quiet_s)) end,
-                    owed_since = case when generation <> :generation or last_seq > :up_to_seq then now() end,
+                    owed_since = case when ledger.generation <> sent.generation or last_seq > up_to_seq
+                                      then now() end,
                     lease_token = null, lease_until = null, attempts = 0, last_error = null,
                     batch_limit = nullif(least(batch_limit * 2, :max_files), :max_files),
-                    pushed_at = case when :sent then now() else pushed_at end
-                where clouds_uuid = :uuid and lease_token = :token
+                    pushed_at = case when sent.sent then now() else pushed_at end
+                from sent where ledger.clouds_uuid = sent.clouds_uuid
+                returning ledger.clouds_uuid
             """),
             {
-                "uuid": claimed.clouds_uuid,
-                "token": claimed.token,
-                "generation": claimed.generation,
-                "up_to_seq": claimed.up_to_seq,
+                "uuids": [one.clouds_uuid for one in claimed],
+                "tokens": [one.token for one in claimed],
+                "generations": [one.generation for one in claimed],
+                "seqs": [one.up_to_seq for one in claimed],
+                "sent": [bool(one.files) for one in claimed],
                 "quiet_s": quiet_s,
                 "max_files": MAX_FILES,
-                "sent": bool(claimed.files),
             },
         )
-        _require_one(done.rowcount)
+        return frozenset(done.scalars())
 
     async def failed(self, claimed: Claimed, *, wait_s: float, message: str) -> None:
         """Try again after `wait_s` seconds. Raises LeaseLost."""

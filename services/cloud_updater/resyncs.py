@@ -1,9 +1,9 @@
 """The SQL of resyncs: requests to look again, carried out in bounded steps.
 
-Without force only what is not in sync is made owed again: what the cloud refused, and whatever the bookkeeping missed.
-With force everything selected is: recordings by a forced seq of their own, folders by `forced_until`, and a push that
-is under way then cannot move the cursor (the generation has changed). Either way a folder that waits for its next try,
-or that the cloud had lost, is tried at once.
+Without force only what the cloud refused is made owed again: whatever else is not in sync is owed already. With force
+everything selected is: recordings by a forced seq of their own, folders by `forced_until`, and a push that is under way
+then cannot move the cursor (the generation has changed). Either way a folder that waits for its next try, or that the
+cloud had lost, is tried at once.
 """
 
 from collections import defaultdict
@@ -15,11 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketSyncRequested
-from services.cloud_updater.claims import BEHIND
-from services.cloud_updater.store import Store
-
-# Not in sync, and not merely waiting for its acknowledgement to come back on our own topic.
-_OUT_OF_SYNC = f"r.link_version > 0 and (r.rejected is not null or (r.seq <= l.heard_cursor and {BEHIND}))"
+from services.cloud_updater.ledgers import Ledgers
+from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 
 # By folder in the cloud, recordings.
 Placed = Mapping[str, Sequence[str]]
@@ -41,7 +38,7 @@ class Resyncs:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self._store = Store(connection)
+        self._ledgers = Ledgers(connection)
 
     async def receive(self, requests: Iterable[tuple[TicketSyncRequested, datetime]]) -> int:
         """Store requests, each with when it was asked for, that are new and not older than this database.
@@ -85,12 +82,12 @@ class Resyncs:
         return OpenRequest(*row) if row else None
 
     async def push_recordings(self, recording_ids: Collection[str], *, force: bool) -> None:
-        """Make these recordings owed, or those of them that are not in sync; the others have nothing to push."""
+        """Make these recordings owed, or those of them that the cloud refused."""
         placed = await self._lock(recording_ids, folders=())
         if force:
             await self._number(placed, forced=True)
         else:
-            await self._number(await self._out_of_sync(placed), forced=False)
+            await self._number(await self._refused(placed), forced=False)
         await self._due_now(placed)
 
     async def push_again(self, recording_ids: Collection[str]) -> None:
@@ -122,8 +119,8 @@ class Resyncs:
         if request.force:
             await self._force(uuids)
         else:
-            placed = await self._lock(await self._candidates(uuids), folders=uuids)
-            await self._number(await self._out_of_sync(placed), forced=False)
+            placed = await self._lock(await self._refused_in(uuids), folders=uuids)
+            await self._number(await self._refused(placed), forced=False)
             await self._due_now(uuids)
         return str(uuids[-1])
 
@@ -139,19 +136,28 @@ class Resyncs:
         )
 
     async def _force(self, uuids: Collection[str]) -> None:
+        """The cursors go back, so what they say is first written into the rows."""
         await self._connection.execute(
-            text("""
-                update recording set rejected = null where recording_id in (
-                    select recording_id from recording where clouds_uuid = any(:uuids) and rejected is not null
-                    order by recording_id for update)
-            """),
+            text(f"""
+                with stale as (
+                    select r.recording_id,
+                        {ACKNOWLEDGED_TRANSFER} as transfer_version, {ACKNOWLEDGED_LINK} as link_version
+                    from recording r join ledger l using (clouds_uuid)
+                    where r.clouds_uuid = any(:uuids) and r.link_version > 0
+                    order by r.recording_id for update of r
+                )
+                update recording r set rejected = null,
+                    known_transfer_version = stale.transfer_version, known_link_version = stale.link_version
+                from stale where r.recording_id = stale.recording_id and (r.rejected is not null
+                    or (r.known_transfer_version, r.known_link_version) <> (stale.transfer_version, stale.link_version))
+            """),  # noqa: S608  # this module's own text
             {"uuids": list(uuids)},
         )
-        await self._store.lock_ledgers(uuids)
+        await self._ledgers.lock(uuids)
         await self._connection.execute(
             text("""
-                update ledger set cursor = 0, heard_cursor = 0, forced_until = last_seq, generation = generation + 1,
-                    missing = false, due_at = now()
+                update ledger set cursor = 0, announced_cursor = 0, forced_until = last_seq,
+                    generation = generation + 1, missing = false, due_at = now()
                 where clouds_uuid = any(:uuids)
             """),
             {"uuids": list(uuids)},
@@ -170,27 +176,24 @@ class Resyncs:
         placed: dict[str, list[str]] = defaultdict(list)
         for row in rows:
             placed[row.clouds_uuid].append(row.recording_id)
-        await self._store.lock_ledgers({*placed, *folders})
+        await self._ledgers.lock({*placed, *folders})
         return placed
 
-    async def _candidates(self, uuids: Collection[str]) -> Collection[str]:
-        """Recordings of these folders that may not be in sync; nothing is locked."""
+    async def _refused_in(self, uuids: Collection[str]) -> Collection[str]:
+        """Recordings of these folders that the cloud refuses; nothing is locked."""
         found = await self._connection.scalars(
-            text(f"""
-                select r.recording_id from ledger l join recording r using (clouds_uuid)
-                where l.clouds_uuid = any(:uuids) and {_OUT_OF_SYNC}
-            """),  # noqa: S608  # this module's own text
+            text("select recording_id from recording where clouds_uuid = any(:uuids) and rejected is not null"),
             {"uuids": list(uuids)},
         )
         return list(found)
 
-    async def _out_of_sync(self, placed: Placed) -> Placed:
-        """Those of locked recordings that are not in sync."""
+    async def _refused(self, placed: Placed) -> Placed:
+        """Those of locked recordings that the cloud refuses."""
         rows = await self._connection.execute(
-            text(f"""
-                select r.recording_id, r.clouds_uuid from recording r join ledger l using (clouds_uuid)
-                where r.recording_id = any(:ids) and {_OUT_OF_SYNC} order by r.recording_id
-            """),  # noqa: S608  # this module's own text
+            text("""
+                select recording_id, clouds_uuid from recording
+                where recording_id = any(:ids) and rejected is not null order by recording_id
+            """),
             {"ids": [one for ids in placed.values() for one in ids]},
         )
         found: dict[str, list[str]] = defaultdict(list)
@@ -209,7 +212,17 @@ class Resyncs:
             """),
             {"uuids": list(placed), "counts": [len(ids) for ids in placed.values()]},
         )
-        await self._store.number(placed, {row.clouds_uuid: row.first_seq for row in taken}, forced=forced)
+        first_seqs = {row.clouds_uuid: row.first_seq for row in taken}
+        numbered = [(one, first_seqs[uuid] + i) for uuid, ids in placed.items() for i, one in enumerate(ids)]
+        await self._connection.execute(
+            text(f"""
+                update recording r set seq = u.seq, rejected = null, forced = :forced or {STILL_FORCED},
+                    known_transfer_version = {ACKNOWLEDGED_TRANSFER}, known_link_version = {ACKNOWLEDGED_LINK}
+                from unnest(cast(:ids as text[]), cast(:seqs as bigint[])) as u (recording_id, seq), ledger l
+                where r.recording_id = u.recording_id and l.clouds_uuid = r.clouds_uuid
+            """),  # noqa: S608  # this module's own text
+            {"ids": [one for one, _ in numbered], "seqs": [seq for _, seq in numbered], "forced": forced},
+        )
 
     async def _due_now(self, uuids: Collection[str]) -> None:
         await self._connection.execute(

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.claims import BEHIND, OWED
+from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, BEHIND, OWED
 
 # The first that applies, so that no recording is counted twice. `shut`: the lane is stopped.
 _BLOCKED = f"""
@@ -30,8 +30,8 @@ class RecordingSeen:
     clouds_uuid: str | None
     transfer_version: int
     link_version: int
-    known_transfer_version: int
-    known_link_version: int
+    acknowledged_transfer_version: int
+    acknowledged_link_version: int
     owed: bool
     reason: str | None
     message: str | None
@@ -76,10 +76,11 @@ async def recording(connection: AsyncConnection, recording_id: str, *, shut: boo
         await connection.execute(
             text(f"""
                 select r.recording_id, r.folder_id, r.clouds_uuid, r.transfer_version, r.link_version,
-                       r.known_transfer_version, r.known_link_version,
-                       exists (select from ledger l where l.cursor < l.last_seq and {OWED}) as owed,
-                       b.reason, b.message, b.due_at as next_try_at
-                from recording r left join ({_BLOCKED}) b on b.recording_id = r.recording_id
+                       {ACKNOWLEDGED_TRANSFER} as acknowledged_transfer_version,
+                       {ACKNOWLEDGED_LINK} as acknowledged_link_version,
+                       coalesce({OWED}, false) as owed, b.reason, b.message, b.due_at as next_try_at
+                from recording r left join ledger l using (clouds_uuid)
+                    left join ({_BLOCKED}) b on b.recording_id = r.recording_id
                 where r.recording_id = :recording_id
             """),  # noqa: S608  # this module's own text
             {"recording_id": recording_id, "shut": shut},

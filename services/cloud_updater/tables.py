@@ -1,5 +1,5 @@
-"""The tables of cloud_updater's database. Their SQL is in store.py, claims.py, pushes.py, resyncs.py,
-announce_updates.py and seen.py only.
+"""The tables of cloud_updater's database. Their SQL is in store.py, ledgers.py, claims.py, pushes.py, resyncs.py,
+announce_updates.py and seen.py only; what they all mean by owed and acknowledged, in predicates.py.
 
 `recording` is narrow and changes often; what is sent stands ready as JSON text in `file` and `ticket`, which change
 only with their facts. A folder in the cloud has one `ledger` row: every change to one of its recordings takes the next
@@ -70,12 +70,13 @@ class Lane(CloudUpdaterTable, LaneColumns, table=True):
 class Recording(CloudUpdaterTable, table=True):
     """What is wanted and what is known of one recording; made by whichever fact comes first.
 
-    `transfer_version` 0: not transferred yet. `link_version` 0: never linked. `known_*`: the newest acknowledgement.
+    `transfer_version` 0: not transferred yet. `link_version` 0: never linked. `known_*`: the newest
+    acknowledgement, as far as the ledger's cursors do not say it (predicates.py).
     `forced`: push at this seq whatever is known. `rejected`: why the cloud refuses the file at this seq.
     """
 
     recording_id: str = Field(primary_key=True)
-    folder_id: str | None = Field(index=True)
+    folder_id: str | None
     clouds_uuid: str | None
     transfer_version: int = 0
     link_version: int = 0
@@ -124,7 +125,7 @@ class Ticket(CloudUpdaterTable, table=True):
 class Ledger(CloudUpdaterTable, table=True):
     """One folder in the cloud.
 
-    `heard_cursor`: up to which seq the acknowledgements have come back on our own topic. `forced_until`: rows up to
+    `announced_cursor`: up to which seq the acknowledgements are on our own topic. `forced_until`: rows up to
     this seq are pushed whatever is known. `generation` changes when the cursor is set back. `missing`: the cloud has
     lost it. `batch_limit`: files a request may hold while a refusal is being narrowed down.
     """
@@ -133,7 +134,7 @@ class Ledger(CloudUpdaterTable, table=True):
     folder_id: str = Field(index=True)
     last_seq: int = Field(default=0, sa_type=BIGINT)
     cursor: int = Field(default=0, sa_type=BIGINT)
-    heard_cursor: int = Field(default=0, sa_type=BIGINT)
+    announced_cursor: int = Field(default=0, sa_type=BIGINT)
     forced_until: int = Field(default=0, sa_type=BIGINT)
     generation: int = 0
     changed_at: datetime | None = Field(sa_type=MOMENT)
@@ -149,9 +150,10 @@ class Ledger(CloudUpdaterTable, table=True):
 
     __table_args__ = (
         Index("ledger_due", "due_at", postgresql_where=text("due_at is not null")),
-        Index("ledger_unheard", "clouds_uuid", postgresql_where=text("heard_cursor < cursor")),
+        Index("ledger_to_announce", "clouds_uuid", postgresql_where=text("announced_cursor < cursor")),
         CheckConstraint(
-            "0 <= heard_cursor and heard_cursor <= cursor and cursor <= last_seq", name="ledger_cursors_are_in_order"
+            "0 <= announced_cursor and announced_cursor <= cursor and cursor <= last_seq",
+            name="ledger_cursors_are_in_order",
         ),
         CheckConstraint("forced_until between 0 and last_seq", name="ledger_forces_what_is_there"),
         CheckConstraint("(lease_token is null) = (lease_until is null)", name="ledger_lease_is_whole"),
@@ -161,16 +163,11 @@ class Ledger(CloudUpdaterTable, table=True):
 
 
 class Claim(CloudUpdaterTable, table=True):
-    """A push that was claimed and whose outcome is not recorded; left by a crash, it is an unknown outcome.
-
-    `guarded`: the cloud ignores older link versions, so a late effect of this push can do no harm.
-    """
+    """A push that was claimed and whose outcome is not recorded; left by a crash, it is an unknown outcome."""
 
     clouds_uuid: str = Field(primary_key=True)
     token: UUID
     recording_ids: list[str] = Field(sa_type=TEXTS)
-    guarded: bool
-    claimed_at: datetime = Field(sa_type=MOMENT)
 
     __table_args__ = (CheckConstraint("cardinality(recording_ids) > 0", name="claim_names_recordings"),)
 

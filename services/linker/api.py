@@ -34,7 +34,7 @@ from services.linker.link_recordings import (
 )
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Imports
-from services.linker.store_parked import Parked
+from services.linker.store_matching import Matching
 from shared import dead_letters
 from shared.database import notify
 from shared.service import Service
@@ -192,7 +192,7 @@ def _looks(router: APIRouter, service: Service) -> None:
         async with service.database.transaction() as connection:
             rows = await seen.parked(connection, after=cursor, limit=limit)
         items = [ParkedLinkAnswer(**row) for row in rows]
-        return ParkedLinksAnswer(items=items, next_cursor=items[-1].request_id if len(items) == limit else None)
+        return ParkedLinksAnswer(items=items, next_cursor=rows[-1]["target"] if len(rows) == limit else None)
 
     @router.get("/status", responses=NOT_FOUND | UNCLEAR)
     async def read_status(folder: Text | None = None) -> StatusAnswer:
@@ -205,7 +205,7 @@ def _looks(router: APIRouter, service: Service) -> None:
                 states=dict(states),
                 parked=await seen.parked_count(connection),
                 dead_letters=await dead_letters.count(connection),
-                working=await Imports(connection).running() + await Parked(connection).undecided(),
+                working=await Imports(connection).running() + await Matching(connection).undecided(),
             )
 
 

@@ -10,7 +10,7 @@ from schemas.topics import (
     TICKET_LINK_REQUESTED,
     TICKET_LINKED,
 )
-from services.linker import api, api_imports, store_links
+from services.linker import announce_links, api, api_imports
 from services.linker.apply_imports import ApplyImports
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
@@ -21,7 +21,7 @@ from services.linker.on_ticket_linked import fold_ticket_linked
 from services.linker.settings import LinkerSettings
 from shared import log, migrations
 from shared.announce import Announcer
-from shared.announce_dead_letters import DeadLetterAnnouncer
+from shared.announce_dead_letters import dead_letter_announcer
 from shared.database import Database
 from shared.kafka import KafkaSettings
 from shared.routes import common
@@ -62,12 +62,12 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
         database,
         service.gate,
         service.producer,
-        store_links.unheard,
-        store_links.facts,
+        announce_links.unheard,
+        announce_links.facts,
         settings.announce_again_s,
     )
     service.loop("announce_links", announcer.step)
-    dead_letters = DeadLetterAnnouncer(LINKER_DLQ, database, service.producer)
+    dead_letters = dead_letter_announcer(LINKER_DLQ, database, service.producer)
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 
     own = api.routes(service)

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -135,6 +135,15 @@ def _completed(request: LinkRequest, before: TicketDetails | None) -> TicketDeta
     if request.ticket is None or before is None or before.ticket_id != request.ticket.ticket_id:
         return request.ticket
     return request.ticket.model_copy(update={field: getattr(before, field) for field in request.keeps})
+
+
+def decide_parked(request: LinkRequest, older: LinkRequest | None) -> LinkRequest:
+    """The request as it waits in place of an older one for the same target: as if that had been applied before it."""
+    if older is None or request.ticket is None:
+        return request
+    if older.ticket is None or older.ticket.ticket_id != request.ticket.ticket_id:
+        return replace(request, keeps=frozenset())
+    return replace(request, ticket=_completed(request, older.ticket), keeps=request.keeps & older.keeps)
 
 
 def details_of(ticket: TicketInfo | None) -> TicketDetails | None:

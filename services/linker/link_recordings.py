@@ -6,7 +6,7 @@ before left.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -25,6 +25,7 @@ from services.linker.decisions import (
     Unchanged,
     decide_link,
     decide_match,
+    decide_parked,
 )
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_links import LinkRow, Links
@@ -94,7 +95,11 @@ async def link_recordings(
 ) -> list[Result]:
     """One result per request, in their order."""
     chosen = await Parked(connection).chosen(requests)
-    targets = [Target(chosen[one.request_id]) if one.request_id in chosen else one.target for one in requests]
+    requests = [
+        replace(request, target=Target(chosen[place])) if place in chosen else request
+        for place, request in enumerate(requests)
+    ]
+    targets = [request.target for request in requests]
     matches = [decide_match(found) for found in await Catalogue(connection).candidates(targets)]
     results: dict[int, Result] = {}
     meant: list[tuple[int, LinkRequest, KnownRecording]] = []
@@ -180,13 +185,11 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
         if not request.park and not withdrew:
             results[place] = NotFound()
             continue
-        waiting[key] = request
+        waiting[key] = decide_parked(request, older)
         results[place] = Waits(withdrew)
     new = {key: request for key, request in waiting.items() if before.get(key) != request}
     for state, unlink in (("withdrawn", True), ("superseded", False)):
-        settled = [
-            before[key].request_id for key, one in new.items() if key in before and (one.ticket is None) is unlink
-        ]
+        settled = [before[key] for key, one in new.items() if key in before and (one.ticket is None) is unlink]
         await parked.settle(settled, state)
     await parked.park(list(new.values()))
     return results

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.linker.decisions import Target
 from services.linker.link_recordings import link_known
 from services.linker.store_catalogue import Catalogue
-from services.linker.store_parked import Pair, Parked
+from services.linker.store_matching import Matching, Pair
+from services.linker.store_parked import Parked
 from shared.database import Database, notify
 from shared.gate import Gate
 
@@ -43,23 +44,23 @@ class MatchParked:
     async def _match_arrivals(self) -> int:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            parked = Parked(connection)
-            arrived = await parked.arrivals(LOT)
+            matching = Matching(connection)
+            arrived = await matching.arrivals(LOT)
             if arrived:
                 # Whoever changes one of them now waits, and notes its arrival anew.
                 await Catalogue(connection).lock(arrived)
-                await _link(await parked.for_arrivals(arrived), connection)
-                await parked.forget_arrivals(arrived)
+                await _link(await matching.for_arrivals(arrived), connection)
+                await matching.forget_arrivals(arrived)
         return len(arrived)
 
     async def _match_fresh(self) -> int:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            parked = Parked(connection)
-            fresh = await parked.fresh(LOT)
+            matching = Matching(connection)
+            fresh = await matching.fresh(LOT)
             if fresh:
-                await _link(await parked.for_fresh(fresh), connection)
-                await parked.looked_through(fresh)
+                await _link(await matching.for_fresh(fresh), connection)
+                await matching.looked_through(fresh)
         return len(fresh)
 
 
@@ -72,7 +73,7 @@ async def _link(pairs: Sequence[Pair], connection: AsyncConnection) -> None:
         return
     await link_known(linked, connection, now=datetime.now(UTC))
     await Parked(connection).settle(
-        [request.request_id for request, _ in linked],
+        [request for request, _ in linked],
         "applied",
         applied_to=[recording.recording_id for _, recording in linked],
     )

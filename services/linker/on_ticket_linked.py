@@ -26,15 +26,13 @@ async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection
 
     known = await links.versions(facts)
     news = {one: told for one, told in facts.items() if not _is_echo(told, known.get(one))}
-    newer = await _learn(news, links)
-
     changed = {one: version for one, version in heard.items() if one in news or known[one][2] != version}
+
+    if news:
+        await links.lock(changed)  # all at once: what is learned and what is only heard would be two orders
+    newer = await _learn(news, links)
     await links.hear(changed)
-    await Parked(connection).settle(
-        [fact.request_id for told in facts.values() for fact in told],
-        "applied",
-        applied_to=[fact.recording_id for told in facts.values() for fact in told],
-    )
+    await Parked(connection).settle_announced([fact for told in facts.values() for fact in told])
     return Folded(newer=newer, wake=("announce_links",) if changed else ())
 
 

@@ -114,13 +114,14 @@ async def parked_count(connection: AsyncConnection) -> int:
 
 
 async def parked(connection: AsyncConnection, *, after: str, limit: int) -> list[Mapping[str, Any]]:
-    """Parked links in order of their request_ids."""
+    """Parked links in order of their targets, of which each has one: senders may use a request_id for several."""
     rows = await connection.execute(
         text("""
-            select request_id, recording_id, folder, filename, cast(ticket as jsonb) ->> 'ticket_id' as ticket_id,
-                   source, requested_at, linked_by, import_id, parked_at
-            from parked_link where state = 'parked' and ticket is not null and request_id > :after
-            order by request_id limit :limit
+            select target, request_id, recording_id, folder, filename,
+                   cast(ticket as jsonb) ->> 'ticket_id' as ticket_id, source, requested_at, linked_by,
+                   import_id, parked_at
+            from parked_link where state = 'parked' and ticket is not null and target > :after
+            order by target limit :limit
         """),
         {"after": after, "limit": limit},
     )

@@ -1,4 +1,7 @@
-"""The SQL of links: the newest of each recording, every version that was given, and what is still to be announced."""
+"""The SQL of links: the newest of each recording, and every version that was given.
+
+Rows are locked in order of recording_id before any of them is changed: folds, imports and the API meet on them.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketInfo, TicketLinked
-from schemas.topics import TICKET_LINKED
 from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, NewLink
-from shared.facts import as_record
-from shared.producer import Outgoing
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,9 @@ class Links:
         return {row.recording_id: (row.link_version, row.request_id, row.heard_version) for row in rows}
 
     async def store(self, links: Sequence[LinkRow]) -> None:
-        """Store new versions, in the order given; the last of a recording is its newest. Version 0 has no history."""
+        """Store new versions; the last that is given of a recording is its newest. Version 0 has no history."""
         newest = {link.recording_id: link for link in links}
+        given = sorted(links, key=lambda link: (link.recording_id, link.link_version))
         await self._connection.execute(
             text("""
                 insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
@@ -113,7 +114,7 @@ class Links:
                     cast(:imports as text[]), cast(:occurred as timestamptz[]))
                 on conflict do nothing
             """),
-            _columns([link for link in links if link.link_version > 0]),
+            _columns([link for link in given if link.link_version > 0]),
         )
         await self._connection.execute(
             text("""
@@ -145,12 +146,21 @@ class Links:
         )
 
     async def lift(self, versions: Mapping[str, int]) -> None:
-        """Raise versions and keep the content."""
+        """Raise the versions of links that `current` has locked, and keep their content, also in the history."""
         await self._connection.execute(
             text("""
-                update link set link_version = u.link_version
-                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
-                where link.recording_id = u.recording_id and link.link_version < u.link_version
+                with lifted as (
+                    update link set link_version = u.link_version
+                    from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
+                    where link.recording_id = u.recording_id and link.link_version < u.link_version
+                    returning link.*
+                )
+                insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
+                                          linked_by, import_id, occurred_at)
+                select recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id,
+                       occurred_at
+                from lifted order by recording_id
+                on conflict do nothing
             """),
             {"ids": list(versions), "versions": list(versions.values())},
         )
@@ -174,6 +184,7 @@ class Links:
     async def hear(self, versions: Mapping[str, int]) -> None:
         """These versions are the last on the topic."""
         ids = sorted(versions)
+        await self.lock(ids)
         await self._connection.execute(
             text("""
                 update link set heard_version = u.link_version
@@ -181,6 +192,13 @@ class Links:
                 where link.recording_id = u.recording_id and link.heard_version <> u.link_version
             """),
             {"ids": ids, "versions": [versions[one] for one in ids]},
+        )
+
+    async def lock(self, recording_ids: Collection[str]) -> None:
+        """Lock these links in their order, those of them that there are: an update alone locks in the planner's."""
+        await self._connection.execute(
+            text("select from link where recording_id = any(:ids) order by recording_id for update"),
+            {"ids": list(recording_ids)},
         )
 
 
@@ -196,54 +214,3 @@ def _columns(links: Sequence[LinkRow]) -> dict[str, list[object]]:
         "imports": [one.import_id for one in links],
         "occurred": [one.occurred_at for one in links],
     }
-
-
-async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → link_version, folder by folder; the links of an import not before all its rows are stored."""
-    rows = await connection.execute(
-        text("""
-            select recording_id, link_version from link
-            where heard_version <> link_version and (import_id is null or not exists (
-                select from import i where i.import_id = link.import_id and i.finished_at is null))
-            order by folder_id, recording_id limit :limit
-        """),
-        {"limit": limit},
-    )
-    return {row.recording_id: row.link_version for row in rows}
-
-
-async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
-    """Recording → (link_version, record) as the links are now."""
-    rows = await connection.execute(
-        text("""
-            select recording_id, link_version, ticket, folder_id, filename, source, request_id, requested_at, linked_by,
-                   import_id, occurred_at
-            from link where recording_id = any(:ids) order by folder_id, recording_id
-        """),
-        {"ids": list(recording_ids)},
-    )
-    found = {}
-    for row in rows:
-        event = TicketLinked(
-            recording_id=row.recording_id,
-            folder_id=row.folder_id,
-            filename=row.filename,
-            link_version=row.link_version,
-            ticket_info=TicketInfo.model_validate_json(row.ticket) if row.ticket else None,
-            source=row.source,
-            request_id=row.request_id,
-            requested_at=row.requested_at,
-            linked_by=row.linked_by,
-            import_id=row.import_id,
-            occurred_at=row.occurred_at,
-        )
-        record = as_record(
-            TICKET_LINKED,
-            event,
-            key=row.recording_id,
-            version=str(row.link_version),
-            source="linker",
-            time=row.occurred_at,
-        )
-        found[row.recording_id] = (row.link_version, record)
-    return found

@@ -16,6 +16,7 @@ from shared.tables import BIGINT, JSON, MOMENT, DeadLetterColumns, LeaseColumns,
 _FOLDER = "coalesce(transferred_folder_id, processed_folder_id)"
 _FILENAME = "coalesce(transferred_filename, processed_filename)"
 _NAME_KEY = f"normalize({_FILENAME}, NFC)"
+_STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
 
 
 def _generated(expression: str) -> Column[str]:
@@ -76,9 +77,7 @@ class Recording(LinkerTable, table=True):
     )
     filename: str | None = Field(sa_column=_generated(_FILENAME))
     name_key: str | None = Field(sa_column=_generated(_NAME_KEY))
-    stem_key: str | None = Field(
-        sa_column=_generated(f"regexp_replace({_NAME_KEY}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')")
-    )
+    stem_key: str | None = Field(sa_column=_generated(_STEM.format(_NAME_KEY)))
 
     __table_args__ = (
         Index("recording_by_name", "name_key"),
@@ -114,6 +113,8 @@ class Link(LinkerTable, table=True):
 
     __table_args__ = (
         Index("link_unheard", "folder_id", "recording_id", postgresql_where=text("heard_version <> link_version")),
+        # A name may be longer than an index entry can be; its digest is not.
+        Index("link_by_request", "request_id", text(f"md5({_STEM.format('normalize(filename, NFC)')})")),
     )
 
 
@@ -136,20 +137,22 @@ class LinkHistory(LinkerTable, table=True):
 class ParkedLink(LinkerTable, table=True):
     """A request whose recording has not been seen yet; one per target is parked at a time, the newest.
 
-    `target`: what the request names, hashed; `ticket`: TicketDetails as JSON, null for an unlink. `fresh`: the
-    catalogue has not been looked through since it was parked. `state`: parked, applied, withdrawn or superseded.
+    `target`: what the request names, hashed; senders may use one request_id for several. `ticket`: TicketDetails as
+    JSON, null for an unlink; `keeps`: the fields that it leaves as they are, a JSON array. `fresh`: the catalogue has
+    not been looked through since it was parked. `state`: parked, applied, withdrawn or superseded.
     """
 
     __tablename__ = "parked_link"
 
     request_id: str = Field(primary_key=True)
-    target: str
+    target: str = Field(primary_key=True)
     recording_id: str | None
     folder: str | None
     filename: str | None
     name_key: str | None
     has_extension: bool
     ticket: str | None
+    keeps: str
     source: str
     requested_at: datetime = Field(sa_type=MOMENT)
     linked_by: str | None
@@ -164,7 +167,7 @@ class ParkedLink(LinkerTable, table=True):
         Index("parked_link_target", "target", unique=True, postgresql_where=text("state = 'parked'")),
         Index("parked_link_by_recording", "recording_id", postgresql_where=text("state = 'parked'")),
         Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked'")),
-        Index("parked_link_fresh", "request_id", postgresql_where=text("state = 'parked' and fresh")),
+        Index("parked_link_fresh", "target", postgresql_where=text("state = 'parked' and fresh")),
     )
 
 

@@ -1,7 +1,8 @@
 """What the cloud's answer to an upload means: for the request, for its recordings, for its folder.
 
 In: the classified outcome and what was sent. Out: one of a closed union. Pure. The rule that everything rests on: a
-request that may have had its effect is never given up for a new one; it is repeated as it is, or an operator decides.
+request that may have had its effect is never given up for a new one; it is repeated as it is, or an operator decides,
+also if a repeat is refused: that does not say what became of the sending before.
 """
 
 from collections.abc import Mapping
@@ -44,7 +45,7 @@ class SendAgain:
 class Hold:
     """The folder waits for an operator."""
 
-    reason: Literal["keys_not_honoured", "key_expired"]
+    reason: Literal["keys_not_honoured", "key_expired", "repeat_refused"]
 
 
 AfterUnknown: TypeAlias = SendAgain | Hold
@@ -131,6 +132,8 @@ class HoldRequest:
                 return f"{self.message}; not repeated, because the cloud honours no idempotency keys"
             case "key_expired":
                 return f"{self.message}; not repeated any more, because the cloud may have forgotten its key"
+            case "repeat_refused":
+                return f"{self.message}; this refuses a repeat, the first sending may have had its effect"
             case never:
                 assert_never(never)
 
@@ -170,6 +173,9 @@ def decide_conclusion(
             return _not_done(message, 0, sent)
         case NothingDone(message, retry_after_s):
             return _not_done(message, backoff_s(sent.failures + 1, asked_s=retry_after_s, jitter=jitter), sent)
+        case (NoFolder() | Invalid() | TooLarge() | Refused()) as refusal if sent.repeated:
+            # It may come from something in front of the cloud, whatever became of the first sending.
+            return HoldRequest(refusal.message, Hold("repeat_refused"))
         case NoFolder(message) if sent.kind == "inject":
             return FolderMissing(message)
         case Invalid(message, errors):
@@ -232,10 +238,7 @@ def _not_done(message: str, seconds: float, sent: Sent) -> Release | Repeat:
 
 
 def _narrow(message: str, errors: Mapping[int, str], sent: Sent) -> Narrow:
-    """Reject the files that the cloud names; if it names none, halve until the one that it refuses is alone.
-
-    A repeat that is refused proves that the first attempt was refused as well: the bytes are the same.
-    """
+    """Reject the files that the cloud names; if it names none, halve until the one that it refuses is alone."""
     named = {sent.recording_ids[index]: error for index, error in errors.items() if index < len(sent.recording_ids)}
     if named:
         return Narrow(message, named, sent.max_files)

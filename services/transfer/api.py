@@ -39,9 +39,12 @@ class BlockedCounts(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """What is blocked, and whether requests may be sent."""
+    """What is blocked, and whether requests may be sent. `working`: uploads and announcements that are still to come
+    by themselves; also what is retrying, but nothing that waits for a person.
+    """
 
     blocked: BlockedCounts
+    working: int
     dead_letters: int
     lane: LaneAnswer
 
@@ -147,6 +150,7 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             counts = await seen.blocked(connection, folder_id=folder, shut=state.reason is not None)
             return StatusAnswer(
                 blocked=BlockedCounts(**counts),
+                working=await seen.working(connection, folder_id=folder),
                 dead_letters=await dead_letters.count(connection),
                 lane=lane_answer(state),
             )

@@ -17,7 +17,7 @@ from services.transfer.upload_recordings import UploadRecordings
 from services.transfer.uploads import FREE_LEASES
 from shared import log, migrations
 from shared.announce import Announcer
-from shared.announce_dead_letters import DeadLetterAnnouncer
+from shared.announce_dead_letters import dead_letter_announcer
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.kafka import KafkaSettings
@@ -84,7 +84,7 @@ async def serve(
         ).step,
     )
     service.loop(
-        "announce_dead_letters", DeadLetterAnnouncer(TRANSFER_DLQ, database, service.producer).step, gated=False
+        "announce_dead_letters", dead_letter_announcer(TRANSFER_DLQ, database, service.producer).step, gated=False
     )
     service.loop("ping_cloud", lane.ping, gated=False)
 

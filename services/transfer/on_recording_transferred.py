@@ -32,6 +32,8 @@ async def fold_recording_transferred(
         await Store(connection).look_at(dict.fromkeys(heard.folder_ids | moved.keys()))
         # Read again under the lock: an upload may have been recorded since.
         await transfers.place(decide_places(facts, await transfers.places({fact.folder_id for fact in facts})))
+        # All at once: what is taken over and what is only heard would be two orders.
+        await transfers.lock({fact.recording_id for fact in heard.newer} | heard.last_words.keys())
         await transfers.put(heard.newer)
         await transfers.close_proven_requests({fact.recording_id for fact in heard.newer})
     if heard.last_words:

@@ -10,6 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.transfer.upload_body import size_text
 
+# A recording that the cloud is to have and has not: never, or not since it was to be uploaded again.
+_WANTED = "(r.waiting or r.rejected is not null) and coalesce(t.transfer_version, 0) < r.wanted_version"
 # The first that applies, so that no recording is counted twice. A recording in an open request is where that request
 # is: it may have been moved to another folder since. `shut`: the lane is stopped.
 _FOLDER_OF = """
@@ -27,19 +29,35 @@ _NEXT_TRY = "case when d.held is null then greatest(d.due_at, d.retry_at, d.leas
 
 
 async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: bool) -> Mapping[str, int]:
-    """Recordings that the cloud never had, by the reason that keeps them from it; every reason is there."""
+    """Recordings that the cloud is to have, by the reason that keeps them from it; every reason is there."""
     rows = await connection.execute(
         text(f"""
-            select {_REASON} as reason, count(*) as count from recording r {_FOLDER_OF}
-            where (r.waiting or r.rejected is not null)
-                and not exists (select from transfer t where t.recording_id = r.recording_id)
-                and (cast(:folder_id as text) is null or r.folder_id = :folder_id)
+            select {_REASON} as reason, count(*) as count
+            from recording r left join transfer t using (recording_id) {_FOLDER_OF}
+            where {_WANTED} and (cast(:folder_id as text) is null or r.folder_id = :folder_id)
             group by 1
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id, "shut": shut},
     )
     counts = {row.reason: row[1] for row in rows}
     return {reason: counts.get(reason, 0) for reason in _REASONS}
+
+
+async def working(connection: AsyncConnection, *, folder_id: str | None) -> int:
+    """Uploads that will be made, and transfers that will be announced, without anybody's help."""
+    return int(
+        await connection.scalar(
+            text(f"""
+                select (select count(*) from recording r left join transfer t using (recording_id) {_FOLDER_OF}
+                        where {_WANTED} and r.waiting and d.held is null
+                            and (cast(:folder_id as text) is null or r.folder_id = :folder_id))
+                    + (select count(*) from transfer t where t.heard_version <> t.transfer_version
+                            and (cast(:folder_id as text) is null or t.folder_id = :folder_id))
+            """),  # noqa: S608  # this module's own text
+            {"folder_id": folder_id},
+        )
+        or 0
+    )
 
 
 @dataclass(frozen=True)

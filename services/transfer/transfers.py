@@ -48,6 +48,9 @@ class Transfers:
                 from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
                 where recording.recording_id = u.recording_id and recording.wanted_version <= u.transfer_version
                     and (recording.waiting or recording.rejected is not null)
+                    and recording.recording_id in (
+                        select recording_id from recording where recording_id = any(:ids)
+                        order by recording_id for no key update)
             """),
             {
                 "ids": [fact.recording_id for fact in facts],
@@ -116,6 +119,7 @@ class Transfers:
 
     async def hear(self, versions: Mapping[RecordingId, int]) -> None:
         """The last records of the topic say these versions."""
+        await self.lock(versions)
         await self._connection.execute(
             text("""
                 update transfer set heard_version = u.heard_version
@@ -123,6 +127,13 @@ class Transfers:
                 where transfer.recording_id = u.recording_id and transfer.heard_version <> u.heard_version
             """),
             {"ids": list(versions), "versions": list(versions.values())},
+        )
+
+    async def lock(self, recording_ids: Collection[RecordingId]) -> None:
+        """Lock the rows of these in their order, where there are any: an update alone locks in the planner's."""
+        await self._connection.execute(
+            text("select from transfer where recording_id = any(:ids) order by recording_id for no key update"),
+            {"ids": list(recording_ids)},
         )
 
     async def close_proven_requests(self, recording_ids: Collection[RecordingId]) -> int:

@@ -6,10 +6,10 @@ has ended, and as nobody knows whether it was sent, it counts as sent: it is rep
 cloud honours keys, and otherwise held for an operator. The cloud would have the files twice if that were not so.
 """
 
-import asyncio
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 from uuid import UUID, uuid4
 
@@ -38,8 +38,9 @@ from services.transfer.settings import TransferSettings
 from services.transfer.store import Store
 from services.transfer.uploads import Folder, Uploads
 from shared.cloud import Cloud, folder_path
-from shared.database import Database, is_transient, notify
+from shared.database import Database, notify
 from shared.gate import Gate
+from shared.insist import insist
 from shared.lane import Lane, LaneShut, LaneState
 from shared.outcome import NothingDone, Outcome
 
@@ -47,8 +48,9 @@ log = structlog.get_logger()
 
 IDEMPOTENCY_KEY = "idempotency-key"
 LINK_VERSION = "link-version"
-RECORD_RETRY_S = 0.5
 NOT_RECORDED = "the outcome of the request was not recorded"
+# What it is to the folder. The lane does not hear of it: the cloud was not asked.
+NOT_SENT = NothingDone("not sent: the lease would have ended before the answer")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,10 @@ class UploadRecordings:
             return shut.retry_s
         if not isinstance(claimed, Claimed):
             return claimed
+        if time.monotonic() + self.send_within_s > claimed.leased_until:
+            # This process slept, and before an answer could come somebody else may have the lease: better not to begin.
+            await self._record(claimed, NOT_SENT)
+            return 0
         outcome = await self._send(claimed)
         await self._record(claimed, outcome)
         await self.lane.report(outcome, entered=claimed.lane)
@@ -110,10 +116,10 @@ class UploadRecordings:
             if request is None:
                 return 0
 
-            entered = await self.lane.enter(connection)
+            await self.lane.enter(connection, lane)
             token = uuid4()
             await uploads.lease(folder.folder_id, token, lease_s=self.settings.lease_s)
-        return Claimed(request, folder, token, lane=entered, leased_until=begun_at + self.settings.lease_s)
+        return Claimed(request, folder, token, lane=lane, leased_until=begun_at + self.settings.lease_s)
 
     async def _take_up(self, connection: AsyncConnection, folder: Folder, found: OpenRequest) -> OpenRequest | None:
         """An open request that nobody holds a lease on: it was sent, as far as anybody can know."""
@@ -167,9 +173,6 @@ class UploadRecordings:
 
     async def _send(self, claimed: Claimed) -> Outcome:
         """Send it; what comes back only counts as success if it is what the contract says."""
-        if time.monotonic() + self.send_within_s > claimed.leased_until:
-            # This process slept, and before an answer could come somebody else may have the lease: better not to begin.
-            return NothingDone("not sent: the lease would have ended before the answer")
         request = claimed.request
         outcome = await self.cloud.post(
             request.kind,
@@ -181,16 +184,8 @@ class UploadRecordings:
         return as_documented(outcome, request.kind)
 
     async def _record(self, claimed: Claimed, outcome: Outcome) -> None:
-        """Write down what came of it. An outcome that is not written down is an unknown one, so this does not give up
-        while the lease lasts."""
-        while True:
-            try:
-                return await self._try_to_record(claimed, outcome)
-            except Exception as error:
-                if not is_transient(error) or time.monotonic() > claimed.leased_until:
-                    raise
-                log.warning("outcome not recorded, will be tried again", error=type(error).__name__)
-            await asyncio.sleep(RECORD_RETRY_S)
+        """Write down what came of it. An outcome that is not written down is an unknown one."""
+        await insist(partial(self._try_to_record, claimed, outcome), until=claimed.leased_until)
 
     async def _try_to_record(self, claimed: Claimed, outcome: Outcome) -> None:
         request, folder = claimed.request, claimed.folder

@@ -156,6 +156,9 @@ class Uploads:
                 update recording set waiting = false, rejected = u.message
                 from unnest(cast(:ids as text[]), cast(:messages as text[])) as u (recording_id, message)
                 where recording.recording_id = u.recording_id and recording.waiting
+                    and recording.recording_id in (
+                        select recording_id from recording where recording_id = any(:ids)
+                        order by recording_id for no key update)
             """),
             {"ids": list(messages), "messages": list(messages.values())},
         )

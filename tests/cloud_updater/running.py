@@ -19,6 +19,7 @@ from schemas.topics import TOPICS
 from services.cloud_updater import announce_updates, seen
 from services.cloud_updater.claims import Claimed, Claims
 from services.cloud_updater.expand_resyncs import ExpandResyncs
+from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.cloud_updater.on_recording_transferred import fold_recording_transferred
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked
@@ -26,7 +27,7 @@ from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_req
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
-from services.cloud_updater.store import Quiet
+from services.cloud_updater.store import Store
 from shared.batch import Apply, Folded, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
@@ -80,10 +81,8 @@ class Updater:
         """As a worker that dies, or hangs, right after its claim."""
         async with self.database.transaction() as connection:
             claims = Claims(connection)
-            claimed = await claims.claim(uuid4(), lease_s=self.settings.lease_s)
-            assert claimed is not None
-            await claims.end_claim(claimed.clouds_uuid, None, may_take_effect=True, second_push_after_s=60)
-            await claims.note(claimed, guarded=False)
+            (claimed,) = await claims.claim(uuid4(), lease_s=self.settings.lease_s)
+            await claims.note(claimed)
         return claimed
 
     async def resync(self, *events: Event) -> None:
@@ -95,9 +94,11 @@ class Updater:
     async def hear(self) -> Rows:
         """Announce what is to be announced and fold it, as if it had come back on the topic. Returns the facts."""
         async with self.database.transaction() as connection:
-            unheard = await announce_updates.unheard(connection, 1_000)
-            facts = await announce_updates.facts(connection, list(unheard))
-        events = [CloudTicketUpdated.model_validate_json(record.value) for _, record in facts.values()]
+            lot = await announce_updates.next_lot(connection)
+            if lot is None:
+                return []
+            await lot.mark(connection)
+        events = [CloudTicketUpdated.model_validate_json(record.value) for record in lot.records]
         if events:
             await self.fold(*events)
         return [event.model_dump(exclude={"updated_at"}) for event in events]
@@ -116,6 +117,11 @@ class Updater:
     async def owed(self) -> int:
         async with self.database.transaction() as connection:
             return await seen.owed(connection, folder_id=None)
+
+    async def acknowledged(self, *recording_ids: str) -> dict[str, tuple[int, int]]:
+        """Recording → the newest acknowledgement (transfer_version, link_version) that is announced or was heard."""
+        async with self.database.transaction() as connection:
+            return await Store(connection).acknowledged_versions(recording_ids)
 
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:
@@ -159,8 +165,8 @@ async def running_updater(
     try:
         await gate.wait_open()
         await lane.ping()
-        pushing = PushTickets(own, database, gate, client, lane)
-        yield Updater(own, database, gate, lane, pushing, ExpandResyncs(database, gate))
+        pushing = PushTickets(own, cloud_timeout_s, database, gate, client, lane)
+        yield Updater(own, database, gate, lane, pushing, ExpandResyncs(database, gate, gate))
     finally:
         opening.cancel()
         await client.close()

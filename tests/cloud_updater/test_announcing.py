@@ -1,33 +1,104 @@
-"""CloudTicketUpdated: what the cloud has acknowledged is announced until it has come back, and nothing else is."""
+"""CloudTicketUpdated: what the cloud has acknowledged is announced until Kafka has it, and nothing else is."""
 
+from schemas.events import CloudTicketUpdated
 from services.cloud_updater import announce_updates
-from shared.producer import Outgoing
+from shared.announce_once import Lot
 from tests.cloud_updater.given import a_link, a_resync, an_update
 from tests.cloud_updater.running import Updater, holding, transferred
 from tests.emulator.running import Emulator
 
 
-async def _to_announce(updater: Updater) -> dict[str, object]:
+async def _lot(updater: Updater, *, limit: int = 100) -> Lot | None:
     async with updater.database.transaction() as connection:
-        return dict(await announce_updates.unheard(connection, 100))
+        return await announce_updates.next_lot(connection, limit=limit)
 
 
-async def test_an_acknowledged_push_is_announced_until_it_is_heard(updater: Updater, cloud: Emulator) -> None:
-    uuid = await transferred(updater, cloud, "R1", "R2")
+async def _marked(updater: Updater, lot: Lot) -> None:
+    async with updater.database.transaction() as connection:
+        await lot.mark(connection)
+
+
+def _facts(lot: Lot | None) -> dict[str, tuple[int, int]]:
+    """Recording → (transfer_version, link_version) of what is to be announced."""
+    events = [CloudTicketUpdated.model_validate_json(one.value) for one in lot.records] if lot else []
+    return {event.recording_id: (event.transfer_version, event.link_version) for event in events}
+
+
+async def _to_announce(updater: Updater) -> dict[str, tuple[int, int]]:
+    return _facts(await _lot(updater))
+
+
+async def test_an_acknowledged_push_is_announced_until_kafka_has_it(updater: Updater, cloud: Emulator) -> None:
+    await transferred(updater, cloud, "R1", "R2")
     await updater.fold(a_link("R1", 3), a_link("R2", 1, ticket_id=None))
     before = await _to_announce(updater)
     await updater.push()
-    after_the_push, still = await _to_announce(updater), await _to_announce(updater)
+    after_the_push, still = await _to_announce(updater), await _lot(updater)
+    assert still is not None
 
-    await updater.fold(an_update("R1", 1, 3, uuid=uuid))
-    half, heard = await _to_announce(updater), await updater.hear()
+    await _marked(updater, still)
 
     assert before == {}
-    assert after_the_push == still == {"R1": (1, 3), "R2": (1, 1)}
-    assert half == {"R2": (1, 1)}
-    assert heard == [{"recording_id": "R2", "clouds_uuid": uuid, "transfer_version": 1, "link_version": 1}]
-    assert await _to_announce(updater) == {}
-    assert await updater.rows("select heard_cursor = cursor as all_heard from ledger") == [{"all_heard": True}]
+    assert after_the_push == _facts(still) == {"R1": (1, 3), "R2": (1, 1)}
+    assert await _lot(updater) is None
+
+
+async def test_large_folders_are_announced_in_lots(updater: Updater, cloud: Emulator) -> None:
+    for folder_id, names in (("F1", ("R1", "R2", "R3")), ("F2", ("R4", "R5"))):
+        await transferred(updater, cloud, *names, folder_id=folder_id)
+    await updater.fold(*(a_link(f"R{number}") for number in range(1, 6)))
+    await updater.push()
+
+    lots: list[int] = []
+    announced: dict[str, tuple[int, int]] = {}
+    while (lot := await _lot(updater, limit=2)) is not None:
+        lots.append(len(lot.records))
+        assert not announced.keys() & _facts(lot).keys()
+        announced |= _facts(lot)
+        await _marked(updater, lot)
+
+    assert announced == {f"R{number}": (1, 1) for number in range(1, 6)}
+    assert [size for size in lots if size] == [2, 2, 1]
+
+
+async def test_what_is_pushed_while_a_lot_is_published_is_announced_after_it(updater: Updater, cloud: Emulator) -> None:
+    await transferred(updater, cloud, "R1", "R2")
+    await updater.fold(a_link("R1", 1))
+    await updater.push()
+    lot = await _lot(updater)
+    assert lot is not None
+    await updater.fold(a_link("R1", 2), a_link("R2", 1))
+    await updater.push()
+
+    await _marked(updater, lot)
+
+    assert await _to_announce(updater) == {"R1": (1, 2), "R2": (1, 1)}
+
+
+async def test_a_lot_of_cursors_that_were_set_back_marks_nothing(updater: Updater, cloud: Emulator) -> None:
+    await transferred(updater, cloud, "R1")
+    await updater.fold(a_link("R1"))
+    await updater.push()
+    lot = await _lot(updater)
+    assert lot is not None
+    await updater.resync(a_resync(force=True))
+
+    await _marked(updater, lot)
+
+    assert await updater.rows("select announced_cursor from ledger") == [{"announced_cursor": 0}]
+    await updater.push()
+    assert await _to_announce(updater) == {"R1": (1, 1)}
+
+
+async def test_what_our_own_topic_says_already_is_not_announced_again(updater: Updater, cloud: Emulator) -> None:
+    """A database that was set back learns of it from there."""
+    uuid = await transferred(updater, cloud, "R1", "R2")
+    await updater.fold(a_link("R1"), a_link("R2"))
+    await updater.push()
+
+    await updater.fold(an_update("R1", uuid=uuid))
+
+    assert await _to_announce(updater) == {"R2": (1, 1)}
 
 
 async def test_what_was_not_sent_is_not_announced(updater: Updater, cloud: Emulator) -> None:
@@ -69,12 +140,9 @@ async def test_the_same_fact_is_the_same_record_each_time(updater: Updater, clou
     await updater.fold(a_link("R1"))
     await updater.push()
 
-    async def record() -> Outgoing:
-        async with updater.database.transaction() as connection:
-            return (await announce_updates.facts(connection, ["R1"]))["R1"][1]
+    lots = [await _lot(updater), await _lot(updater)]
 
-    first, second = await record(), await record()
-
+    first, second = (lot.records[0] for lot in lots if lot)
     assert first == second
     assert (first.topic, first.key) == ("CloudTicketUpdated", b"R1")
     headers = dict(first.headers)

@@ -123,9 +123,7 @@ async def test_an_outcome_counts_only_for_the_uuid_it_was_sent_to(updater: Updat
     await updater.push_and_hear()
 
     assert tickets(cloud, new) == {"R1": "T-1"}
-    assert await updater.rows("select known_transfer_version, known_link_version from recording") == [
-        {"known_transfer_version": 2, "known_link_version": 1}
-    ]
+    assert await updater.acknowledged("R1") == {"R1": (2, 1)}
 
 
 async def test_an_acknowledgement_of_an_old_folder_says_nothing_of_the_new_one(
@@ -155,10 +153,10 @@ async def test_a_rejected_file_is_out_of_the_way_and_never_in_sync(updater: Upda
     assert await updater.blocked() == {"rejected": 1}
     assert await updater.owed() == 0
     assert requests(cloud) == 2
-    known = await updater.rows("select recording_id, known_link_version, rejected from recording order by 1")
-    assert known == [
-        {"recording_id": "R1", "known_link_version": 0, "rejected": "filename: The files.0.filename field is invalid."},
-        {"recording_id": "R2", "known_link_version": 1, "rejected": None},
+    assert await updater.acknowledged("R1", "R2") == {"R1": (1, 0), "R2": (1, 1)}
+    assert await updater.rows("select recording_id, rejected from recording order by 1") == [
+        {"recording_id": "R1", "rejected": "filename: The files.0.filename field is invalid."},
+        {"recording_id": "R2", "rejected": None},
     ]
 
 

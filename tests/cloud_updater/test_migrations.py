@@ -46,7 +46,7 @@ async def test_the_migrations_and_the_declared_tables_are_the_same(
         "update recording set transfer_version = 0",
         "update recording set link_version = -1",
         "update ledger set cursor = last_seq + 1",
-        "update ledger set heard_cursor = cursor + 1",
+        "update ledger set announced_cursor = cursor + 1",
         "update ledger set forced_until = last_seq + 1",
         "update ledger set lease_until = now(), lease_token = null",
         "update ledger set batch_limit = 0",

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Event
-from services.cloud_updater.claims import OWED
+from services.cloud_updater.predicates import OWED
 from tests.cloud_updater.given import a_link, a_resync, a_transfer, an_update
 from tests.cloud_updater.running import Rows, Updater, pushed, running_updater, transferred
 from tests.emulator.running import Emulator

@@ -4,7 +4,7 @@ import asyncio
 import time
 from functools import partial
 
-from services.cloud_updater.store import Quiet
+from services.cloud_updater.ledgers import Quiet
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, pushed, requests, running_updater, tickets, transferred
 from tests.emulator.running import Emulator, a_file

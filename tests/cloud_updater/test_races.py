@@ -6,7 +6,7 @@ import random
 import pytest
 
 from schemas.events import Event
-from services.cloud_updater.claims import OWED
+from services.cloud_updater.predicates import OWED
 from tests.cloud_updater.given import a_link, a_resync, a_transfer, an_update
 from tests.cloud_updater.running import Updater, running_updater, tickets, transferred
 from tests.emulator.running import Emulator, a_file
@@ -127,13 +127,10 @@ async def test_a_folder_in_a_storm_ends_with_the_newest_tickets(
 
     assert tickets(cloud, new) == dict.fromkeys(names[:4], "T-5")
     assert {name: tickets(cloud, old)[name] for name in names[4:]} == dict.fromkeys(names[4:], "T-5")
-    acknowledged = await updater.rows("select recording_id from recording where known_link_version = 5")
-    assert len(acknowledged) == len(names)
+    assert {link for _, link in (await updater.acknowledged(*names)).values()} == {5}
 
 
 async def _unfinished(updater: Updater) -> int:
     rows = await updater.rows("select (select count(*) from duty) + (select count(*) from claim) as count")
-    behind = await updater.rows(
-        "select 1 from recording where (transfer_version, link_version) > (known_transfer_version, known_link_version)"
-    )
-    return int(rows[0]["count"]) + len(behind) + await updater.owed()
+    to_announce = await updater.rows("select 1 from ledger where announced_cursor < cursor")
+    return int(rows[0]["count"]) + len(to_announce) + await updater.owed()

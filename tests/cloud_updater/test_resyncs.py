@@ -66,17 +66,6 @@ async def test_without_force_what_was_rejected_gets_another_chance(updater: Upda
     assert pushed(cloud) == [["R2"], ["R1"]]
 
 
-async def test_without_force_what_the_bookkeeping_missed_is_found(updater: Updater, cloud: Emulator) -> None:
-    uuid = await transferred(updater, cloud, "R1", "R2")
-    await updater.fold(a_link("R1"), a_link("R2"))
-    await updater.change("update ledger set cursor = last_seq, heard_cursor = last_seq, due_at = null")
-
-    await updater.resync(a_resync())
-    await updater.push()
-
-    assert tickets(cloud, uuid) == {"R1": "T-1", "R2": "T-1"}
-
-
 async def test_a_folder_that_waits_or_was_lost_is_tried_at_once(updater: Updater, cloud: Emulator) -> None:
     uuids = [await transferred(updater, cloud, f"R{number}", folder_id=f"F{number}") for number in (1, 2)]
     cloud.arm(status=400, route="update_ticket", filename="R1.wav", body={"message": "Recording not found"})

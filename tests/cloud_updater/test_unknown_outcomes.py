@@ -143,6 +143,7 @@ async def test_a_crash_leaves_a_claim_and_the_claim_a_duty(updater: Updater, upd
         await after_the_crash.push()
         while_leased = requests(cloud)
         await after_the_crash.change(FREE_LEASES)
+        await after_the_crash.pushing.push_again()
         await after_the_crash.push_and_hear()
         duties = await _duties(after_the_crash)
         await _second_pushes(after_the_crash)
@@ -163,6 +164,7 @@ async def test_a_lost_lease_changes_nothing(updater: Updater, cloud: Emulator, s
         cloud.arm(kind="answer_after_effect", status=status, route="update_ticket")
     async with holding(updater, cloud):
         await updater.an_hour_passes()
+        await updater.pushing.push_again()
         theirs = await updater.claim_without_sending()
         before = await updater.rows("select * from ledger, recording, claim, duty")
 

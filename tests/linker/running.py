@@ -20,7 +20,7 @@ from schemas.events import (
     TicketLinkRequested,
 )
 from schemas.topics import TOPICS
-from services.linker import api, api_imports, store_links
+from services.linker import announce_links, api, api_imports
 from services.linker.apply_imports import ApplyImports
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
@@ -95,7 +95,7 @@ class Linker:
     async def unheard(self) -> Mapping[str, object]:
         """Recording → version of what is to be announced."""
         async with self.database.transaction() as connection:
-            return await store_links.unheard(connection, 100)
+            return await announce_links.unheard(connection, 100)
 
     def api(self, *, token: str | None = "token") -> httpx.AsyncClient:
         """A client of the HTTP API."""

@@ -130,6 +130,44 @@ async def test_parked_rows_find_their_recordings_in_the_folder_of_the_import(lin
     assert (await linker.link("R0"), await linker.link("R1")) == (None, (1, "T-1"))
 
 
+async def test_a_parked_row_keeps_the_fields_that_its_file_has_no_column_for(linker: Linker) -> None:
+    """The recordings are linked under the names that they have by then."""
+    rows = await imported(linker, "filename,ticket_id,agent\nnew1.wav,T-1,\nnew2.wav,T-2,Bob\n")
+    assert outcomes(rows) == [(2, "parked"), (3, "parked")]
+    await linker.fold(a_recording("R1"), a_recording("R2"))
+    full = {"customer_name": "Ann", "agent_name": "Eve"}
+    await linker.fold(
+        a_request("a", recording_id="R1", ticket_info={"ticket_id": "T-1", **full}),
+        a_request("b", recording_id="R2", ticket_info={"ticket_id": "T-1", **full}),
+    )
+
+    await linker.fold(
+        a_recording("R1", revision=2, filename="new1.wav"), a_recording("R2", revision=2, filename="new2.wav")
+    )
+    await linker.match()
+
+    assert await tickets(linker) == [("T-1", None, "Ann"), ("T-2", "Bob", None)]
+
+
+async def test_a_row_that_takes_the_place_of_a_parked_one_builds_on_it(linker: Linker) -> None:
+    await imported(linker, "filename,ticket_id,agent,customer\nR1.wav,T-1,Bob,Ann\nR2.wav,T-1,Bob,Ann\n")
+    await imported(linker, "filename,ticket_id,agent\nR1.wav,T-1,\nR2.wav,T-2,Bob\n")
+
+    await linker.fold(a_recording("R1"), a_recording("R2"))
+    await linker.match()
+
+    assert await tickets(linker) == [("T-1", None, "Ann"), ("T-2", "Bob", None)]
+
+
+async def tickets(linker: Linker) -> list[tuple[str, str | None, str | None]]:
+    """(ticket_id, agent_name, customer_name) of each recording's link."""
+    rows = await linker.rows("""
+        select ticket_id, ticket::jsonb ->> 'agent_name' a, ticket::jsonb ->> 'customer_name' c
+        from link order by recording_id
+    """)
+    return [(row["ticket_id"], row["a"], row["c"]) for row in rows]
+
+
 async def test_a_file_without_a_row_to_apply_is_done_at_once(linker: Linker) -> None:
     import_id = await accepted(linker, "filename,ticket_id\n,T-1\n")
     assert not await linker.import_lot()

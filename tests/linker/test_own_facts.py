@@ -1,6 +1,6 @@
 """What linker learns from its own facts: lost and older databases, and what was announced."""
 
-from services.linker.store_links import facts
+from services.linker.announce_links import facts
 from tests.linker.given import a_fact, a_recording, a_request, after_noon
 from tests.linker.running import Linker
 
@@ -50,6 +50,22 @@ async def test_a_withheld_unlink_keeps_its_content_above_every_version_of_the_to
 
     assert await linker.link() == (6, None)
     assert await linker.unheard() == {"R1": 6}
+
+
+async def test_the_history_shows_the_version_that_is_announced_after_the_topic_was_ahead(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("newest", "T-new", at=100, linked_by="Ann"))
+
+    await linker.fold(a_fact("R1", 5, "T-old"))
+
+    history = await linker.rows("""
+        select link_version, cast(ticket as jsonb) ->> 'ticket_id' as ticket_id, request_id, linked_by, source
+        from link_history order by link_version
+    """)
+    assert history == [
+        {"link_version": 1, "ticket_id": "T-new", "request_id": "newest", "linked_by": "Ann", "source": "event"},
+        {"link_version": 6, "ticket_id": "T-new", "request_id": "newest", "linked_by": "Ann", "source": "event"},
+    ]
 
 
 async def test_of_two_links_under_one_version_the_newer_request_gets_a_new_version(linker: Linker) -> None:

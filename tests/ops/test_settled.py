@@ -14,10 +14,11 @@ def seen(
     after_upload: dict[Blocked, int] | None = None,
     owed: int = 0,
     working: int = 0,
+    uploading: int = 0,
 ) -> Overview:
     return Overview(
         LinkerStatus(recordings=10, states=states or {}, parked=0, dead_letters=0, working=working),
-        TransferStatus(blocked=before_upload or {}, dead_letters=0),
+        TransferStatus(blocked=before_upload or {}, dead_letters=0, working=uploading),
         CloudUpdaterStatus(blocked=after_upload or {}, dead_letters=0, owed=owed),
     )
 
@@ -44,6 +45,12 @@ def test_waiting_ends_when_all_that_is_left_needs_a_person(reason: Blocked) -> N
 def test_what_is_tried_again_by_itself_is_waited_for() -> None:
     assert judge(seen(states={"pending": 2}, after_upload={"retrying": 2})) == "working"
     assert judge(seen(states={"pending": 3}, after_upload={"rejected": 2, "retrying": 1})) == "working"
+
+
+def test_an_upload_of_what_the_cloud_has_lost_is_waited_for_although_all_was_in_sync() -> None:
+    assert judge(seen(states={"in_sync": 10}, uploading=1)) == "working"
+    assert judge(seen(states={"in_sync": 10}, uploading=1, before_upload={"retrying": 1})) == "working"
+    assert judge(seen(states={"in_sync": 10}, before_upload={"outcome_unknown": 1})) == "stuck"
 
 
 def test_a_rejected_link_does_not_hide_an_upload_that_is_under_way() -> None:

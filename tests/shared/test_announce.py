@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
 from schemas.topics import Topic
 from shared import topics
 from shared.announce import Announcer
-from shared.announce_dead_letters import DeadLetterAnnouncer
+from shared.announce_dead_letters import dead_letter_announcer
 from shared.gate import GateClosed
 from shared.kafka import plain
 from shared.producer import Outgoing, Producer
@@ -239,7 +239,7 @@ async def test_a_dead_letter_goes_to_its_topic_with_where_it_came_from_and_why(
         ],
     )
     await until_read(things, kafka_bootstrap_servers)
-    announcer = DeadLetterAnnouncer(dead, process.database, producer)
+    announcer = dead_letter_announcer(dead, process.database, producer)
 
     assert [await announcer.step(), await announcer.step()] == [0, None]
 
@@ -265,7 +265,7 @@ async def test_a_dead_letter_whose_acknowledgement_got_lost_is_published_again(
     await topics.apply(kafka_bootstrap_servers, [dead])
     await publish(kafka_bootstrap_servers, [Outgoing(things.topic.name, b"R1", b"{", [])])
     await until_read(things, kafka_bootstrap_servers)
-    announcer = DeadLetterAnnouncer(dead, process.database, producer)
+    announcer = dead_letter_announcer(dead, process.database, producer)
     producer.lose_acknowledgements = 1
 
     assert [await announcer.step() for _ in range(3)] == [1.0, 0, None]

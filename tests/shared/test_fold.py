@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
@@ -54,15 +53,15 @@ async def test_what_cannot_be_applied_is_a_dead_letter_and_its_neighbours_are_ap
         ("ce_type", b"another") if name == "ce_type" else (name, value) for name, value in good.headers
     ]
     bad = {
-        "malformed_json": replace(good, value=b"{"),
-        "schema_invalid": replace(good, value=b'{"recording_id": "R1"}'),
-        "bad_header": replace(good, headers=[("content-type", b"\xff\xfe")]),
-        "key_mismatch": replace(good, key=b"R2"),
-        "unknown_type": replace(good, headers=with_another_type),
+        "malformed_json": good._replace(value=b"{"),
+        "schema_invalid": good._replace(value=b'{"recording_id": "R1"}'),
+        "bad_header": good._replace(headers=[("content-type", b"\xff\xfe")]),
+        "key_mismatch": good._replace(key=b"R2"),
+        "unknown_type": good._replace(headers=with_another_type),
         "unstorable": a_record(things.topic, "R1", 666),
     }
-    odd_but_fine = replace(good, headers=[*good.headers, ("x-other", b"\xff"), ("x-none", None)])  # type: ignore[list-item]
-    tombstone = replace(good, value=None)  # type: ignore[arg-type]
+    odd_but_fine = good._replace(headers=[*good.headers, ("x-other", b"\xff"), ("x-none", None)])  # type: ignore[list-item]
+    tombstone = good._replace(value=None)  # type: ignore[arg-type]
     sent = [good, bad["malformed_json"], odd_but_fine, *list(bad.values())[1:], tombstone, a_record(things.topic, "R3")]
     await publish(kafka_bootstrap_servers, [*sent, *_records(things, 10)])
 

@@ -29,7 +29,9 @@ class Traffic:
         """None: no request may be sent now."""
         try:
             async with self.database.transaction() as connection:
-                return await self.lane.enter(connection)
+                state = await self.lane.look(connection)
+                await self.lane.enter(connection, state)
+                return state
         except LaneShut:
             return None
 
@@ -161,7 +163,7 @@ async def test_a_claim_that_is_rolled_back_gives_its_probe_back(traffic: Traffic
 
     async def claim() -> None:
         async with traffic.database.transaction() as connection:
-            await traffic.lane.enter(connection)
+            await traffic.lane.enter(connection, await traffic.lane.look(connection))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

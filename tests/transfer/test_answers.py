@@ -114,6 +114,23 @@ def test_what_did_nothing_frees_its_recordings_but_not_if_it_was_a_repeat(outcom
     assert isinstance(second, Repeat)
 
 
+@pytest.mark.parametrize(
+    "outcome", [NoFolder("no"), Invalid("no", {0: "bad"}), Invalid("no"), TooLarge("no"), Refused("no")]
+)
+@pytest.mark.parametrize("keys_honoured", [True, False])
+@pytest.mark.parametrize("resend_unknown", [True, False])
+@pytest.mark.parametrize("sent", [CREATED, INJECTED])
+def test_a_repeat_that_is_refused_frees_nothing(
+    outcome: Outcome, sent: Sent, *, keys_honoured: bool, resend_unknown: bool
+) -> None:
+    repeat = replace(sent, repeated=True, keys_honoured=keys_honoured)
+
+    held = concluded(outcome, repeat, resend_unknown=resend_unknown)
+
+    assert held == HoldRequest("no", Hold("repeat_refused"))
+    assert held.in_words == "no; this refuses a repeat, the first sending may have had its effect"
+
+
 def test_waits_grow_with_the_failures_up_to_fifteen_minutes() -> None:
     waits = [concluded(NothingDone("503"), replace(CREATED, failures=failures)) for failures in (0, 3, 50)]
 

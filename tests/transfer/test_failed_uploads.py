@@ -77,7 +77,7 @@ async def test_an_upload_of_unknown_outcome_is_repeated_byte_for_byte_under_its_
     assert sent[0] == {"recording_id": "R1", "filename": "R1.wav", "link_version": 0}
 
 
-@pytest.mark.parametrize("answer", [{"status": 503}, {"status": 429}, {"status": 401}, {"status": 404}])
+@pytest.mark.parametrize("answer", [{"status": status} for status in (503, 429, 401, 403, 404)])
 async def test_a_repeat_that_did_nothing_says_nothing_about_the_first_attempt(
     transfer: Transfer, cloud: Emulator, answer: dict[str, object]
 ) -> None:
@@ -212,7 +212,10 @@ async def test_a_process_that_slept_through_its_lease_does_not_begin_to_send(
     async with running_transfer(await migrated(database_url), cloud, cloud_timeout_s=10, lease_s=5) as transfer:
         await transfer.fold(a_recording("R1"))
 
-        await transfer.uploading.step()
+        for _ in range(6):
+            await transfer.uploading.step()
+            await transfer.waits_are_over()
 
         assert files_in_cloud(cloud) == []
         assert await transfer.rows("select * from upload_request") == []
+        assert await transfer.rows("select reason, failures from lane") == [{"reason": None, "failures": 0}]

@@ -8,7 +8,7 @@ import pytest
 from services.transfer.api import routes
 from shared.web import build
 from tests.emulator.running import Emulator
-from tests.transfer.given import a_link, a_recording
+from tests.transfer.given import a_link, a_recording, a_transfer
 from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer
 
 
@@ -54,6 +54,7 @@ async def test_an_uncertain_upload_is_held_and_shown_where_keys_are_not_honoured
 
     assert deployed.control("GET", "requests/count")["by_route"]["create"] == 1
     assert status["blocked"] == {"retrying": 0, "rejected": 0, "outcome_unknown": 3, "missing_in_cloud": 0}
+    assert status["working"] == 0
     assert status["lane"]["open"] is True
     assert (recording["phase"], recording["blocked"]["reason"]) == ("uploading", "outcome_unknown")
     assert recording["blocked"]["next_try_at"] is None
@@ -141,6 +142,44 @@ async def test_a_folder_that_the_cloud_has_lost_is_uploaded_again_on_command(
     rows = await transfer.rows("select recording_id, transfer_version, clouds_uuid from transfer order by 1")
     assert [row["transfer_version"] for row in rows] == [2, 1]
     assert lost not in {row["clouds_uuid"] for row in rows}
+
+
+async def test_an_upload_of_what_the_cloud_has_lost_is_shown_while_it_waits(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    await transfer.fold(a_recording("R1"))
+    await transfer.upload()
+    await transfer.fold(a_transfer("R1", 1))
+    cloud.arm(route="create", status=503, headers={"Retry-After": "60"})
+    cloud.arm(route="create", status=422, filename="R1.wav")
+
+    async with an_api(transfer) as api:
+        uploaded = (await api.get("/status")).json()
+        await api.post("/folders/F1/upload-again")
+        wanted = (await api.get("/status")).json()
+        await transfer.upload()
+        retrying, recording = (await api.get("/status")).json(), (await api.get("/recordings/R1")).json()
+        await transfer.waits_are_over()
+        await transfer.upload()
+        rejected = (await api.get("/status", params={"folder": "F1"})).json()
+
+    assert (uploaded["working"], sum(uploaded["blocked"].values())) == (0, 0)
+    assert (wanted["working"], sum(wanted["blocked"].values())) == (1, 0)
+    assert (retrying["working"], retrying["blocked"]["retrying"]) == (1, 1)
+    assert (recording["phase"], recording["blocked"]["reason"]) == ("waiting", "retrying")
+    assert (rejected["working"], rejected["blocked"]["rejected"]) == (0, 1)
+
+
+async def test_a_transfer_counts_as_work_until_the_topic_says_it(transfer: Transfer) -> None:
+    await transfer.fold(a_recording("R1"))
+    async with an_api(transfer) as api:
+        await transfer.upload()
+        unheard = (await api.get("/status")).json()["working"]
+        await transfer.fold(a_transfer("R1", 1))
+        heard = (await api.get("/status")).json()["working"]
+        elsewhere = (await api.get("/status", params={"folder": "F2"})).json()["working"]
+
+    assert (unheard, heard, elsewhere) == (1, 0, 0)
 
 
 async def test_a_clock_that_was_set_back_does_not_bring_a_lost_folder_back(transfer: Transfer) -> None:

@@ -6,17 +6,19 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
+from schemas.fields import RecordingId
 from schemas.topics import TICKET_LINKED
 from services.transfer.conclusions import Conclusions
 from services.transfer.lots import Lot, decide_lot
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.requests import Requests
+from services.transfer.transfers import Transfers
 from services.transfer.uploads import Uploads
 from shared.batch import fold_records
 from shared.database import Database
 from tests.emulator.running import Emulator
-from tests.transfer.given import a_link, a_recording, records_of
-from tests.transfer.running import Transfer, files_in_cloud
+from tests.transfer.given import a_link, a_recording, a_transfer, records_of
+from tests.transfer.running import Transfer, files_in_cloud, names
 
 A_MOMENT_S = 0.3
 
@@ -118,6 +120,44 @@ async def test_a_recording_that_moved_while_it_was_frozen_goes_to_its_new_folder
     await transfer.upload()
 
     assert files_in_cloud(cloud) == [("Tuesday", "R1.wav")]
+
+
+async def test_what_was_heard_is_locked_in_order_whatever_the_plan(transfer: Transfer) -> None:
+    ids = [f"R{number}" for number in range(9)]
+    for recording_id in reversed(ids):  # which is how they lie in the table
+        await transfer.fold(a_transfer(recording_id))
+
+    async def hear() -> None:
+        async with transfer.database.transaction() as connection:
+            for setting in ("enable_nestloop", "enable_indexscan", "enable_bitmapscan", "enable_mergejoin"):
+                await connection.execute(text(f"set local {setting} = off"))
+            await Transfers(connection).hear({RecordingId(one): 2 for one in reversed(ids)})
+
+    async with transfer.database.transaction() as holder:
+        await holder.execute(text("select from transfer where recording_id = 'R0' for update"))
+        hearing = asyncio.create_task(hear())
+        assert await is_waiting(hearing)
+        free = await transfer.rows("select recording_id from transfer order by 1 for update skip locked")
+    await hearing
+
+    assert names(free) == ids[1:]
+    assert await transfer.rows("select distinct heard_version from transfer") == [{"heard_version": 2}]
+
+
+async def test_what_is_taken_over_and_what_is_only_heard_are_locked_in_one_order(transfer: Transfer) -> None:
+    """R8 is news, R0 is only heard; somebody who has R0 and comes for R8 must not meet a fold that has R8 alone."""
+    await transfer.fold(a_transfer("R8", 1), a_transfer("R0", 2))
+
+    async with transfer.database.transaction() as holder:
+        await holder.execute(text("select from transfer where recording_id = 'R0' for update"))
+        folding = asyncio.create_task(transfer.fold(a_transfer("R8", 2), a_transfer("R0", 1)))
+        assert await is_waiting(folding)
+        free = await transfer.rows("select recording_id from transfer where recording_id = 'R8' for update skip locked")
+    await folding
+
+    assert names(free) == ["R8"]
+    rows = await transfer.rows("select transfer_version, heard_version from transfer order by recording_id")
+    assert [tuple(row.values()) for row in rows] == [(2, 1), (2, 2)]
 
 
 async def test_two_workers_never_have_the_same_folder(transfer: Transfer, cloud: Emulator) -> None:

@@ -20,8 +20,6 @@ def upgrade() -> None:
         sa.Column("clouds_uuid", sa.String(), nullable=False),
         sa.Column("token", sa.Uuid(), nullable=False),
         sa.Column("recording_ids", postgresql.ARRAY(sa.TEXT()), nullable=False),
-        sa.Column("guarded", sa.Boolean(), nullable=False),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("cardinality(recording_ids) > 0", name="claim_names_recordings"),
         sa.PrimaryKeyConstraint("clouds_uuid"),
     )
@@ -30,6 +28,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -37,7 +36,7 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=False),
         sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset", "content"),
     )
     op.create_table(
         "duty",
@@ -84,7 +83,7 @@ def upgrade() -> None:
         sa.Column("folder_id", sa.String(), nullable=False),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
-        sa.Column("heard_cursor", sa.BigInteger(), nullable=False),
+        sa.Column("announced_cursor", sa.BigInteger(), nullable=False),
         sa.Column("forced_until", sa.BigInteger(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=True),
@@ -100,7 +99,7 @@ def upgrade() -> None:
         sa.CheckConstraint("batch_limit between 1 and 500", name="ledger_batch_limit_is_a_limit"),
         sa.CheckConstraint("generation >= 0 and attempts >= 0", name="ledger_counts_up"),
         sa.CheckConstraint(
-            "0 <= heard_cursor and heard_cursor <= cursor and cursor <= last_seq", name="ledger_cursors_are_in_order"
+            "0 <= announced_cursor and announced_cursor <= cursor and cursor <= last_seq", name="ledger_cursors_are_in_order"
         ),
         sa.CheckConstraint("forced_until between 0 and last_seq", name="ledger_forces_what_is_there"),
         sa.CheckConstraint("(lease_token is null) = (lease_until is null)", name="ledger_lease_is_whole"),
@@ -109,7 +108,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_ledger_folder_id"), "ledger", ["folder_id"], unique=False)
     op.create_index("ledger_due", "ledger", ["due_at"], unique=False, postgresql_where=sa.text("due_at is not null"))
     op.create_index(
-        "ledger_unheard", "ledger", ["clouds_uuid"], unique=False, postgresql_where=sa.text("heard_cursor < cursor")
+        "ledger_to_announce", "ledger", ["clouds_uuid"], unique=False, postgresql_where=sa.text("announced_cursor < cursor")
     )
     op.create_table(
         "origin",
@@ -153,7 +152,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("recording_id"),
     )
-    op.create_index(op.f("ix_recording_folder_id"), "recording", ["folder_id"], unique=False)
     op.create_index("recording_by_seq", "recording", ["clouds_uuid", "seq"], unique=False)
     op.create_index(
         "recording_rejected",
@@ -196,11 +194,10 @@ def downgrade() -> None:
     op.drop_table("sync_request")
     op.drop_index("recording_rejected", table_name="recording", postgresql_where=sa.text("rejected is not null"))
     op.drop_index("recording_by_seq", table_name="recording")
-    op.drop_index(op.f("ix_recording_folder_id"), table_name="recording")
     op.drop_table("recording")
     op.drop_table("position")
     op.drop_table("origin")
-    op.drop_index("ledger_unheard", table_name="ledger", postgresql_where=sa.text("heard_cursor < cursor"))
+    op.drop_index("ledger_to_announce", table_name="ledger", postgresql_where=sa.text("announced_cursor < cursor"))
     op.drop_index("ledger_due", table_name="ledger", postgresql_where=sa.text("due_at is not null"))
     op.drop_index(op.f("ix_ledger_folder_id"), table_name="ledger")
     op.drop_table("ledger")

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -30,7 +31,7 @@ def upgrade() -> None:
         sa.Column("error", sa.String(), nullable=False),
         sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("topic", "partition", "offset"),
+        sa.PrimaryKeyConstraint("topic", "partition", "offset", "content"),
     )
     op.create_table(
         "import",
@@ -77,6 +78,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_link_ticket_id"), "link", ["ticket_id"], unique=False)
     op.create_index(
+        "link_by_request",
+        "link",
+        [
+            "request_id",
+            sa.literal_column("md5(regexp_replace(normalize(filename, NFC), '(.)\\.[[:alnum:]]{1,10}$', '\\1'))"),
+        ],
+        unique=False,
+    )
+    op.create_index(
         "link_unheard",
         "link",
         ["folder_id", "recording_id"],
@@ -113,6 +123,7 @@ def upgrade() -> None:
         sa.Column("name_key", sa.String(), nullable=True),
         sa.Column("has_extension", sa.Boolean(), nullable=False),
         sa.Column("ticket", sa.String(), nullable=True),
+        sa.Column("keeps", sa.String(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("linked_by", sa.String(), nullable=True),
@@ -122,7 +133,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("applied_to", sa.String(), nullable=True),
         sa.CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded')", name="parked_link_state"),
-        sa.PrimaryKeyConstraint("request_id"),
+        sa.PrimaryKeyConstraint("request_id", "target"),
     )
     op.create_index(
         "parked_link_by_name", "parked_link", ["name_key"], unique=False, postgresql_where=sa.text("state = 'parked'")
@@ -137,7 +148,7 @@ def upgrade() -> None:
     op.create_index(
         "parked_link_fresh",
         "parked_link",
-        ["request_id"],
+        ["target"],
         unique=False,
         postgresql_where=sa.text("state = 'parked' and fresh"),
     )
@@ -255,6 +266,7 @@ def downgrade() -> None:
     op.drop_table("origin")
     op.drop_table("link_history")
     op.drop_index("link_unheard", table_name="link", postgresql_where=sa.text("heard_version <> link_version"))
+    op.drop_index("link_by_request", table_name="link")
     op.drop_index(op.f("ix_link_ticket_id"), table_name="link")
     op.drop_table("link")
     op.drop_table("lease")

@@ -138,6 +138,7 @@ def _plumbing() -> None:
         sa.Column("topic", sa.String, primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("offset", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("content", sa.LargeBinary, primary_key=True),
         sa.Column("key", sa.LargeBinary),
         sa.Column("value", sa.LargeBinary, nullable=False),
         sa.Column("headers", postgresql.JSONB, nullable=False),

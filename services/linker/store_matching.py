@@ -1,0 +1,143 @@
+"""The SQL that brings parked links and recordings together.
+
+Whatever the order in which a recording arrives and a request for it is parked, one of the two finds the other: an
+arrival is noted in the transaction that stores the recording, a parked link is marked fresh in the one that parks it,
+and the loop looks at either only after it is committed.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.linker.decisions import LinkRequest
+from services.linker.store_parked import COLUMNS, one_at_a_time, parked_request
+
+# An id is meant before a name.
+_IN_FOLDER = """(p.folder is null or p.folder = r.folder_id or (p.folder = r.folder_name
+                 and not exists (select from recording other where other.folder_id = p.folder)))"""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A parked request and the recording that it goes to."""
+
+    request: LinkRequest
+    recording_id: str
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """A parked request as it was when it was taken to be looked at; another may wait for its target since."""
+
+    request_id: str
+    target: str
+    requested_at: datetime
+
+
+class Matching:
+    """One transaction's view of the tables `parked_link`, `arrival` and `recording`."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def arrivals(self, limit: int) -> list[str]:
+        """Claim recordings for which the parked links are to be looked through."""
+        rows = await self._connection.execute(
+            text("select recording_id from arrival order by recording_id limit :limit for update skip locked"),
+            {"limit": limit},
+        )
+        return [row.recording_id for row in rows]
+
+    async def forget_arrivals(self, recording_ids: Collection[str]) -> None:
+        """The parked links were looked through for these."""
+        await self._connection.execute(
+            text("delete from arrival where recording_id = any(:ids)"), {"ids": list(recording_ids)}
+        )
+
+    async def for_arrivals(self, recording_ids: Collection[str]) -> list[Pair]:
+        """The parked requests that mean one of these recordings; one that fits several goes to the first."""
+        return await self._pairs(
+            f"""
+            select {COLUMNS}, r.recording_id as goes_to, r.arrived from recording r
+                join parked_link p on p.recording_id = r.recording_id
+                where r.recording_id = any(:ids) and p.state = 'parked'
+            union all
+            select {COLUMNS}, r.recording_id, r.arrived from recording r
+                join parked_link p on p.name_key = r.name_key and {_IN_FOLDER}
+                where r.recording_id = any(:ids) and p.state = 'parked'
+            union all
+            select {COLUMNS}, r.recording_id, r.arrived from recording r
+                join parked_link p on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
+                where r.recording_id = any(:ids) and p.state = 'parked'
+            """,  # noqa: S608  # this module's own text
+            recording_ids,
+        )
+
+    async def fresh(self, limit: int) -> list[Fresh]:
+        """Parked requests for which the catalogue has not been looked through since they were parked."""
+        rows = await self._connection.execute(
+            text("""
+                select request_id, target, requested_at from parked_link where state = 'parked' and fresh
+                order by target limit :limit
+            """),
+            {"limit": limit},
+        )
+        return [Fresh(*row) for row in rows]
+
+    async def for_fresh(self, fresh: Sequence[Fresh]) -> list[Pair]:
+        """What waits for these targets and means a recording that is there by now: the first that arrived."""
+        return await self._pairs(
+            f"""
+            select {COLUMNS}, r.recording_id as goes_to, r.arrived from parked_link p
+                join recording r on p.recording_id = r.recording_id and r.filename is not null
+                where p.target = any(:ids) and p.state = 'parked'
+            union all
+            select {COLUMNS}, r.recording_id, r.arrived from parked_link p
+                join recording r on p.name_key = r.name_key and {_IN_FOLDER}
+                where p.target = any(:ids) and p.state = 'parked'
+            union all
+            select {COLUMNS}, r.recording_id, r.arrived from parked_link p
+                join recording r on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
+                where p.target = any(:ids) and p.state = 'parked'
+            """,  # noqa: S608  # this module's own text
+            [one.target for one in fresh],
+        )
+
+    async def looked_through(self, fresh: Sequence[Fresh]) -> None:
+        """These are not fresh any more; what has taken their place meanwhile is."""
+        await one_at_a_time(self._connection)
+        await self._connection.execute(
+            text("""
+                update parked_link p set fresh = false
+                from unnest(cast(:ids as text[]), cast(:targets as text[]), cast(:requested as timestamptz[]))
+                    as u (request_id, target, requested_at)
+                where p.request_id = u.request_id and p.target = u.target and p.requested_at = u.requested_at
+            """),
+            {
+                "ids": [one.request_id for one in fresh],
+                "targets": [one.target for one in fresh],
+                "requested": [one.requested_at for one in fresh],
+            },
+        )
+
+    async def _pairs(self, found: str, ids: Collection[str]) -> list[Pair]:
+        rows = await self._connection.execute(
+            text(f"select distinct on (target) f.* from ({found}) f order by target, arrived"),  # noqa: S608  # as above
+            {"ids": list(ids)},
+        )
+        return [Pair(parked_request(row), row.goes_to) for row in rows]
+
+    async def undecided(self) -> int:
+        """Arrivals and fresh parked links that the loop has not looked at."""
+        return int(
+            await self._connection.scalar(
+                text("""
+                    select (select count(*) from arrival)
+                         + (select count(*) from parked_link where state = 'parked' and fresh)
+                """)
+            )
+            or 0
+        )

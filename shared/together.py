@@ -1,0 +1,43 @@
+"""Calls that wait at the same moment, made as one: workers share a transaction without waiting for each other.
+
+While one transaction runs, whoever comes meanwhile gathers for the next; with a single worker nothing changes.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Together(Generic[Item, Result]):
+    """`act` gets all items that wait and returns their results in the same order; what it raises, all of them raise."""
+
+    def __init__(self, act: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+        self._act = act
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._acting = asyncio.Lock()
+
+    async def __call__(self, item: Item) -> Result:
+        """The result for `item`."""
+        own: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, own))
+        async with self._acting:
+            if not own.done():
+                await self._act_for_all()
+        return await own
+
+    async def _act_for_all(self) -> None:
+        taken, self._waiting = self._waiting, []
+        try:
+            results = await self._act([item for item, _ in taken])
+        except BaseException as error:
+            for _, future in taken:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # a caller that was cancelled does not ask for it
+            raise
+        for (_, future), result in zip(taken, results, strict=True):
+            if not future.done():
+                future.set_result(result)
