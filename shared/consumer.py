@@ -1,10 +1,9 @@
 """aiokafka's consumer as the fold needs it under FastStream, and records as FastStream's parser bears them.
 
 aiokafka 0.14 empties the buffers of several partitions in one poll. If one of them raises in the middle, such as at a
-batch that is damaged or compressed in a way that is not installed, the records already taken from the others are
-dropped although the consumer stands behind them: whoever polls on skips them in silence. Such a poll is counted, so
-that the fold starts again from its rows, and for a while each partition is polled by itself, so that only the one to
-blame waits.
+batch that is damaged, the records already taken from the others are dropped although the consumer stands behind them:
+whoever polls on skips them in silence. Such a poll is counted, so that the fold starts again from its rows, and for a
+while each partition is polled by itself, so that only the one to blame waits.
 """
 
 import asyncio

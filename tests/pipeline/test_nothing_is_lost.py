@@ -2,17 +2,21 @@
 
 import asyncio
 import random
+import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import asyncpg
 import httpx
 import psutil
 import pytest
 
+from shared.announce import LEASE_S
 from tests.pipeline.running import TICKETSYNC, Stack, a_folder, eventually, ids, recordings
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -143,6 +147,42 @@ def test_a_killed_kafka_is_survived_without_touching_anything(stack: Stack) -> N
     assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-WITHOUT-KAFKA"
     assert len(stack.tickets(folder)) == 4
     assert all(one.is_running() for one in services)
+
+
+def test_an_announcer_that_slept_before_sending_does_not_have_the_last_word(stack: Stack) -> None:
+    folder = in_sync(stack, 1)
+    recording_id = f"{folder}/0"
+
+    def announced() -> list[int]:
+        return [fact["link_version"] for key, fact in stack.records("TicketLinked") if key == recording_id]
+
+    with late_announcer(stack) as late:
+        stack.link(recording_id, "TKT-SLEPT")
+        eventually(lambda: psutil.Process(late.pid).status() == psutil.STATUS_STOPPED)
+        stack.link(recording_id, "TKT-NEWEST")
+        eventually(lambda: announced() == [1, 3])
+        late.send_signal(signal.SIGCONT)
+        late.wait(30)
+    eventually(lambda: announced() == [1, 3, 2, 3])
+    stack.settle()
+
+    assert stack.tickets(folder) == {f"{folder}-0.wav": "TKT-NEWEST"}
+
+
+@contextmanager
+def late_announcer(stack: Stack) -> Iterator[subprocess.Popen[str]]:
+    """See late_announcer.py; it has the lease when the block begins."""
+    addresses = stack.addresses
+    servers = [addresses["linker_database_url"], addresses["kafka_bootstrap_servers"]]
+    command = [sys.executable, "-m", "tests.pipeline.late_announcer", *servers]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as late:
+        try:
+            assert late.stdout is not None
+            assert late.stdout.readline() == "holding\n"
+            time.sleep(LEASE_S + 1)  # whoever had the lease before has lost it
+            yield late
+        finally:
+            late.kill()
 
 
 @contextmanager
