@@ -5,9 +5,13 @@ AIOKafkaAdminClient all take, and the same as FastStream wants them. A setting t
 here, by name, before any connection is tried.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -110,3 +114,19 @@ def broker_options(settings: KafkaSettings) -> dict[str, Any]:
     elif encrypted:
         security = BaseSecurity(ssl_context=options["ssl_context"], use_ssl=True)
     return {"bootstrap_servers": settings.servers, "security": security}
+
+
+@asynccontextmanager
+async def started(client: Any) -> AsyncIterator[Any]:  # noqa: ANN401  # aiokafka ships no types
+    """An aiokafka client, started and stopped again.
+
+    aiokafka 0.14 leaves its first connection open if its start is cancelled, so whoever is cancelled lets it end first.
+    """
+    stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
+    starting = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(starting)
+        yield client
+    finally:
+        await asyncio.gather(starting, return_exceptions=True)
+        await stop()

@@ -18,7 +18,6 @@ from typing import Any
 import structlog
 import uvicorn
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
@@ -30,12 +29,12 @@ from shared.batch import Apply
 from shared.database import Database, is_alone, is_transient
 from shared.fold import Fold
 from shared.gate import Gate
-from shared.kafka import KafkaSettings, broker_options, client_options
+from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
 from shared.producer import Producer
 from shared.reconcile import Loop
 from shared.settings import CommonSettings
-from shared.topics import ends
+from shared.topics import cluster_id, ends
 
 log = structlog.get_logger()
 
@@ -174,16 +173,10 @@ class Service:
 
     async def _tie_to_kafka(self) -> None:
         """Before positions are used: they are of the Kafka that they were made for, and mean nothing to another."""
-        admin = AIOKafkaAdminClient(**client_options(self.kafka), request_timeout_ms=10_000)
-        try:
-            await admin.start()
-            cluster_id = str((await admin.describe_cluster())["cluster_id"])
-        finally:
-            with contextlib.suppress(KafkaError):
-                await admin.close()
+        found = await cluster_id(self.kafka)
         async with self.database.transaction() as connection:
-            if await positions.belong_to(connection, cluster_id):
-                log.warning("another Kafka than before: all topics are read from the start", cluster_id=cluster_id)
+            if await positions.belong_to(connection, found):
+                log.warning("another Kafka than before: all topics are read from the start", cluster_id=found)
 
     async def _ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """What a gate waits for. A database that was made anew under the running process is tied here."""

@@ -6,8 +6,8 @@ partitions of a topic that exists is reported, not changed, and no topic is dele
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +16,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.topics import TOPICS, Topic
-from shared.kafka import KafkaSettings, client_options, plain
+from shared.kafka import KafkaSettings, client_options, plain, started
 
 TIME_LIMIT_S = 60.0
 REQUEST_TIMEOUT_MS = 20_000
@@ -103,28 +103,22 @@ async def extents(kafka: KafkaSettings | str, topics: Iterable[str]) -> dict[tup
     return {(place.topic, place.partition): range(starts[place], stops[place]) for place in places}
 
 
+async def cluster_id(kafka: KafkaSettings | str) -> str:
+    """Which Kafka it is: topics and offsets of another one mean other things. Raises as `apply` does."""
+    async with asyncio.timeout(TIME_LIMIT_S), _admin(_settings(kafka)) as admin:
+        return str((await admin.describe_cluster())["cluster_id"])
+
+
 def _settings(kafka: KafkaSettings | str) -> KafkaSettings:
     return plain(kafka) if isinstance(kafka, str) else kafka
 
 
-@asynccontextmanager
-async def _admin(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()
+def _admin(settings: KafkaSettings) -> AbstractAsyncContextManager[AIOKafkaAdminClient]:
+    return started(AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS))
 
 
-@asynccontextmanager
-async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS)
-    try:
-        await consumer.start()
-        yield consumer
-    finally:
-        await consumer.stop()
+def _consumer(settings: KafkaSettings) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
+    return started(AIOKafkaConsumer(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS))
 
 
 async def _existing(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, Existing]:

@@ -1,9 +1,7 @@
 """Folds on genuine Kafka: processes of the service of tests.shared.things, and what a test publishes for them."""
 
 import asyncio
-import gc
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -80,12 +78,6 @@ async def running_process(
         await cancelled([watching, keeping])
         await broker.stop()
         await database.close()
-        # aiokafka 0.14 leaves its first connection open if its start is cancelled, as the gate's may have been; the
-        # cancelled task bears it, and here, while the loop still runs, it can be closed.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Unclosed AIOKafkaConnection", ResourceWarning)
-            del keeping
-            gc.collect()
 
 
 async def publish(servers: str, records: Sequence[Outgoing], *, transactional_id: str | None = None) -> None:
