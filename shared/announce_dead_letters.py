@@ -24,6 +24,8 @@ def dead_letter_announcer(topic: Topic, database: Database, producer: Producer) 
     async def next_lot(connection: AsyncConnection) -> Lot | None:
         letters = await dead_letters.unpublished(connection, limit=LOT)
         records = [Outgoing(topic.name, one.key, one.value, one.headers) for one in letters]
-        return Lot(records, partial(dead_letters.mark_published, letters=letters)) if letters else None
+        if not letters:
+            return None
+        return Lot(records, len(letters) == LOT, partial(dead_letters.mark_published, letters=letters))
 
     return OnceAnnouncer(NAME, database, producer, next_lot)

@@ -20,15 +20,18 @@ from shared.producer import Outgoing, Producer
 
 log = structlog.get_logger()
 
-LEASE_S = 40.0
+LEASE_S = 5.0
 RETRY_S = 1.0
+# A lot costs a few statements whatever it holds: what comes in quick succession goes together.
+GATHER_S = 0.1
 
 
 @dataclass(frozen=True)
 class Lot:
-    """Records to publish, perhaps none, and how their rows are marked once Kafka has them."""
+    """Records to publish, perhaps none, and how their rows are marked once Kafka has them. `full`: there are more."""
 
     records: Sequence[Outgoing]
+    full: bool
     mark: Callable[[AsyncConnection], Awaitable[None]]
 
 
@@ -44,7 +47,7 @@ class OnceAnnouncer:
     _token: UUID = field(default_factory=uuid4)
 
     async def step(self) -> float | None:
-        """Publish one lot. Returns 0 if there may be more, None if there is nothing or another replica is at it."""
+        """Publish one lot. Returns when there may be more worth a lot; None: nothing, or another replica is at it."""
         async with self.database.transaction() as connection:
             if self.gate:
                 await self.gate.pass_through(connection)
@@ -60,4 +63,4 @@ class OnceAnnouncer:
             await lot.mark(connection)
             await lease.give_back(connection, self.name, self._token)
         metrics.ANNOUNCED.labels(self.name).inc(len(lot.records))
-        return 0
+        return 0 if lot.full else GATHER_S

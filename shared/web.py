@@ -76,7 +76,7 @@ def build(*, title: str, api_token: str, router: APIRouter, readiness: Readiness
         if not hmac.compare_digest(given.encode(), api_token.encode()):
             raise Problem(401, "Unauthorized", "Present the service's API_TOKEN as a bearer token")
 
-    app.include_router(router, dependencies=[Depends(authorized)], responses=PROBLEMS)
+    app.include_router(router, dependencies=[Depends(authorized), Depends(_without_nul)], responses=PROBLEMS)
     app.include_router(_health(readiness))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(GateClosed, _catching_up)
@@ -87,6 +87,17 @@ def build(*, title: str, api_token: str, router: APIRouter, readiness: Readiness
     app.add_exception_handler(Exception, _defect)
     app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
     return app
+
+
+async def _without_nul(request: Request) -> None:
+    """PostgreSQL takes no NUL in text, not even to look for it: nothing has it in its name, so nothing is found."""
+    if "\x00" in request.scope["path"]:
+        raise Problem(404, "Not found", "No name holds a NUL character")
+    held = [name for name, value in request.query_params.multi_items() if "\x00" in name + value]
+    if held:
+        raise RequestValidationError(
+            [{"loc": ("query", name), "msg": "Text should not hold a NUL character"} for name in held]
+        )
 
 
 def _health(readiness: Readiness) -> APIRouter:
@@ -145,7 +156,7 @@ async def _catching_up(_: Request, __: Exception) -> JSONResponse:
     return _details(
         503,
         "Catching up",
-        "The service reads its own facts back before it gives versions; try again in a moment",
+        "The service still reads back what its topics hold; try again in a moment",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
 

@@ -45,16 +45,20 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     if not folders:
         return None
     # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
+    # And nothing of a folder that was set back since: a refusal is taken back then, and would look like a success.
     rows = (
         await connection.execute(
             text(f"""
                 select l.clouds_uuid, r.recording_id, r.transfer_version, r.link_version, r.seq, l.pushed_at
-                from unnest(cast(:uuids as text[]), cast(:cursors as bigint[])) as u (clouds_uuid, cursor)
-                    join ledger l on l.clouds_uuid = u.clouds_uuid join recording r on {TO_ANNOUNCE}
+                from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:cursors as bigint[]))
+                        as u (clouds_uuid, generation, cursor)
+                    join ledger l on l.clouds_uuid = u.clouds_uuid and l.generation = u.generation
+                    join recording r on {TO_ANNOUNCE}
                 order by l.clouds_uuid, r.seq limit :limit
             """),  # noqa: S608  # this module's own text
             {
                 "uuids": [one.clouds_uuid for one in folders],
+                "generations": [one.generation for one in folders],
                 "cursors": [one.up_to_seq for one in folders],
                 "limit": limit,
             },
@@ -64,7 +68,7 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     if len(rows) == limit:
         last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
         passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
-    return Lot([_record(row) for row in rows], partial(_mark, passed=passed))
+    return Lot([_record(row) for row in rows], len(rows) == limit, partial(_mark, passed=passed))
 
 
 def _record(row: Row[tuple[object, ...]]) -> Outgoing:

@@ -147,6 +147,13 @@ class Claims:
             },
         )
 
+    async def push_once_more(self, claimed: Claimed, *, after_s: float) -> None:
+        """Its recordings are to be pushed once more, whoever has the folder now: what was sent came late."""
+        await self._connection.execute(
+            text(f"with ended as (select cast(:ids as text[]) as recording_ids) {_DUTIES}"),  # our own text
+            {"ids": [one.recording_id for one in claimed.files], "after_s": after_s, "may_take_effect": True},
+        )
+
     async def end_claims_of_the_dead(self, *, second_push_after_s: float) -> int:
         """The same for claims whose worker never came back: their lease is over. Returns how many duties it made.
 

@@ -138,6 +138,7 @@ class PushTickets:
             recorded = False
         if not recorded:
             log.warning("outcome not recorded, the lease was lost", clouds_uuid=claimed.clouds_uuid)
+            await self._came_late(ready, decision)
         elif isinstance(decision, Acknowledged):
             log.info("tickets pushed", clouds_uuid=claimed.clouds_uuid, files=len(claimed.files))
         else:
@@ -150,6 +151,14 @@ class PushTickets:
                 next_in_s=decision.wait_s if isinstance(decision, TryLater) else None,
                 message=getattr(decision, "message", None),
             )
+
+    async def _came_late(self, ready: _Ready, decision: AfterPush) -> None:
+        """Somebody else had the folder meanwhile and may have pushed something newer before this took effect."""
+        effect = isinstance(decision, Acknowledged) or (isinstance(decision, TryLater) and decision.may_take_effect)
+        if ready.with_versions or not effect:
+            return
+        async with self.database.transaction() as connection:
+            await Claims(connection).push_once_more(ready.claimed, after_s=self.settings.second_push_after_s)
 
     async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[bool]:
         """Record these successes; whether each still had its lease."""

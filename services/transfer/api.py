@@ -1,32 +1,22 @@
-"""transfer's HTTP API: what keeps recordings from the cloud, and what an operator decides about it."""
+"""transfer's HTTP API: what keeps recordings from the cloud. What an operator decides about it: see `api_operator`."""
 
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import structlog
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from schemas.fields import ACloudsUuid, FolderId
 from services.transfer import seen
-from services.transfer.answers import Answer, Unfit, decide_answer
-from services.transfer.conclusions import Conclusions
-from services.transfer.lots import MAX_FILES
+from services.transfer.api_operator import decided
 from shared import dead_letters
-from shared.database import notify
+from shared.gate import Gate
 from shared.lane import Lane
 from shared.routes import LaneAnswer, lane_answer
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
-log = structlog.get_logger()
-
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "description": "Unknown"}}
-REFUSED: dict[int | str, dict[str, Any]] = {
-    **UNKNOWN,
-    409: {"model": ProblemDetails, "description": "The folder is not in a state for this"},
-}
 
 
 class BlockedCounts(BaseModel):
@@ -111,31 +101,11 @@ class FoldersAnswer(BaseModel):
     items: list[FolderAnswer]
 
 
-class OperatorsAnswer(BaseModel):
-    """What an operator has found in the cloud about a request of unknown outcome."""
-
-    answer: Answer
-    clouds_uuid: ACloudsUuid | None = Field(None, description="with exists_as: the folder that the cloud has made")
-
-
-class Concluded(BaseModel):
-    """What followed: Transferred, Release or Narrow."""
-
-    outcome: str
-    files: int
-
-
-class UploadedAgain(BaseModel):
-    """How many recordings will be uploaded again."""
-
-    recordings: int
-
-
-def routes(service: Service, lane: Lane) -> APIRouter:
-    """This service's own routes."""
+def routes(service: Service, lane: Lane, known: Gate) -> APIRouter:
+    """This service's own routes. `known`: see `api_operator`."""
     router = APIRouter(tags=["transfer"], responses=PROBLEMS)
     router.include_router(_seen(service, lane))
-    router.include_router(_answered(service))
+    router.include_router(decided(service, known))
     return router
 
 
@@ -163,7 +133,8 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             one = await seen.recording(connection, recording_id, shut=state.reason is not None)
         if one is None:
             raise Problem(404, "Unknown recording", "Neither processed nor transferred, as far as transfer has read")
-        message = one.message or state.message
+        # What the folder met before does not matter as long as nothing is sent at all.
+        behind_the_lane = one.reason == "retrying" and state.reason is not None
         return RecordingAnswer(
             recording_id=one.recording_id,
             folder_id=one.folder_id,
@@ -175,7 +146,13 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             transfer_version=one.transfer_version,
             sent_link_version=one.sent_link_version,
             link_version=one.link_version,
-            blocked=Blocked(reason=one.reason, message=message, next_try_at=one.next_try_at) if one.reason else None,
+            blocked=Blocked(
+                reason=one.reason,
+                message=f"{state.reason}: {state.message}" if behind_the_lane else one.message,
+                next_try_at=state.probe_at if behind_the_lane else one.next_try_at,
+            )
+            if one.reason
+            else None,
         )
 
     @router.get("/folders")
@@ -193,45 +170,5 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
         if not found:
             raise Problem(404, "Unknown folder", "No recording of this folder_id, as far as transfer has read")
         return FolderAnswer.model_validate(found[0])
-
-    return router
-
-
-def _answered(service: Service) -> APIRouter:
-    router = APIRouter()
-
-    @router.post("/folders/{folder_id:path}/answer", responses=REFUSED)
-    async def answer_folder(folder_id: FolderId, said: OperatorsAnswer) -> Concluded:
-        """Say what became of the folder's request of unknown outcome, so that it goes on."""
-        async with service.database.transaction() as connection:
-            await service.gate.pass_through(connection)
-            request = await Conclusions(connection).held_request(folder_id)
-            if request is None:
-                raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
-            conclusion = decide_answer(
-                said.answer,
-                sent_to=request.clouds_uuid,
-                exists_as=said.clouds_uuid,
-                recording_ids=tuple(one.recording_id for one in request.files),
-            )
-            if isinstance(conclusion, Unfit):
-                raise Problem(422, "Invalid answer", conclusion.why)
-            await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
-            await notify(connection, ("upload_recordings", "announce_transfers"))
-        log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)
-        return Concluded(outcome=type(conclusion).__name__, files=len(request.files))
-
-    @router.post("/folders/{folder_id:path}/upload-again", responses=REFUSED)
-    async def upload_again(folder_id: FolderId) -> UploadedAgain:
-        """The cloud has lost this folder: make it anew with every recording that was in it."""
-        async with service.database.transaction() as connection:
-            await service.gate.pass_through(connection)
-            conclusions = Conclusions(connection)
-            recordings = await conclusions.upload_again(folder_id)
-            if recordings is None:
-                raise Problem(409, "Not now", "The folder is not in the cloud, or a request of it is open")
-            await notify(connection, ("upload_recordings",))
-        log.info("folder will be uploaded again", folder_id=folder_id, recordings=recordings)
-        return UploadedAgain(recordings=recordings)
 
     return router

@@ -88,7 +88,9 @@ async def serve(
     )
     service.loop("ping_cloud", lane.ping, gated=False)
 
-    own = routes(service, lane)
+    # A folder that is uploaded again must be known in full: its recordings, and the tickets that travel with them.
+    known = service.gate_on((RECORDING_PROCESSED, TICKET_LINKED))
+    own = routes(service, lane, known)
     own.include_router(common(service))
     app = build(
         title="ticketsync transfer",

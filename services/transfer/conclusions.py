@@ -4,6 +4,7 @@ Each call is one transaction's part; the caller holds the folder. A request is c
 free at that moment, either because they are transferred or for a new request.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -31,6 +32,18 @@ from services.transfer.upload_body import files_in
 from services.transfer.uploads import Uploads
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """The folder is not in the cloud as what is called lost; `present`: as what it is, None if it is not there."""
+
+    present: CloudsUuid | None
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A request of the folder is open, and may have its effect yet."""
+
+
 class Conclusions:
     """One transaction's view of the tables."""
 
@@ -38,16 +51,22 @@ class Conclusions:
         self._connection = connection
         self._requests = Requests(connection)
 
-    async def still_ours(self, request: OpenRequest, token: UUID) -> bool:
-        """Lock the folder. False: somebody else has its lease by now, or the request was closed otherwise."""
-        found = await self._connection.execute(
-            text("""
-                select 1 from folder join upload_request q using (folder_id)
-                where folder_id = :folder_id and lease_token = :token and q.id = :id for no key update of folder
-            """),
-            {"folder_id": request.folder_id, "token": token, "id": request.id},
+    async def may_record(self, request: OpenRequest, token: UUID, conclusion: Conclusion) -> bool:
+        """Lock the folder. False: somebody else has its lease by now, or the request was closed otherwise.
+
+        That it has had its effect is true whenever it is heard. So that counts also if nobody has the lease: the
+        request was put on hold meanwhile, or waits for its repeat.
+        """
+        lease_token = await self._connection.scalar(
+            text("select lease_token from folder where folder_id = :folder_id for no key update"),
+            {"folder_id": request.folder_id},
         )
-        return found.one_or_none() is not None
+        # A statement of its own: one that had waited for the lock would see requests as they were before that.
+        is_open = await self._connection.scalar(
+            text("select exists (select from upload_request where id = :id)"), {"id": request.id}
+        )
+        is_ours = lease_token == token or (lease_token is None and isinstance(conclusion, Transferred))
+        return bool(is_open) and is_ours
 
     async def record(self, request: OpenRequest, conclusion: Conclusion, *, max_files: int) -> None:
         """Apply it. `max_files`: of the folder's requests so far; it stays unless the conclusion changes it."""
@@ -155,10 +174,11 @@ class Conclusions:
         )
         return await self._requests.of(folder_id) if held.one_or_none() is not None else None
 
-    async def upload_again(self, folder_id: FolderId) -> int | None:
+    async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy:
         """The cloud has lost this folder: make it anew, with every recording that was in it. Returns how many.
 
-        None, with nothing to commit: the cloud has no such folder, or a request of it is open.
+        Anything but a number leaves nothing to commit. Only the uuid says that it is really lost, and not already made
+        anew: that the cloud misses it may be known to cloud_updater alone.
         """
         present = await self._connection.execute(
             text("""
@@ -170,17 +190,27 @@ class Conclusions:
         store = Store(self._connection)
         concerned: set[FolderId] = {folder_id, *(row.folder_id for row in present)}
         await store.look_at(dict.fromkeys(concerned, await store.now()))
-        lost = await self._connection.execute(
+        folder = (
+            await self._connection.execute(
+                text("""
+                    select clouds_uuid, exists (select from upload_request q where q.folder_id = d.folder_id) as busy
+                    from folder d where folder_id = :folder_id
+                """),
+                {"folder_id": folder_id},
+            )
+        ).one()
+        if folder.clouds_uuid != lost:
+            return Elsewhere(folder.clouds_uuid)
+        if folder.busy:
+            return Busy()
+        await self._connection.execute(
             text("""
-                update folder d set clouds_uuid = null, uuid_since = greatest(now(), uuid_since), held = null,
+                update folder set clouds_uuid = null, uuid_since = greatest(now(), uuid_since), held = null,
                     retry_at = null, attempts = 0, last_error = null
-                where folder_id = :folder_id and clouds_uuid is not null
-                    and not exists (select from upload_request q where q.folder_id = d.folder_id)
+                where folder_id = :folder_id
             """),
             {"folder_id": folder_id},
         )
-        if not lost.rowcount:
-            return None
         wanted = await self._connection.execute(
             text("""
                 update recording set wanted_version = t.transfer_version + 1, waiting = true, rejected = null

@@ -208,7 +208,7 @@ class UploadRecordings:
                 jitter=random.random(),  # noqa: S311  # spreads retries, guards nothing
                 now=await Store(connection).now(),
             )
-            recorded = await conclusions.still_ours(request, claimed.token)
+            recorded = await conclusions.may_record(request, claimed.token, conclusion)
             if recorded:
                 await conclusions.record(request, conclusion, max_files=folder.max_files)
                 await notify(connection, ("announce_transfers",) if isinstance(conclusion, Transferred) else ())

@@ -1,5 +1,9 @@
 """CloudTicketUpdated: what the cloud has acknowledged is announced until Kafka has it, and nothing else is."""
 
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater import announce_updates
 from shared.announce_once import Lot
@@ -88,6 +92,33 @@ async def test_a_lot_of_cursors_that_were_set_back_marks_nothing(updater: Update
     assert await updater.rows("select announced_cursor from ledger") == [{"announced_cursor": 0}]
     await updater.push()
     assert await _to_announce(updater) == {"R1": (1, 1)}
+
+
+async def test_a_refusal_that_is_taken_back_meanwhile_is_not_announced_as_a_success(
+    updater: Updater, cloud: Emulator
+) -> None:
+    """The folder is forced between the announcer's two looks: its cursors, and then its recordings."""
+    await transferred(updater, cloud, "R1", "R2")
+    cloud.arm(status=422, route="update_ticket", filename="R1.wav")
+    await updater.fold(a_link("R1"), a_link("R2"))
+    await updater.push()
+
+    class Between:
+        """A connection that lets it happen before its second statement."""
+
+        def __init__(self, connection: AsyncConnection) -> None:
+            self.connection, self.statements = connection, 0
+
+        async def execute(self, *statement: Any) -> object:  # noqa: ANN401
+            self.statements += 1
+            if self.statements == 2:
+                await updater.resync(a_resync(force=True))
+            return await self.connection.execute(*statement)
+
+    async with updater.database.transaction() as connection:
+        lot = await announce_updates.next_lot(Between(connection))  # type: ignore[arg-type]  # as much as it uses
+
+    assert _facts(lot) == {}
 
 
 async def test_what_our_own_topic_says_already_is_not_announced_again(updater: Updater, cloud: Emulator) -> None:

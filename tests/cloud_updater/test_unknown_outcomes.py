@@ -1,10 +1,15 @@
 """A push of which nobody knows whether it had its effect, or will yet: its recordings are pushed once more later."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import FREE_LEASES
+from shared.cloud import Cloud, CloudSettings
+from shared.outcome import Outcome
 from tests.cloud_updater.given import a_link, a_transfer, an_update
 from tests.cloud_updater.running import (
     Updater,
@@ -15,7 +20,7 @@ from tests.cloud_updater.running import (
     tickets,
     transferred,
 )
-from tests.emulator.running import Emulator, a_file
+from tests.emulator.running import TOKEN, Emulator, a_file
 
 
 async def _duties(updater: Updater) -> list[str]:
@@ -155,7 +160,9 @@ async def test_a_crash_leaves_a_claim_and_the_claim_a_duty(updater: Updater, upd
 
 
 @pytest.mark.parametrize("status", [None, 422, 400, 503, 413])
-async def test_a_lost_lease_changes_nothing(updater: Updater, cloud: Emulator, status: int | None) -> None:
+async def test_a_lost_lease_changes_nothing_of_what_another_worker_finds_out(
+    updater: Updater, cloud: Emulator, status: int | None
+) -> None:
     """Whatever the late answer says: another worker has the folder now, and what that one finds out counts."""
     await transferred(updater, cloud, "R1")
     await updater.fold(a_link("R1"))
@@ -166,11 +173,52 @@ async def test_a_lost_lease_changes_nothing(updater: Updater, cloud: Emulator, s
         await updater.an_hour_passes()
         await updater.pushing.push_again()
         theirs = await updater.claim_without_sending()
-        before = await updater.rows("select * from ledger, recording, claim, duty")
+        before = await updater.rows("select * from ledger, recording, claim")
+        (duty,) = await updater.rows("select due_at from duty")
 
     assert theirs.files[0].recording_id == "R1"
-    assert await updater.rows("select * from ledger, recording, claim, duty") == before
+    assert await updater.rows("select * from ledger, recording, claim") == before
     assert [(row["recording_id"], row["attempts"], row["token"]) for row in before] == [("R1", 0, theirs.token)]
+    # What had its effect came late, perhaps after something newer: the second push is put off until after it.
+    (after,) = await updater.rows("select due_at from duty")
+    assert (after["due_at"] > duty["due_at"]) == (status is None)
+
+
+async def test_a_worker_that_sleeps_before_its_request_leaves_does_not_have_the_last_word(
+    updater: Updater, updater_url: str, cloud: Emulator
+) -> None:
+    """It slept through its lease and through the second push that its claim had led to."""
+    uuid = await transferred(updater, cloud, "R1")
+    await updater.fold(a_link("R1", 1, ticket_id="OLD"))
+    asleep, awake = asyncio.Event(), asyncio.Event()
+
+    class Sleeping(Cloud):
+        async def post(self, call: str, path: str, body: bytes, **options: Any) -> Outcome:  # noqa: ANN401
+            asleep.set()
+            await awake.wait()
+            return await super().post(call, path, body, **options)
+
+    settings = CloudSettings(clouds_url=cloud.url, clouds_token=SecretStr(TOKEN))
+    own = updater.pushing
+    sleeper = PushTickets(
+        own.settings, own.send_within_s, own.database, own.gate, Sleeping(settings, token=lambda: TOKEN), own.lane
+    )
+    step = asyncio.create_task(sleeper.step())
+    await asleep.wait()
+    async with running_updater(updater_url, cloud) as other:
+        await other.fold(a_link("R1", 2, ticket_id="NEW"))
+        for _ in range(2):
+            await _second_pushes(other)
+        assert (tickets(cloud, uuid), await _duties(other)) == ({"R1": "NEW"}, [])
+
+        awake.set()
+        await step
+        late = tickets(cloud, uuid)
+        await _second_pushes(other)
+    await sleeper.cloud.close()
+
+    assert late == {"R1": "OLD"}
+    assert tickets(cloud, uuid) == {"R1": "NEW"}
 
 
 async def test_a_second_push_states_what_is_newest_then(updater: Updater, cloud: Emulator) -> None:

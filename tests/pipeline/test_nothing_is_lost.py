@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 
 SERVICES = ("linker", "transfer", "cloud_updater")
 AFTER_A_KILL_S = 120
+CAPABILITIES = ["ticket-info", "idempotency-key", "link-version", "read"]
 
 
 def programs(service: str) -> tuple[str, str]:
@@ -44,6 +46,8 @@ def test_a_service_killed_again_and_again_during_work_loses_nothing_and_repeats_
     stack: Stack, service: str
 ) -> None:
     chance = random.Random(service)
+    # Without comparing versions the cloud takes whatever comes last: the order is then for the services to keep.
+    stack.cloud("PUT", "/capabilities", json={"capabilities": [one for one in CAPABILITIES if one != "link-version"]})
     folders = [a_folder() for _ in range(5)]
     events = {one["recording_id"]: one for folder in folders for one in recordings(folder, 20)}
     wanted: dict[str, str] = {}
@@ -64,6 +68,7 @@ def test_a_service_killed_again_and_again_during_work_loses_nothing_and_repeats_
         eventually(lambda: stack.processes(*programs(service)), within_s=20)
     working.join()
     stack.settle(within_s=AFTER_A_KILL_S)
+    stack.cloud("PUT", "/capabilities", json={"capabilities": CAPABILITIES})
 
     shown: dict[str, str | None] = {}
     for folder in folders:
@@ -111,9 +116,10 @@ def test_a_database_set_back_under_an_idle_service_catches_up_before_anything_is
     assert [one["kind"] for one in stack.effects()[len(effects) :]] == ["update_ticket"]
     assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-AT-ONCE"
     assert set(stack.tickets(newer).values()) == {"TKT-BEFORE"}
-    versions = [(key, value["link_version"]) for key, value in stack.records("TicketLinked")]
-    contents = {(key, value["link_version"]): value["request_id"] for key, value in stack.records("TicketLinked")}
-    assert len(set(versions)) == len(contents)
+    made_by: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for key, fact in stack.records("TicketLinked"):
+        made_by[key, fact["link_version"]].add(fact["request_id"])
+    assert all(len(requests) == 1 for requests in made_by.values())
 
 
 def test_two_of_each_service_share_the_work(stack: Stack) -> None:
@@ -178,7 +184,7 @@ def late_announcer(stack: Stack) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as late:
         try:
             assert late.stdout is not None
-            assert late.stdout.readline() == "holding\n"
+            assert any(line == "holding\n" for line in late.stdout)  # after what it logs
             time.sleep(LEASE_S + 1)  # whoever had the lease before has lost it
             yield late
         finally:

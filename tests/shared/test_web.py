@@ -75,6 +75,22 @@ async def test_health_and_metrics_do_not(path: str) -> None:
     assert (await _call("GET", path, headers={"authorization": ""})).status_code == 200
 
 
+async def test_a_nul_in_the_path_names_nothing() -> None:
+    answer = await _call("GET", "/raise/a%00b")
+
+    assert (answer.status_code, answer.json()["title"]) == (404, "Not found")
+
+
+@pytest.mark.parametrize("query", ["folder=%00", "unheard-of=a%00b", "folder=a&folder=b%00"])
+async def test_a_nul_in_the_query_is_not_valid_whatever_the_route_makes_of_it(query: str) -> None:
+    answer = await _call("GET", f"/raise/problem?{query}")
+
+    [error] = answer.json()["errors"]
+    name = query.split("=", maxsplit=1)[0]
+    assert answer.status_code == 422
+    assert error == {"field": f"query.{name}", "message": "Text should not hold a NUL character"}
+
+
 async def test_readiness_says_why() -> None:
     ready = Ready()
     ready.state = {"ready": False, "gate": "closed"}

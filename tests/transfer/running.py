@@ -74,6 +74,11 @@ class Transfer:
         while not await self.rows("select id from upload_request"):  # noqa: ASYNC110  # only the database knows
             await asyncio.sleep(0.01)
 
+    async def clouds_uuid(self, folder_id: str = "F1") -> str:
+        """Where the folder is in the cloud, as it is to be named to lose it."""
+        [row] = await self.rows("select clouds_uuid from folder where folder_id = :folder_id", folder_id=folder_id)
+        return str(row["clouds_uuid"])
+
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:
             return [dict(row) for row in (await connection.execute(text(sql), parameters)).mappings()]

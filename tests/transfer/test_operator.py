@@ -1,34 +1,13 @@
-"""What an operator sees and decides, through the HTTP API: held folders, lost folders, blocked recordings."""
+"""What an operator sees and decides, through the HTTP API: held folders, blocked recordings."""
 
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
-from services.transfer.api import routes
-from shared.web import build
 from tests.emulator.running import Emulator
+from tests.transfer.api import an_api
 from tests.transfer.given import a_link, a_recording, a_transfer
 from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer
-
-
-class _Service:
-    """As much of a service as its routes need: the real database and the real gate."""
-
-    def __init__(self, transfer: Transfer) -> None:
-        self.database = transfer.database
-        self.gate = transfer.gate
-
-
-def an_api(transfer: Transfer) -> httpx.AsyncClient:
-    async def ready() -> dict[str, object]:
-        return {"ready": True}
-
-    router = routes(_Service(transfer), transfer.lane)  # type: ignore[arg-type]  # see _Service
-    app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=10_000)
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://transfer", headers={"Authorization": "Bearer token"}
-    )
 
 
 @pytest.fixture
@@ -117,59 +96,6 @@ async def test_resending_can_be_chosen_for_good(database_url: str, deployed: Emu
         assert files_in_cloud(deployed) == [("Monday", "R1.wav")]
 
 
-async def test_a_folder_that_the_cloud_has_lost_is_uploaded_again_on_command(
-    transfer: Transfer, cloud: Emulator
-) -> None:
-    await transfer.fold(a_recording("R1"))
-    await transfer.upload()
-    lost = cloud.control("GET", "folders")["folders"][0]["uuid"]
-    cloud.delete(lost)
-    await transfer.fold(a_recording("R2"))
-    await transfer.upload()
-
-    async with an_api(transfer) as api:
-        before = (await api.get("/status")).json()["blocked"]
-        answer = await api.post("/folders/F1/upload-again")
-        twice = await api.post("/folders/F1/upload-again")
-        await transfer.upload()
-        after = (await api.get("/status")).json()["blocked"]
-
-    assert before["missing_in_cloud"] == 1
-    assert answer.json() == {"recordings": 1}
-    assert twice.status_code == 409
-    assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
-    assert set(after.values()) == {0}
-    rows = await transfer.rows("select recording_id, transfer_version, clouds_uuid from transfer order by 1")
-    assert [row["transfer_version"] for row in rows] == [2, 1]
-    assert lost not in {row["clouds_uuid"] for row in rows}
-
-
-async def test_an_upload_of_what_the_cloud_has_lost_is_shown_while_it_waits(
-    transfer: Transfer, cloud: Emulator
-) -> None:
-    await transfer.fold(a_recording("R1"))
-    await transfer.upload()
-    await transfer.fold(a_transfer("R1", 1))
-    cloud.arm(route="create", status=503, headers={"Retry-After": "60"})
-    cloud.arm(route="create", status=422, filename="R1.wav")
-
-    async with an_api(transfer) as api:
-        uploaded = (await api.get("/status")).json()
-        await api.post("/folders/F1/upload-again")
-        wanted = (await api.get("/status")).json()
-        await transfer.upload()
-        retrying, recording = (await api.get("/status")).json(), (await api.get("/recordings/R1")).json()
-        await transfer.waits_are_over()
-        await transfer.upload()
-        rejected = (await api.get("/status", params={"folder": "F1"})).json()
-
-    assert (uploaded["working"], sum(uploaded["blocked"].values())) == (0, 0)
-    assert (wanted["working"], sum(wanted["blocked"].values())) == (1, 0)
-    assert (retrying["working"], retrying["blocked"]["retrying"]) == (1, 1)
-    assert (recording["phase"], recording["blocked"]["reason"]) == ("waiting", "retrying")
-    assert (rejected["working"], rejected["blocked"]["rejected"]) == (0, 1)
-
-
 async def test_a_transfer_counts_as_work_until_the_topic_says_it(transfer: Transfer) -> None:
     await transfer.fold(a_recording("R1"))
     async with an_api(transfer) as api:
@@ -180,20 +106,6 @@ async def test_a_transfer_counts_as_work_until_the_topic_says_it(transfer: Trans
         elsewhere = (await api.get("/status", params={"folder": "F2"})).json()["working"]
 
     assert (unheard, heard, elsewhere) == (1, 0, 0)
-
-
-async def test_a_clock_that_was_set_back_does_not_bring_a_lost_folder_back(transfer: Transfer) -> None:
-    await transfer.fold(a_recording("R1"))
-    await transfer.upload()
-    await transfer.change("update transfer set transferred_at = transferred_at + interval '1 hour'")
-    await transfer.change("update folder set uuid_since = uuid_since + interval '1 hour'")
-    first = (await transfer.rows("select transferred_at from transfer"))[0]["transferred_at"]
-
-    async with an_api(transfer) as api:
-        await api.post("/folders/F1/upload-again")
-    await transfer.upload()
-
-    assert (await transfer.rows("select transferred_at from transfer"))[0]["transferred_at"] > first
 
 
 async def test_what_is_waiting_rejected_or_superseded_is_shown(transfer: Transfer, cloud: Emulator) -> None:
@@ -225,11 +137,28 @@ async def test_what_is_waiting_rejected_or_superseded_is_shown(transfer: Transfe
     assert (unknown.status_code, unknown_folder.status_code) == (404, 404)
 
 
-async def test_while_the_service_reads_its_own_facts_back_an_operator_is_told_to_wait(transfer: Transfer) -> None:
-    transfer.gate.close("a test")
+async def test_behind_a_stopped_lane_its_message_is_shown_and_not_what_the_folder_met_before(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    cloud.arm(route="create", status=503, headers={"Retry-After": "60"})
+    await transfer.fold(a_recording("R1"))
+    await transfer.upload()
 
     async with an_api(transfer) as api:
-        answer = await api.post("/folders/F1/upload-again")
+        before = (await api.get("/recordings/R1")).json()["blocked"]
+        await transfer.change("update lane set reason = 'unauthorized', message = '401: unathorized', probe_at = null")
+        behind = (await api.get("/recordings/R1")).json()["blocked"]
 
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"]
+    assert before["message"].startswith("503")
+    assert behind == {"reason": "retrying", "message": "unauthorized: 401: unathorized", "next_try_at": None}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/recordings/a%00b", 404), ("/folders/%00", 404), ("/status?folder=%00", 422)],
+)
+async def test_a_nul_in_a_question_is_not_a_defect(transfer: Transfer, path: str, status: int) -> None:
+    async with an_api(transfer) as api:
+        answer = await api.get(path)
+
+    assert answer.status_code == status

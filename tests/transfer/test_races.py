@@ -6,8 +6,9 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from schemas.fields import RecordingId
+from schemas.fields import FolderId, RecordingId
 from schemas.topics import TICKET_LINKED
+from services.transfer.answers import GIVEN_UP, Narrow
 from services.transfer.conclusions import Conclusions
 from services.transfer.lots import Lot, decide_lot
 from services.transfer.on_ticket_linked import fold_ticket_linked
@@ -18,7 +19,7 @@ from shared.batch import fold_records
 from shared.database import Database
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording, a_transfer, records_of
-from tests.transfer.running import Transfer, files_in_cloud, names
+from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer
 
 A_MOMENT_S = 0.3
 
@@ -213,20 +214,52 @@ async def test_a_late_answer_to_an_attempt_of_a_lost_lease_closes_nothing(transf
     assert cloud.kinds() == ["create"]
 
 
-async def test_a_lost_folder_is_not_made_anew_while_a_request_of_it_is_open(
-    transfer: Transfer, cloud: Emulator
+async def test_a_success_that_is_known_frees_a_folder_that_was_put_on_hold_meanwhile(
+    database_url: str, deployed: Emulator
 ) -> None:
-    await transfer.fold(a_recording("R1"))
-    await transfer.upload()
-    await transfer.fold(a_recording("R2"))
-    cloud.control("POST", "hold", {"route": "inject"})
-    sending = asyncio.create_task(transfer.uploading.step())
-    await asyncio.to_thread(cloud.wait_until_held)
+    """The first worker's lease has ended, and the second holds the request as the cloud honours no keys."""
+    async with running_transfer(await migrated(database_url), deployed) as transfer:
+        await transfer.fold(a_recording("R1"))
+        deployed.control("POST", "hold", {"route": "create"})
+        first = asyncio.create_task(transfer.uploading.step())
+        await asyncio.to_thread(deployed.wait_until_held)
+        await transfer.waits_are_over()
+        await transfer.uploading.step()
+        held = await transfer.rows("select held from folder")
 
-    async with transfer.database.transaction() as connection:
-        refused = await Conclusions(connection).upload_again("F1")  # type: ignore[arg-type]  # a NewType
-    cloud.control("POST", "release")
-    await sending
+        deployed.control("POST", "release")
+        await first
+        await transfer.fold(a_recording("R2"))
+        await transfer.waits_are_over()
+        await transfer.upload()
 
-    assert refused is None
-    assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
+        assert held == [{"held": "outcome_unknown"}]
+        assert await transfer.rows("select held from folder") == [{"held": None}]
+        assert await transfer.rows("select id from upload_request") == []
+        assert names(await transfer.rows("select recording_id from transfer order by 1")) == ["R1", "R2"]
+        assert files_in_cloud(deployed) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
+
+
+async def test_a_success_that_is_heard_while_an_operator_closes_its_request_does_not_count_any_more(
+    database_url: str, deployed: Emulator
+) -> None:
+    """It waits for the operator's lock, and must see then what the operator did, not what was before."""
+    async with running_transfer(await migrated(database_url), deployed) as transfer:
+        await transfer.fold(a_recording("R1"))
+        deployed.control("POST", "hold", {"route": "create"})
+        first = asyncio.create_task(transfer.uploading.step())
+        await asyncio.to_thread(deployed.wait_until_held)
+        await transfer.waits_are_over()
+        await transfer.uploading.step()
+
+        async with transfer.database.transaction() as connection:
+            conclusions = Conclusions(connection)
+            request = await conclusions.held_request(FolderId("F1"))
+            assert request is not None
+            deployed.control("POST", "release")
+            assert await is_waiting(first)
+            await conclusions.record(request, Narrow("given up", {RecordingId("R1"): GIVEN_UP}, 500), max_files=500)
+        await first
+
+        assert await transfer.rows("select recording_id from transfer") == []
+        assert await transfer.rows("select rejected from recording") == [{"rejected": GIVEN_UP}]

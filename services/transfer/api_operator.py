@@ -1,0 +1,111 @@
+"""transfer's HTTP API, the part that decides: what an operator says about a folder that nobody else can judge.
+
+Each route names what it is about so exactly that a repeat, or a mistyped folder, changes nothing: an answer is for the
+open request, and a folder is uploaded again only if the uuid that is called lost is its present one. What is uploaded
+again must be known, or recordings would stay behind in the lost folder: `known` is the gate on the topics that tell.
+"""
+
+from typing import Any, assert_never
+
+import structlog
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from schemas.fields import ACloudsUuid, CloudsUuid, FolderId
+from services.transfer.answers import Answer, Unfit, decide_answer
+from services.transfer.conclusions import Busy, Conclusions, Elsewhere
+from services.transfer.lots import MAX_FILES
+from shared.database import notify
+from shared.gate import Gate
+from shared.service import Service
+from shared.web import Problem, ProblemDetails
+
+log = structlog.get_logger()
+
+REFUSED: dict[int | str, dict[str, Any]] = {
+    404: {"model": ProblemDetails, "description": "Unknown"},
+    409: {"model": ProblemDetails, "description": "The folder is not in a state for this"},
+}
+
+
+class OperatorsAnswer(BaseModel):
+    """What an operator has found in the cloud about a request of unknown outcome."""
+
+    answer: Answer
+    clouds_uuid: ACloudsUuid | None = Field(None, description="with exists_as: the folder that the cloud has made")
+
+
+class Concluded(BaseModel):
+    """What followed: Transferred, Release or Narrow."""
+
+    outcome: str
+    files: int
+
+
+class LostFolder(BaseModel):
+    """Which folder the cloud has lost."""
+
+    clouds_uuid: ACloudsUuid = Field(description="the folder's present uuid, as GET /folders/{folder_id} shows it")
+
+
+class UploadedAgain(BaseModel):
+    """How many recordings will be uploaded again."""
+
+    recordings: int
+
+
+def decided(service: Service, known: Gate) -> APIRouter:
+    """The routes by which an operator decides."""
+    router = APIRouter()
+
+    @router.post("/folders/{folder_id:path}/answer", responses=REFUSED)
+    async def answer_folder(folder_id: FolderId, said: OperatorsAnswer) -> Concluded:
+        """Say what became of the folder's request of unknown outcome, so that it goes on."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            request = await Conclusions(connection).held_request(folder_id)
+            if request is None:
+                raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
+            conclusion = decide_answer(
+                said.answer,
+                sent_to=request.clouds_uuid,
+                exists_as=said.clouds_uuid,
+                recording_ids=tuple(one.recording_id for one in request.files),
+            )
+            if isinstance(conclusion, Unfit):
+                raise Problem(422, "Invalid answer", conclusion.why)
+            await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
+            await notify(connection, ("upload_recordings", "announce_transfers"))
+        log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)
+        return Concluded(outcome=type(conclusion).__name__, files=len(request.files))
+
+    @router.post("/folders/{folder_id:path}/upload-again", responses=REFUSED)
+    async def upload_again(folder_id: FolderId, lost: LostFolder) -> UploadedAgain:
+        """The cloud has lost this folder: make it anew with every recording that was in it. Harmless if repeated."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            await known.pass_through(connection)
+            recordings = await Conclusions(connection).upload_again(folder_id, lost=lost.clouds_uuid)
+            if not isinstance(recordings, int):
+                raise _refusal(recordings, lost.clouds_uuid)
+            await notify(connection, ("upload_recordings",))
+        log.info("folder will be uploaded again", folder_id=folder_id, lost=lost.clouds_uuid, recordings=recordings)
+        return UploadedAgain(recordings=recordings)
+
+    return router
+
+
+def _refusal(why: Elsewhere | Busy, lost: CloudsUuid) -> Problem:
+    """What an operator reads who may have taken the wrong folder, or asked twice."""
+    match why:
+        case Elsewhere(None):
+            detail = f"It is not in the cloud, as {lost} or otherwise. What waits in it is uploaded by itself"
+            return Problem(409, "Not in the cloud", detail, clouds_uuid=None)
+        case Elsewhere(present):
+            detail = f"It is in the cloud as {present}, not as {lost}. If the cloud has lost that one, name it"
+            return Problem(409, "Not the present folder", detail, clouds_uuid=present)
+        case Busy():
+            detail = "A request of this folder is open: ask again when its outcome is known, or answer it if it is held"
+            return Problem(409, "Not now", detail)
+        case never:
+            assert_never(never)
