@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
 from services.linker import seen_imports
@@ -45,13 +46,15 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
     @router.post("/imports", status_code=202, openapi_extra=ANY_FILE)
     async def start_import(request: Request, options: Annotated[ImportOptions, Query()]) -> ImportAccepted:
         """Accept a spreadsheet: read all of it, store its rows, link them in the background."""
-        async with uploaded(request.stream()) as upload:
-            accepted = _accepted(options, upload.sha256)
-            file = SpreadsheetFile(upload.path, options.filename, options.sheet)
-            try:
+        try:
+            async with uploaded(request.stream()) as upload:
+                accepted = _accepted(options, upload.sha256)
+                file = SpreadsheetFile(upload.path, options.filename, options.sheet)
                 import_id, repeated = await door.accept(accepted, file, options.mapping)
-            except Unreadable as error:
-                raise Problem(422, "Unreadable file", f"{options.filename}: {error}") from error
+        except Unreadable as error:
+            raise Problem(422, "Unreadable file", f"{options.filename}: {error}") from error
+        except ClientDisconnect as error:  # nobody is there to be told, and nothing is wrong with the service
+            raise Problem(400, "Incomplete request", "The upload ended before it was whole") from error
         if not repeated:
             service.wake("apply_imports")
         return ImportAccepted(import_id=import_id, repeated=repeated)

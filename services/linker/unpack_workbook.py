@@ -21,7 +21,7 @@ from python_calamine import (
 )
 
 from services.linker.check_workbook import check_workbook
-from services.linker.lines import COLUMNS_MAX, Unreadable
+from services.linker.lines import CELL_MAX_CHARS, COLUMNS_MAX, Unreadable
 from services.linker.workbook_lines import EXIT_UNREADABLE, TIME_LIMIT_S
 
 ZIP = b"PK"
@@ -83,6 +83,8 @@ def _write(sheet: CalamineSheet, target: Path) -> None:
         writer = csv.writer(text)
         for number, row in enumerate(sheet.iter_rows(), start=1):
             cells = [as_text(value) for value in row]
+            if max(map(len, cells), default=0) > CELL_MAX_CHARS:
+                raise Unreadable(f"line {number}: a cell is longer than {CELL_MAX_CHARS:,} characters")
             if any(cells):
                 writer.writerow([number, *cells])
 

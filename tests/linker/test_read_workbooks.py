@@ -126,6 +126,14 @@ def test_a_cell_of_a_megabyte_is_one_bad_row() -> None:
     ]
 
 
+def test_a_cell_over_the_limit_costs_the_file_and_names_its_line() -> None:
+    long = "".join(map(str, range(1_600_000)))
+    assert len(long) > 10_000_000
+
+    with pytest.raises(Unreadable, match="line 2: a cell is longer than 10,000,000 characters"):
+        read(raw_workbook(sheet_xml(("A1", "file"), ("B1", "id"), ("A2", long))), "tickets.xlsx")
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, len(XLS) - 1), st.binary(min_size=1, max_size=64), st.sampled_from(["xls", "xlsx"]))
 def test_a_workbook_with_damage_anywhere_is_read_or_refused(place: int, noise: bytes, kind: str) -> None:
