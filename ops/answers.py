@@ -104,9 +104,10 @@ class Linked(Answer):
 
 
 class ImportStarted(Answer):
-    """The linker has taken a spreadsheet."""
+    """The linker has taken a spreadsheet. `repeated`: it had it before, all of it still stands, nothing is done."""
 
     import_id: str
+    repeated: bool = False
 
 
 class ImportProgress(Answer):

@@ -5,6 +5,9 @@ row found its place, 1 if some need a look, 2 if the file cannot be read or mapp
 """
 
 import asyncio
+import os
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any
@@ -16,60 +19,115 @@ from ops.addresses import Addresses, resolve
 from ops.answers import ImportProgress, ImportRows, ImportStarted
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.options import By, DataDir, Json
-from ops.service_api import ServiceApi, api
+from ops.service_api import Parameters, ServiceApi, api
+from ops.show_import import NEED_A_LOOK, show_import
+from ops.upload import upload
 from ops.who import asks
 
 ALL_ROWS_UP_TO = 10_000
-NEED_A_LOOK = ("ambiguous", "invalid")
-ROWS_SHOWN = 20
 PAGE_ROWS = 1_000
 UPLOAD_TIME_LIMIT_S = 300.0
+REPORT_TIME_LIMIT_S = 300.0
 BEAT_S = 0.1
 SLOW_BEAT_S = 1.0
 PATIENCE_S = 30.0
 
 
-def import_links(
+class OnExisting(StrEnum):
+    """What a row does to another ticket that is there."""
+
+    OVERWRITE = "overwrite"
+    KEEP = "keep"
+    FAIL = "fail"
+
+
+def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this many ways
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV with a heading line."),
+        typer.Argument(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, help="CSV, XLSX or XLS with a heading line."
+        ),
     ],
     *,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Column of a field; may be repeated.", show_default=False),
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option("--sheet", help="Sheet of a workbook; default: the first.", show_default=False)
+    ] = None,
     folder: Annotated[
         str | None,
         typer.Option("--folder", help="Folder of rows that do not name theirs.", show_default=False),
     ] = None,
+    on_existing: Annotated[
+        OnExisting, typer.Option("--on-existing", help="What a row does to another ticket that is there.")
+    ] = OnExisting.OVERWRITE,
     park: Annotated[
         bool, typer.Option("--park/--no-park", help="Keep links until their recordings arrive, or refuse them.")
     ] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide every row and change nothing.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", dir_okay=False, help="Write what became of each row as CSV.", show_default=False),
+    ] = None,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Import links from a spreadsheet and show what became of each row."""
-    parameters = {"filename": file.name, "folder": folder, "park": park, "linked_by": asks(by)}
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise WrongInput(f"{file} cannot be read: {error.strerror}") from None
-    receipt, rows = asyncio.run(_import(resolve(data_dir), content, parameters))
+    if report and not os.access(report if report.exists() else report.absolute().parent, os.W_OK):
+        raise WrongInput(f"{report} cannot be written")
+    if wrong := [one for one in columns or [] if "=" not in one]:
+        raise WrongInput(f"--map {wrong[0]}: it is written as field=Column, such as ticket_id=CaseNo")
+    parameters: Parameters = {
+        "filename": file.name,
+        "map": columns or [],
+        "sheet": sheet,
+        "folder": folder,
+        "on_existing": on_existing.value,
+        "park": park,
+        "dry_run": dry_run,
+        "linked_by": asks(by),
+    }
+    done = asyncio.run(_import(resolve(data_dir), file, parameters, report=report))
     if json:
-        show.as_json({"counts": receipt.counts, "rows": rows})
+        show.as_json({"counts": done.receipt.counts, "rows": done.rows})
     else:
-        _show(receipt, rows)
-    if attention := sum(receipt.counts.get(outcome, 0) for outcome in NEED_A_LOOK):
-        raise Finding(f"{attention:,} of {receipt.rows_total:,} rows need a look; the others are imported")
-
-
-async def _import(
-    addresses: Addresses, content: bytes, parameters: dict[str, str | bool | None]
-) -> tuple[ImportProgress, list[dict[str, Any]]]:
-    async with api(addresses, "linker") as linker:
-        started = await linker.call(
-            "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
+        show_import(done.receipt, done.rows, report=report)
+    if done.repeated:
+        show.note(
+            f"The same was imported before and all of it still stands: nothing was done (import {done.import_id})."
         )
+    if dry_run:
+        show.note("A dry run: nothing was changed.")
+    if attention := sum(done.receipt.counts.get(outcome, 0) for outcome in NEED_A_LOOK):
+        others = "would be imported" if dry_run else "are imported"
+        raise Finding(f"{attention:,} of {done.receipt.rows_total:,} rows need a look; the others {others}")
+
+
+@dataclass(frozen=True)
+class _Done:
+    import_id: str
+    repeated: bool
+    receipt: ImportProgress
+    rows: list[dict[str, Any]]
+
+
+async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, report: Path | None) -> _Done:
+    async with api(addresses, "linker") as linker:
+        with show.progress() as bar, upload(file, bar) as content:
+            started = await linker.call(
+                "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
+            )
         receipt = await finished(linker, started.import_id)
-        return receipt, await _rows(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
+        rows = await _rows(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
+        if report:
+            try:
+                await linker.save(f"/imports/{started.import_id}/report", report, time_limit_s=REPORT_TIME_LIMIT_S)
+            except OSError as error:
+                raise WrongInput(f"imported, but {report} cannot be written: {error.strerror}") from None
+        return _Done(started.import_id, started.repeated, receipt, rows)
 
 
 async def finished(linker: ServiceApi, import_id: str, *, patience_s: float = PATIENCE_S) -> ImportProgress:
@@ -110,21 +168,3 @@ async def _rows(linker: ServiceApi, import_id: str, *, attention: bool) -> list[
         if page.next_after_line is None:
             return rows
         after_line = page.next_after_line
-
-
-def _show(receipt: ImportProgress, rows: list[dict[str, Any]]) -> None:
-    show.pairs({"rows": receipt.rows_total, **receipt.counts})
-    attention = [row for row in rows if row.get("outcome") in NEED_A_LOOK]
-    if attention:
-        show.table(
-            ("line", "outcome", "why"),
-            [(row.get("line"), row.get("outcome"), _why(row)) for row in attention[:ROWS_SHOWN]],
-        )
-    if len(attention) > ROWS_SHOWN:
-        show.note(f"{len(attention) - ROWS_SHOWN:,} more: --json shows all")
-
-
-def _why(row: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name}: {value}" for name, value in row.items() if name not in {"line", "outcome"} and value is not None
-    )

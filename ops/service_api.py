@@ -6,8 +6,9 @@ that limit; nothing else is repeated, since only the service knows what it has d
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -24,7 +25,7 @@ RETRY_AFTER_DEFAULT_S = 0.5
 RETRY_AFTER_LIMIT_S = 5.0
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Parameters = Mapping[str, str | int | bool | None]
+Parameters = Mapping[str, str | int | bool | Sequence[str] | None]
 
 
 class Refused(Stop):
@@ -77,7 +78,7 @@ class ServiceApi:
         params: Parameters | None = None,
         *,
         json: Mapping[str, Any] | None = None,
-        content: bytes | None = None,
+        content: AsyncIterable[bytes] | None = None,
         time_limit_s: float = TIME_LIMIT_S,
     ) -> Answer:
         """One call, repeated while the service catches up. Parameters that are None are left out.
@@ -95,6 +96,20 @@ class ServiceApi:
         if httpx.codes.is_client_error(status):
             raise Refused(self.service, status, problem.model_dump(exclude_none=True))
         raise self._unreachable(f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}")
+
+    async def save(self, path: str, target: Path, *, time_limit_s: float) -> None:
+        """Write an answer to a file as it comes. Raises Unreachable, or OSError of the file."""
+        try:
+            async with asyncio.timeout(time_limit_s), self._client.stream("GET", path) as response:
+                if not response.is_success:
+                    raise self._unreachable(f"answered HTTP {response.status_code}")
+                with await asyncio.to_thread(target.open, "wb") as file:
+                    async for chunk in response.aiter_bytes():
+                        file.write(chunk)
+        except TimeoutError:
+            raise self._unreachable(f"did not answer within {time_limit_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise self._unreachable(f"cannot be reached ({error or type(error).__name__})") from None
 
     async def readiness(self) -> Readiness:
         """Whether the service does its work; 503 is an answer to that too."""

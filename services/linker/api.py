@@ -25,6 +25,7 @@ from services.linker.decisions import KnownRecording, LinkRequest, Target
 from services.linker.link_recordings import (
     AlreadySo,
     CameLate,
+    HasAnother,
     Linked,
     NotFound,
     Result,
@@ -131,6 +132,8 @@ def _answer(result: Result, *, unlink: bool) -> LinkAnswer:
             return LinkAnswer(outcome="withdrawn" if withdrew else "parked")
         case NotFound():
             raise Problem(404, "Unknown recording", "No recording fits; see GET /recordings for those that are known")
+        case HasAnother():
+            raise AssertionError("links that are asked for one by one overwrite")
         case Unclear(candidates):
             raise Problem(
                 409,

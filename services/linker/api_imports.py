@@ -1,75 +1,68 @@
 """linker's HTTP API for spreadsheets: upload one, see how far it is, read what became of each row."""
 
-import asyncio
-import hashlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Query, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 
-from services.linker.api import NOT_FOUND, Page, Text
-from services.linker.api_models import ImportAccepted, ImportAnswer, ImportRowAnswer, ImportRowsAnswer
-from services.linker.apply_imports import duplicates
-from services.linker.decisions import Target
-from services.linker.read_spreadsheet import Asked, Unreadable, read_csv
+from services.linker import seen_imports
+from services.linker.accept_imports import AcceptImports, uploaded
+from services.linker.api import NOT_FOUND, Page
+from services.linker.api_models import (
+    ImportAccepted,
+    ImportAnswer,
+    ImportOptions,
+    ImportRowAnswer,
+    ImportRowsAnswer,
+)
+from services.linker.import_report import report
+from services.linker.lines import SpreadsheetFile, Unreadable
+from services.linker.repeat_imports import fingerprint
 from services.linker.settings import LinkerSettings
-from services.linker.store_imports import Accepted, Imports
-from shared.database import notify
+from services.linker.store_imports import Accepted
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
 UNKNOWN = "No import has this id"
+ANY_FILE: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "the file as it is: CSV, XLSX or XLS",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
 def routes(service: Service, settings: LinkerSettings) -> APIRouter:
     """The routes of imports."""
     router = APIRouter(tags=["imports"], responses=PROBLEMS)
+    door = AcceptImports(settings, service.database, service.gate)
 
-    @router.post(
-        "/imports",
-        status_code=202,
-        openapi_extra={"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}},
-    )
-    async def start_import(
-        request: Request,
-        filename: Text,
-        folder: Text | None = None,
-        linked_by: Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None,
-        *,
-        park: bool = True,
-    ) -> ImportAccepted:
-        """Accept a CSV file: check it, store its rows, link them in the background."""
-        content = await request.body()
-        accepted = Accepted(
-            import_id=str(uuid4()),
-            filename=filename,
-            sha256=hashlib.sha256(content).hexdigest(),
-            folder=folder,
-            park=park,
-            linked_by=linked_by,
-            accepted_at=datetime.now(UTC),
-        )
+    @router.post("/imports", status_code=202, openapi_extra=ANY_FILE)
+    async def start_import(request: Request, options: Annotated[ImportOptions, Query()]) -> ImportAccepted:
+        """Accept a spreadsheet: read all of it, store its rows, link them in the background."""
         try:
-            rows = await asyncio.to_thread(read_csv, content, max_rows=settings.import_max_rows)
+            async with uploaded(request.stream()) as upload:
+                accepted = _accepted(options, upload.sha256)
+                file = SpreadsheetFile(upload.path, options.filename, options.sheet)
+                import_id, repeated = await door.accept(accepted, file, options.mapping)
         except Unreadable as error:
-            raise Problem(422, "Unreadable file", f"{filename}: {error}") from error
-        asked = [one for one in rows if isinstance(one, Asked)]
-        named = [(one.line, Target(one.recording_id, one.filename, one.folder or folder)) for one in asked]
-        async with service.database.transaction() as connection:
-            await service.gate.pass_through(connection)
-            await Imports(connection).accept(accepted, rows, duplicates(named))
-            await notify(connection, ["apply_imports"])
-        service.wake("apply_imports")
-        return ImportAccepted(import_id=accepted.import_id)
+            raise Problem(422, "Unreadable file", f"{options.filename}: {error}") from error
+        except ClientDisconnect as error:  # nobody is there to be told, and nothing is wrong with the service
+            raise Problem(400, "Incomplete request", "The upload ended before it was whole") from error
+        if not repeated:
+            service.wake("apply_imports")
+        return ImportAccepted(import_id=import_id, repeated=repeated)
 
     @router.get("/imports/{import_id}", responses=NOT_FOUND)
     async def read_import(import_id: str) -> ImportAnswer:
         """How far an import is."""
-        async with service.database.transaction() as connection:
-            row = await Imports(connection).receipt(import_id) if "\x00" not in import_id else None
-        if row is None:
-            raise Problem(404, "Unknown import", UNKNOWN)
+        row = await _receipt(service, import_id)
         done = row["finished_at"] is not None
         return ImportAnswer(**{**row, "counts": row["counts"] or {}, "status": "done" if done else "running"})
 
@@ -82,15 +75,48 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
         attention: bool = False,
     ) -> ImportRowsAnswer:
         """What became of each row, a page at a time; with `attention` only rows that somebody has to look at."""
+        await _receipt(service, import_id)
         async with service.database.transaction() as connection:
-            imports = Imports(connection)
-            if "\x00" in import_id or await imports.receipt(import_id) is None:
-                raise Problem(404, "Unknown import", UNKNOWN)
-            rows = await imports.rows(import_id, after_line=after_line, limit=limit, attention=attention)
+            rows = await seen_imports.rows(
+                connection, import_id, after_line=after_line, limit=limit, attention=attention
+            )
         items = [
             ImportRowAnswer(**{name: value for name, value in row.items() if name != "detail"}, **(row["detail"] or {}))
             for row in rows
         ]
         return ImportRowsAnswer(items=items, next_after_line=items[-1].line if len(items) == limit else None)
 
+    @router.get("/imports/{import_id}/report", responses=NOT_FOUND | CSV, response_class=StreamingResponse)
+    async def read_import_report(import_id: str) -> StreamingResponse:
+        """What became of each row that is decided, as CSV; cells that a spreadsheet would run are made text."""
+        await _receipt(service, import_id)
+        return StreamingResponse(
+            report(service.database, import_id),
+            media_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": 'attachment; filename="import-report.csv"'},
+        )
+
     return router
+
+
+async def _receipt(service: Service, import_id: str) -> Mapping[str, Any]:
+    async with service.database.transaction() as connection:
+        row = await seen_imports.receipt(connection, import_id) if "\x00" not in import_id else None
+    if row is None:
+        raise Problem(404, "Unknown import", UNKNOWN)
+    return row
+
+
+def _accepted(options: ImportOptions, sha256: str) -> Accepted:
+    return Accepted(
+        import_id=str(uuid4()),
+        filename=options.filename,
+        sha256=sha256,
+        fingerprint=fingerprint(sha256, options.model_dump(exclude={"filename", "linked_by", "dry_run"})),
+        folder=options.folder,
+        park=options.park,
+        on_existing=options.on_existing,
+        dry_run=options.dry_run,
+        linked_by=options.linked_by,
+        accepted_at=datetime.now(UTC),
+    )

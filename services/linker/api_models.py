@@ -1,12 +1,14 @@
 """What linker's HTTP API takes and answers."""
 
 from datetime import datetime
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from schemas.events import TicketDetails, TicketInfo
 from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
+from services.linker.decisions import OnExisting
+from services.linker.map_columns import NAMES
 
 
 class LinkBody(BaseModel):
@@ -106,10 +108,43 @@ class ParkedLinksAnswer(BaseModel):
     next_cursor: str | None
 
 
+class ImportOptions(BaseModel):
+    """How a spreadsheet is to be read and what its rows may do."""
+
+    filename: Name = Field(description="the file's name; its ending has to fit its content")
+    sheet: Name | None = Field(None, description="the sheet of a workbook; the first that is shown if missing")
+    map: list[Annotated[str, Field(max_length=1000, pattern=r"^[a-z_]+=[^\x00]+$")]] = Field(
+        default=[], max_length=len(NAMES), description="field=Column, once per field; wins over what is detected"
+    )
+    folder: Name | None = Field(None, description="folder of rows that do not name theirs")
+    on_existing: OnExisting = Field(
+        "overwrite", description="what a row does to another ticket that is there: replace it, keep it, or fail"
+    )
+    park: bool = Field(default=True, description="keep links until their recordings arrive; false: refuse them")
+    dry_run: bool = Field(default=False, description="decide every row and change nothing")
+    linked_by: Actor | None = None
+
+    @field_validator("map")
+    @classmethod
+    def _maps_a_field_once(cls, given: list[str]) -> list[str]:
+        if len({one.partition("=")[0] for one in given}) < len(given):
+            raise ValueError("a field is mapped more than once")
+        return given
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """Field → column's name."""
+        return {field: column for field, _, column in (one.partition("=") for one in self.map)}
+
+
 class ImportAccepted(BaseModel):
-    """The import is stored and will be carried out, whatever happens to the caller."""
+    """The import is stored and will be carried out, whatever happens to the caller.
+
+    `repeated`: the same was imported before and all that it did still stands; this is that import, nothing is done.
+    """
 
     import_id: str
+    repeated: bool = False
 
 
 class ImportAnswer(BaseModel):
@@ -117,6 +152,8 @@ class ImportAnswer(BaseModel):
 
     import_id: str
     filename: str
+    sha256: str
+    dry_run: bool
     status: Literal["running", "done"]
     rows_total: int
     rows_done: int

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails
 from services.linker.decisions import LinkRequest, Target
 from services.linker.link_recordings import (
     AlreadySo,
     CameLate,
+    HasAnother,
     Linked,
     NotFound,
     Result,
@@ -50,12 +52,20 @@ class ApplyImports:
                 return None
             rows = await imports.undecided(running.import_id, self.settings.import_lot_rows)
             requests = [_request(running, row) for row in rows]
-            results = await link_recordings(requests, connection, now=datetime.now(UTC))
+            results = await self._link(running, requests, connection)
             decided = [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
             await imports.decide(running.import_id, decided)
-            await notify(connection, ["announce_links", "match_parked"])
+            if not running.dry_run:
+                await notify(connection, ["announce_links", "match_parked"])
         log.info("import rows applied", import_id=running.import_id, rows=len(rows))
         return 0
+
+    async def _link(self, running: Accepted, requests: list[LinkRequest], connection: AsyncConnection) -> list[Result]:
+        """Link the rows; a dry run does exactly the same and takes it back, and the locks with it."""
+        trial = await connection.begin_nested()
+        results = await link_recordings(requests, connection, now=datetime.now(UTC))
+        await (trial.rollback() if running.dry_run else trial.commit())
+        return results
 
 
 def _request(running: Accepted, row: Undecided) -> LinkRequest:
@@ -70,6 +80,7 @@ def _request(running: Accepted, row: Undecided) -> LinkRequest:
         import_id=running.import_id,
         park=running.park,
         keeps=frozenset(TicketDetails.model_fields) - set(row.ticket),
+        on_existing=running.on_existing,
     )
 
 
@@ -86,6 +97,13 @@ def decided_row(line: int, result: Result) -> Decided:
         case CameLate(recording, _):
             newer = "a newer request was there first"
             return Decided(line, "unchanged", recording.recording_id if recording else None, {"message": newer})
+        case HasAnother(recording, link_version, ticket_id, is_fault):
+            there = f"ticket {ticket_id} is there already"
+            detail = {"link_version": link_version} if recording else {}
+            found = recording.recording_id if recording else None
+            if is_fault:
+                return Decided(line, "invalid", found, {**detail, "field": "ticket_id", "message": there})
+            return Decided(line, "unchanged", found, {**detail, "message": f"{there} and is kept"})
         case Waits():
             return Decided(line, "parked", None, {})
         case NotFound():
@@ -98,14 +116,3 @@ def decided_row(line: int, result: Result) -> Decided:
             return Decided(line, "ambiguous", None, {"candidates": shown})
         case _:
             assert_never(result)
-
-
-def duplicates(rows: list[tuple[int, Target]]) -> dict[int, int]:
-    """Line → the last line that names the same recording, for all lines but that last."""
-    last = {_named(target): line for line, target in rows}
-    return {line: last[_named(target)] for line, target in rows if last[_named(target)] != line}
-
-
-def _named(target: Target) -> tuple[str | None, ...]:
-    """What a recording is called by: the folder says nothing beside a recording_id."""
-    return (target.recording_id,) if target.recording_id is not None else (target.folder, target.name_key)

@@ -10,6 +10,7 @@ from typing import Literal
 from schemas.events import TicketDetails, TicketInfo, TicketLinked
 
 Source = Literal["api", "import", "event"]
+OnExisting = Literal["overwrite", "keep", "fail"]
 
 DISPLAY_NAME_MAX = 500
 _EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
@@ -39,6 +40,7 @@ class LinkRequest:
     """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests.
 
     `keeps`: fields of the ticket that were not asked for; they stay as they are as long as the ticket_id does.
+    `on_existing`: unless it is overwrite, a recording that has another ticket keeps it; fail calls that a fault.
     """
 
     request_id: str
@@ -50,6 +52,7 @@ class LinkRequest:
     import_id: str | None = None
     park: bool = True
     keeps: frozenset[str] = frozenset()
+    on_existing: OnExisting = "overwrite"
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -105,7 +108,15 @@ class Stale:
     link_version: int
 
 
-LinkDecision = NewLink | Unchanged | Stale
+@dataclass(frozen=True)
+class Kept:
+    """The recording has another ticket already, which the request does not want to replace."""
+
+    link_version: int
+    ticket_id: str
+
+
+LinkDecision = NewLink | Unchanged | Stale | Kept
 
 
 def decide_link(
@@ -126,6 +137,8 @@ def decide_link(
     wanted = _completed(request, before)
     if before == wanted:
         return Unchanged(current.link_version, newest=True)
+    if before is not None and request.on_existing != "overwrite":
+        return Kept(current.link_version, before.ticket_id)
     info = ticket_info(wanted, recording, now=now) if wanted else None
     return NewLink(current.link_version + 1, info, current.ticket.ticket_id if current.ticket else None)
 
@@ -141,9 +154,19 @@ def decide_parked(request: LinkRequest, older: LinkRequest | None) -> LinkReques
     """The request as it waits in place of an older one for the same target: as if that had been applied before it."""
     if older is None or request.ticket is None:
         return request
+    # Whatever is there by then, one that overwrites has taken its place before.
+    on_existing = "overwrite" if older.on_existing == "overwrite" else request.on_existing
     if older.ticket is None or older.ticket.ticket_id != request.ticket.ticket_id:
-        return replace(request, keeps=frozenset())
-    return replace(request, ticket=_completed(request, older.ticket), keeps=request.keeps & older.keeps)
+        return replace(request, keeps=frozenset(), on_existing=on_existing)
+    ticket, keeps = _completed(request, older.ticket), request.keeps & older.keeps
+    return replace(request, ticket=ticket, keeps=keeps, on_existing=on_existing)
+
+
+def decide_parked_kept(request: LinkRequest, older: LinkRequest | None) -> str | None:
+    """The ticket that waits for the same target and is not to be replaced, if there is one."""
+    if request.on_existing == "overwrite" or older is None or older.ticket is None or request.ticket is None:
+        return None
+    return older.ticket.ticket_id if _completed(request, older.ticket) != older.ticket else None
 
 
 def details_of(ticket: TicketInfo | None) -> TicketDetails | None:

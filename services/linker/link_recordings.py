@@ -16,6 +16,7 @@ from services.linker.decisions import (
     Ambiguous,
     CurrentLink,
     Found,
+    Kept,
     KnownRecording,
     LinkRequest,
     NewLink,
@@ -26,6 +27,7 @@ from services.linker.decisions import (
     decide_link,
     decide_match,
     decide_parked,
+    decide_parked_kept,
 )
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_links import LinkRow, Links
@@ -79,7 +81,17 @@ class Unclear:
     candidates: Sequence[KnownRecording]
 
 
-Result = Linked | AlreadySo | CameLate | Waits | NotFound | Unclear
+@dataclass(frozen=True)
+class HasAnother:
+    """Another ticket is there, or waits (then there is no recording), and the request does not replace any."""
+
+    recording: KnownRecording | None
+    link_version: int
+    ticket_id: str
+    is_fault: bool
+
+
+Result = Linked | AlreadySo | CameLate | Waits | NotFound | Unclear | HasAnother
 
 
 @dataclass
@@ -164,6 +176,8 @@ def _decide(
             return AlreadySo(recording, link_version)
         case Stale(link_version):
             return CameLate(recording, link_version)
+        case Kept(link_version, ticket_id):
+            return HasAnother(recording, link_version, ticket_id, is_fault=request.on_existing == "fail")
         case _:
             assert_never(decision)
 
@@ -180,6 +194,9 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
         older = waiting.get(key)
         if older and older.order >= request.order:
             results[place] = CameLate(None, 0) if older.order > request.order else Waits(withdrew=False)
+            continue
+        if (kept := decide_parked_kept(request, older)) is not None:
+            results[place] = HasAnother(None, 0, kept, is_fault=request.on_existing == "fail")
             continue
         withdrew = request.ticket is None and older is not None and older.ticket is not None
         if not request.park and not withdrew:

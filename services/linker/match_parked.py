@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
-from services.linker.link_recordings import link_known
+from services.linker.link_recordings import HasAnother, link_known
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_matching import Matching, Pair
 from services.linker.store_parked import Parked
@@ -71,11 +71,14 @@ async def _link(pairs: Sequence[Pair], connection: AsyncConnection) -> None:
     linked = [(pair.request, recordings[0]) for pair, recordings in zip(ordered, found, strict=True) if recordings]
     if not linked:
         return
-    await link_known(linked, connection, now=datetime.now(UTC))
+    results = await link_known(linked, connection, now=datetime.now(UTC))
+    applied = [pair for pair, result in zip(linked, results, strict=True) if not isinstance(result, HasAnother)]
+    kept = [request for (request, _), result in zip(linked, results, strict=True) if isinstance(result, HasAnother)]
     await Parked(connection).settle(
-        [request for request, _ in linked],
+        [request for request, _ in applied],
         "applied",
-        applied_to=[recording.recording_id for _, recording in linked],
+        applied_to=[recording.recording_id for _, recording in applied],
     )
+    await Parked(connection).settle(kept, "superseded")
     await notify(connection, ["announce_links"])
-    log.info("parked links applied", links=len(linked))
+    log.info("parked links applied", links=len(applied), kept=len(kept))

@@ -14,4 +14,10 @@ class LinkerSettings(CommonSettings):
         SecretStr, Field(description="Database of linker, as postgresql+asyncpg://user:password@host:port/database.")
     ]
     import_max_rows: int = Field(1_000_000, ge=1, description="Rows that one imported file may have at most.")
+    import_max_unpacked_bytes: int = Field(
+        1_000_000_000, gt=0, description="Bytes that an imported workbook may have when it is unpacked."
+    )
+    import_workbook_memory_bytes: int = Field(
+        1_500_000_000, ge=300_000_000, description="Memory of the process that reads one workbook, in bytes."
+    )
     import_lot_rows: int = Field(1_000, ge=1, le=10_000, description="Rows of an import that one transaction links.")

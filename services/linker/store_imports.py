@@ -1,4 +1,4 @@
-"""The SQL of imports: a file's rows are stored when it is accepted, and decided lot by lot."""
+"""The SQL that accepts imports and decides their rows: stored when a file is accepted, decided lot by lot."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.read_spreadsheet import Asked, Invalid
+from services.linker.decisions import OnExisting
+from services.linker.read_spreadsheet import Asked, Row
 
-NEEDS_A_LOOK = ("ambiguous", "invalid")
+_SETTINGS = "import_id, filename, sha256, fingerprint, folder, park, on_existing, dry_run, linked_by, accepted_at"
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,11 @@ class Accepted:
     import_id: str
     filename: str
     sha256: str
+    fingerprint: str
     folder: str | None
     park: bool
+    on_existing: OnExisting
+    dry_run: bool
     linked_by: str | None
     accepted_at: datetime
 
@@ -54,28 +58,19 @@ class Imports:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def accept(self, accepted: Accepted, rows: Sequence[Asked | Invalid], duplicates: Mapping[int, int]) -> None:
-        """Store the file's rows. `duplicates`: line → the later line that takes its place."""
-        decided = [one for one in rows if isinstance(one, Invalid) or one.line in duplicates]
+    async def begin(self, accepted: Accepted) -> None:
+        """Store the import itself. Until `accept`, in the same transaction, nobody else sees it or its rows."""
         await self._connection.execute(
-            text("""
-                insert into import (import_id, filename, sha256, folder, park, linked_by, accepted_at, rows_total,
-                                    rows_done, finished_at)
-                values (:import_id, :filename, :sha256, :folder, :park, :linked_by, :accepted_at, cast(:total as int),
-                        cast(:done as int), case when cast(:total as int) = cast(:done as int) then now() end)
-            """),
-            {
-                "import_id": accepted.import_id,
-                "filename": accepted.filename,
-                "sha256": accepted.sha256,
-                "folder": accepted.folder,
-                "park": accepted.park,
-                "linked_by": accepted.linked_by,
-                "accepted_at": accepted.accepted_at,
-                "total": len(rows),
-                "done": len(decided),
-            },
+            text(f"""
+                insert into import ({_SETTINGS}, rows_total, rows_done)
+                values (:import_id, :filename, :sha256, :fingerprint, :folder, :park, :on_existing, :dry_run,
+                        :linked_by, :accepted_at, 0, 0)
+            """),  # noqa: S608  # this module's own text
+            vars(accepted),
         )
+
+    async def add(self, accepted: Accepted, rows: Sequence[Row]) -> None:
+        """Store some of the file's rows; those that are invalid are decided with that."""
         await self._connection.execute(
             text("""
                 insert into import_row (import_id, line, recording_id, folder, filename, ticket, outcome, detail)
@@ -86,17 +81,43 @@ class Imports:
                             cast(:details as text[]))
                     as u (line, recording_id, folder, filename, ticket, outcome, detail)
             """),
-            {"import_id": accepted.import_id, **_columns(rows, duplicates, accepted.folder)},
+            {"import_id": accepted.import_id, **_columns(rows, accepted.folder)},
+        )
+
+    async def accept(self, import_id: str, *, now: datetime) -> None:
+        """All rows are stored: decide those whose recording a later line names as well, and let the import run."""
+        await self._connection.execute(
+            text("""
+                update import_row r
+                set outcome = 'duplicate', detail = jsonb_build_object('replaced_by_line', named.last_line)
+                from (
+                    select line, max(line) over (
+                        partition by recording_id, folder, normalize(filename, NFC)) as last_line
+                    from import_row where import_id = :import_id and outcome is null
+                ) named
+                where r.import_id = :import_id and r.line = named.line and named.last_line > named.line
+            """),
+            {"import_id": import_id},
+        )
+        await self._connection.execute(
+            text("""
+                update import set accepted_at = :now, rows_total = counted.total, rows_done = counted.done,
+                    finished_at = case when counted.total = counted.done then now() end
+                from (select count(*) as total, count(outcome) as done from import_row where import_id = :import_id)
+                    counted
+                where import_id = :import_id
+            """),
+            {"import_id": import_id, "now": now},
         )
 
     async def lock_running(self) -> Accepted | None:
         """Lock the oldest import that has undecided rows."""
         row = (
             await self._connection.execute(
-                text("""
-                    select import_id, filename, sha256, folder, park, linked_by, accepted_at from import
+                text(f"""
+                    select {_SETTINGS} from import
                     where finished_at is null order by accepted_at, import_id limit 1 for update skip locked
-                """)
+                """)  # noqa: S608  # this module's own text
             )
         ).one_or_none()
         return Accepted(*row) if row else None
@@ -140,66 +161,23 @@ class Imports:
             {"import_id": import_id, "done": len(rows)},
         )
 
-    async def receipt(self, import_id: str) -> Mapping[str, Any] | None:
-        """How far an import is, with its outcomes counted."""
-        row = (
-            await self._connection.execute(
-                text("""
-                    select import_id, filename, rows_total, rows_done, accepted_at, finished_at,
-                           (select jsonb_object_agg(outcome, count) from (
-                               select outcome, count(*) as count from import_row r
-                               where r.import_id = i.import_id and outcome is not null group by outcome) c) as counts
-                    from import i where import_id = :import_id
-                """),
-                {"import_id": import_id},
-            )
-        ).one_or_none()
-        return dict(row._mapping) if row else None  # the documented way to a row as a mapping
-
-    async def rows(self, import_id: str, *, after_line: int, limit: int, attention: bool) -> list[Mapping[str, Any]]:
-        """Decided rows after a line; with `attention` only those that somebody has to look at."""
-        rows = await self._connection.execute(
-            text("""
-                select line, outcome, recording_id, folder, filename, ticket ->> 'ticket_id' as ticket_id, detail
-                from import_row
-                where import_id = :import_id and line > :after_line and outcome is not null
-                  and (not :attention or outcome = any(:needs_a_look))
-                order by line limit :limit
-            """),
-            {
-                "import_id": import_id,
-                "after_line": after_line,
-                "limit": limit,
-                "attention": attention,
-                "needs_a_look": list(NEEDS_A_LOOK),
-            },
-        )
-        return [dict(row) for row in rows.mappings()]
-
     async def running(self) -> int:
         """Imports that are not finished."""
         return int(await self._connection.scalar(text("select count(*) from import where finished_at is null")) or 0)
 
 
-def _columns(
-    rows: Sequence[Asked | Invalid], duplicates: Mapping[int, int], folder: str | None
-) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[Row], folder: str | None) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         name: [] for name in ("lines", "ids", "folders", "names", "tickets", "outcomes", "details")
     }
     for row in rows:
         asked = row if isinstance(row, Asked) else None
-        detail: dict[str, object] | None = None
-        if isinstance(row, Invalid):
-            detail = {"field": row.field, "message": row.message}
-        elif row.line in duplicates:
-            detail = {"replaced_by_line": duplicates[row.line]}
-        outcome = "invalid" if asked is None else "duplicate" if detail else None
+        detail = None if isinstance(row, Asked) else {"field": row.field, "message": row.message}
         columns["lines"].append(row.line)
         columns["ids"].append(asked.recording_id if asked else None)
         columns["folders"].append((asked.folder or folder) if asked and not asked.recording_id else None)
         columns["names"].append(asked.filename if asked else None)
         columns["tickets"].append(json.dumps(asked.ticket) if asked else None)
-        columns["outcomes"].append(outcome)
+        columns["outcomes"].append(None if asked else "invalid")
         columns["details"].append(json.dumps(detail) if detail else None)
     return columns

@@ -15,7 +15,7 @@ from schemas.events import TicketDetails, TicketLinked
 from services.linker.decisions import LinkRequest, Target
 
 COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename, p.folder, p.ticket, p.keeps, p.source,
-             p.linked_by, p.import_id"""
+             p.linked_by, p.import_id, p.on_existing"""
 # A filename as it is compared, and without its extension; the index link_by_request is on the digest of exactly this.
 _NAME = "normalize({}, NFC)"
 _STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
@@ -94,19 +94,20 @@ class Parked:
         await self._connection.execute(
             text("""
                 insert into parked_link (request_id, target, recording_id, folder, filename, name_key, has_extension,
-                                         ticket, keeps, source, requested_at, linked_by, import_id, parked_at, fresh,
-                                         state)
+                                         ticket, keeps, source, requested_at, linked_by, import_id, on_existing,
+                                         parked_at, fresh, state)
                 select u.*, now(), true, 'parked'
                 from unnest(
                     cast(:requests as text[]), cast(:targets as text[]), cast(:ids as text[]), cast(:folders as text[]),
                     cast(:filenames as text[]), cast(:names as text[]), cast(:extended as boolean[]),
                     cast(:tickets as text[]), cast(:keeps as text[]), cast(:sources as text[]),
-                    cast(:requested as timestamptz[]), cast(:linked_by as text[]), cast(:imports as text[])) as u
+                    cast(:requested as timestamptz[]), cast(:linked_by as text[]), cast(:imports as text[]),
+                    cast(:existing as text[])) as u
                 on conflict (request_id, target) do update set
                     ticket = excluded.ticket, keeps = excluded.keeps, source = excluded.source,
                     requested_at = excluded.requested_at, linked_by = excluded.linked_by,
-                    import_id = excluded.import_id, parked_at = excluded.parked_at, fresh = true, state = 'parked',
-                    applied_to = null
+                    import_id = excluded.import_id, on_existing = excluded.on_existing,
+                    parked_at = excluded.parked_at, fresh = true, state = 'parked', applied_to = null
                 where parked_link.requested_at < excluded.requested_at
             """),
             {
@@ -123,6 +124,7 @@ class Parked:
                 "requested": [one.requested_at for one in ordered],
                 "linked_by": [one.linked_by for one in ordered],
                 "imports": [one.import_id for one in ordered],
+                "existing": [one.on_existing for one in ordered],
             },
         )
 
@@ -210,4 +212,5 @@ def parked_request(row) -> LinkRequest:  # type: ignore[no-untyped-def]  # noqa:
         linked_by=row.linked_by,
         import_id=row.import_id,
         keeps=frozenset(json.loads(row.keeps)),
+        on_existing=row.on_existing,
     )

@@ -157,6 +157,7 @@ class ParkedLink(LinkerTable, table=True):
     requested_at: datetime = Field(sa_type=MOMENT)
     linked_by: str | None
     import_id: str | None
+    on_existing: str
     parked_at: datetime = Field(sa_type=MOMENT)
     fresh: bool
     state: str
@@ -178,20 +179,31 @@ class Arrival(LinkerTable, table=True):
 
 
 class Import(LinkerTable, table=True):
-    """A spreadsheet that was accepted; its rows are linked in lots."""
+    """A spreadsheet that was accepted; its rows are linked in lots.
+
+    `fingerprint`: of the content with mapping and options, by which the same import is known again. `dry_run`: its
+    rows are decided and nothing else is changed.
+    """
 
     import_id: str = Field(primary_key=True)
     filename: str
     sha256: str
+    fingerprint: str
     folder: str | None
     park: bool
+    on_existing: str
+    dry_run: bool
     linked_by: str | None
     accepted_at: datetime = Field(sa_type=MOMENT)
     rows_total: int
     rows_done: int
     finished_at: datetime | None = Field(sa_type=MOMENT)
 
-    __table_args__ = (Index("import_running", "accepted_at", postgresql_where=text("finished_at is null")),)
+    __table_args__ = (
+        Index("import_running", "accepted_at", postgresql_where=text("finished_at is null")),
+        Index("import_by_fingerprint", "fingerprint", "accepted_at", postgresql_where=text("not dry_run")),
+        CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
+    )
 
 
 class ImportRow(LinkerTable, table=True):

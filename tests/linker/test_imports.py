@@ -1,37 +1,10 @@
 """Imports of spreadsheets, from the upload to what became of each row."""
 
 from dataclasses import replace
-from typing import Any
 
 from tests.linker.given import a_recording, a_request
+from tests.linker.importing import accepted, imported, outcomes, rows_of
 from tests.linker.running import Linker
-
-
-async def imported(linker: Linker, csv: str, **options: object) -> list[dict[str, Any]]:
-    """Upload and apply a file. Returns what became of its rows."""
-    import_id = await accepted(linker, csv, **options)
-    while await linker.import_lot():
-        pass
-    return await rows_of(linker, import_id)
-
-
-async def accepted(linker: Linker, csv: str, **options: object) -> str:
-    async with linker.api() as api:
-        params = {"filename": "tickets.csv", **{name: str(value) for name, value in options.items()}}
-        answer = await api.post("/imports", params=params, content=csv.encode())
-    assert answer.status_code == 202, answer.text
-    import_id: str = answer.json()["import_id"]
-    return import_id
-
-
-async def rows_of(linker: Linker, import_id: str) -> list[dict[str, Any]]:
-    async with linker.api() as api:
-        items: list[dict[str, Any]] = (await api.get(f"/imports/{import_id}/rows")).json()["items"]
-    return items
-
-
-def outcomes(rows: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    return [(row["line"], row["outcome"]) for row in rows]
 
 
 async def test_every_row_has_an_outcome(linker: Linker) -> None:

@@ -4,13 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.linker.read_spreadsheet import Asked, Invalid, Unreadable, map_columns, read_csv
+from services.linker.lines import Unreadable
+from services.linker.map_columns import map_columns
+from services.linker.read_spreadsheet import Asked, Invalid
+from tests.linker.spreadsheets import read
 
 TWO = "filename,ticket_id,customer\nö.wav,T-1,José\nb.wav,T-2,\n"
-
-
-def read(content: bytes | str, *, max_rows: int = 100) -> list[Asked | Invalid]:
-    return read_csv(content.encode() if isinstance(content, str) else content, max_rows=max_rows)
 
 
 @pytest.mark.parametrize(
@@ -21,6 +20,10 @@ def read(content: bytes | str, *, max_rows: int = 100) -> list[Asked | Invalid]:
         TWO.encode("utf-16"),
         b"\xfe\xff" + TWO.encode("utf-16-be"),
         TWO.encode("cp1252"),
+        TWO.encode("utf-16-le"),
+        TWO.encode("utf-16-be"),
+        TWO.replace(",", ":").encode(),
+        TWO.replace(",", "^").encode(),
         TWO.replace(",", ";").encode(),
         TWO.replace(",", "\t").encode(),
         TWO.replace(",", "|").encode(),
@@ -54,6 +57,9 @@ def test_rows_have_the_number_of_the_line_on_which_they_begin() -> None:
         ("a" * 501 + ",T-1,", "recording_name"),
         ("a.wav,T-1,javascript:x", "ticket_url"),
         ("a.wav,T-1,https://u:p@x/", "ticket_url"),
+        ("a.wav," + "T" * 1_048_576 + ",", "ticket_id"),
+        ("a" * 1_048_576 + ",T-1,", "recording_name"),
+        ("a,wav,T-1,https://x/1", "columns"),
     ],
 )
 def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str) -> None:
@@ -75,14 +81,79 @@ def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str)
         ("ticket_id\nT-1\n", "recording_name"),
         ("my filename,ticket_ids\na,b\n", "recording_name"),
         ("filename,ticket_id\na,1\nb,2\nc,3\n", "more than 2 rows"),
-        (b"filename,ticket_id\n\x81,1\n", "neither"),
-        (b"\xff\xfef", "neither"),
-        ("filename,ticket_id\n" + "a" * 1_000_001 + ",1\n", "line 2"),
+        (b"filename,ticket_id\na,1\n\x81,1\n", "line 3: the file is neither"),
+        (b"\xff\xfef", "no valid UTF-16 text"),
+        ("filename,ticket_id\na,1\n" + "a" * 10_000_001 + ",1\n", "line 3: a cell is longer than 10,000,000"),
+        ('filename,ticket_id\na,1\n"b,2\nc,3\n', "line 3: a quotation mark is not closed"),
+        ('filename,ticket_id\n"a"x,1\n', "line 2: a quotation mark"),
+        ("filename,ticket_id" + ",x" * 9_998 + "\na,1\n", "line 1: the file has 10,000 columns; at most 1,000"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_as_a_whole(content: bytes | str, words: str) -> None:
     with pytest.raises(Unreadable, match=words):
         read(content, max_rows=2)
+
+
+def test_a_limit_on_rows_is_no_silent_cut() -> None:
+    assert len(read("filename,ticket_id\na,1\n\nb,2\n", max_rows=2)) == 2
+
+
+def test_a_spreadsheet_program_may_say_its_delimiter() -> None:
+    rows = read("sep=;\r\nfilename;ticket_id;name\r\na.wav;T-1;Smith, Ann\r\n")
+    assert rows == [Asked(3, None, "a.wav", None, {"ticket_id": "T-1", "customer_name": "Smith, Ann"})]
+
+
+def test_the_delimiter_is_the_one_with_which_the_needed_columns_are_there() -> None:
+    rows = read("filename;ticket_id;a,b,c,d,e\nx.wav;T-1;1,2\n")
+    assert rows == [Asked(2, None, "x.wav", None, {"ticket_id": "T-1"})]
+
+
+@pytest.mark.parametrize("name", ["José García", "测试用户", "O'Brien & Sons, Inc.", "=1+1"])
+def test_names_and_ids_of_all_the_world_are_kept_as_they_are(name: str) -> None:
+    rows = read(f'filename,case id,client\nrecording (1).wav,CASE#456,"{name}"\nb.wav,INC_789,\n')
+    assert rows == [
+        Asked(2, None, "recording (1).wav", None, {"ticket_id": "CASE#456", "customer_name": name}),
+        Asked(3, None, "b.wav", None, {"ticket_id": "INC_789", "customer_name": ""}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "words"),
+    [
+        ("tickets.xlsx", b"filename,ticket_id\na,1\n", "ends in .xlsx, but the content is text"),
+        ("tickets.csv", b"PK\x03\x04 and so on", "ends in .csv, but the content is XLSX"),
+        ("tickets.xlsx", bytes.fromhex("d0cf11e0a1b11ae1"), "encrypted"),
+        ("tickets.pdf", b"%PDF-1.7", "ends in .pdf is none of a spreadsheet"),
+        ("tickets.txt", b"%PDF-1.7", "content is PDF"),
+        ("tickets.exe", b"filename,ticket_id\na,1\n", "ends in .exe"),
+    ],
+)
+def test_a_name_that_says_something_else_than_the_content_is_refused(filename: str, content: bytes, words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        read(content, filename)
+
+
+def test_the_callers_own_mapping_wins_and_takes_its_column() -> None:
+    header = ["CaseNo", "ticket", "file", "Client", "name"]
+    assert map_columns(header, {"ticket_id": "CaseNo", "call_intent": "client"}) == {
+        "recording_name": 2,
+        "ticket_id": 0,
+        "customer_name": 4,
+        "call_intent": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"ticket_id": "Nummer"}, "no column 'Nummer' for ticket_id; the columns are 'file', 'id'"),
+        ({"tickets": "id"}, "no field 'tickets'"),
+        ({"ticket_id": "file", "recording_name": "File"}, "more than one field"),
+    ],
+)
+def test_a_mapping_that_makes_no_sense_is_refused(given: dict[str, str], words: str) -> None:
+    with pytest.raises(Unreadable, match=words):
+        map_columns(["file", "id"], given)
 
 
 def test_columns_are_found_by_exact_name_in_the_order_of_the_names() -> None:

@@ -5,6 +5,9 @@ import os
 import pytest
 
 from ops.addresses import SETTING_OF_KEY
+from tests.ops.on_a_stack import stack
+
+__all__ = ["stack"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,99 +1,17 @@
 """The commands on a whole stack of real processes: what scripts get from them."""
 
 import json
-import subprocess
-from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Any
 
-import httpx
 import pytest
 
-from tests.ops.commands import TICKETSYNC, Ended, ticketsync
+from tests.ops.commands import ticketsync
+from tests.ops.on_a_stack import Stack, recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
-READY_WITHIN_S = 120
 STATES = {"not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"}
 REASONS = {"retrying", "rejected", "outcome_unknown", "missing_in_cloud"}
-_numbers = count(1)
-
-
-class Stack:
-    """The commands, each told where the stack is."""
-
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
-
-    def __call__(self, *arguments: object, stdin: str = "") -> Ended:
-        return ticketsync(*arguments, "--data-dir", self.data_dir, stdin=stdin)
-
-    @property
-    def addresses(self) -> dict[str, str]:
-        addresses: dict[str, str] = json.loads((self.data_dir / "stack.json").read_text())
-        return addresses
-
-    def cloud(self, route: str, body: dict[str, Any]) -> None:
-        """Tell the cloud emulator something."""
-        token = json.loads((self.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
-        url = f"{self.addresses['cloud_url']}/emulator/{route}"
-        headers = {"Authorization": f"Bearer {token}"}
-        httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10).raise_for_status()
-
-    def settle(self) -> None:
-        settled = self("status", "--wait", "settled", "--timeout", 60, "--json")
-        assert settled.code == 0, (settled.err, settled.out)
-
-    def upload(self, *names: str, requires_ticket: bool = True) -> str:
-        """Publish recordings of a new folder, `names` being their filenames, until all are in the cloud."""
-        folder = f"folder-{next(_numbers)}"
-        published = self(
-            "publish",
-            "recording-processed",
-            "-",
-            stdin="".join(json.dumps(recording(folder, name, requires_ticket)) + "\n" for name in names),
-        )
-        assert published.code == 0, published.err
-        self.settle()
-        return folder
-
-    def about(self, folder: str, name: str) -> dict[str, Any]:
-        about: dict[str, Any] = self("status", f"{folder}/{name}", "--json").json
-        return about
-
-
-def recording(folder: str, name: str, requires_ticket: bool) -> dict[str, Any]:  # noqa: FBT001 - a field
-    return {
-        "recording_id": f"{folder}/{name}",
-        "folder_id": folder,
-        "folder_name": f"{folder} by name",
-        "filename": name,
-        "size_bytes": 1,
-        "token": 1,
-        "transcript": "hello",
-        "requires_ticket": requires_ticket,
-        "processed_at": "2025-01-29T10:30:00Z",
-    }
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("stack")
-    output = data_dir / "up.log"
-    with output.open("w") as log:
-        process = subprocess.Popen([TICKETSYNC, "up", "--data-dir", data_dir], stdout=log, stderr=log)
-    try:
-        give_up_at = monotonic() + READY_WITHIN_S
-        while not (data_dir / "stack.json").exists():
-            assert process.poll() is None, output.read_text()
-            assert monotonic() < give_up_at, output.read_text()
-            sleep(0.1)
-        yield Stack(data_dir)
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def test_published_recordings_are_in_the_cloud_when_all_is_settled(stack: Stack) -> None:

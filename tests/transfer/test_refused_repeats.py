@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.emulator.running import Emulator
+from tests.transfer.api import an_api
 from tests.transfer.given import a_recording
 from tests.transfer.running import Transfer, files_in_cloud, migrated, running_transfer
-from tests.transfer.test_operator import an_api
 
 NOT_FOUND = {"status": 400, "error": "Bad Request", "message": "Recording not found"}
 REFUSALS = [

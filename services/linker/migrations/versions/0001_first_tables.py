@@ -38,14 +38,25 @@ def upgrade() -> None:
         sa.Column("import_id", sa.String(), nullable=False),
         sa.Column("filename", sa.String(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("fingerprint", sa.String(), nullable=False),
         sa.Column("folder", sa.String(), nullable=True),
         sa.Column("park", sa.Boolean(), nullable=False),
+        sa.Column("on_existing", sa.String(), nullable=False),
+        sa.Column("dry_run", sa.Boolean(), nullable=False),
         sa.Column("linked_by", sa.String(), nullable=True),
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("rows_total", sa.Integer(), nullable=False),
         sa.Column("rows_done", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
         sa.PrimaryKeyConstraint("import_id"),
+    )
+    op.create_index(
+        "import_by_fingerprint",
+        "import",
+        ["fingerprint", "accepted_at"],
+        unique=False,
+        postgresql_where=sa.text("not dry_run"),
     )
     op.create_index(
         "import_running", "import", ["accepted_at"], unique=False, postgresql_where=sa.text("finished_at is null")
@@ -128,6 +139,7 @@ def upgrade() -> None:
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("linked_by", sa.String(), nullable=True),
         sa.Column("import_id", sa.String(), nullable=True),
+        sa.Column("on_existing", sa.String(), nullable=False),
         sa.Column("parked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("fresh", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
@@ -271,6 +283,7 @@ def downgrade() -> None:
     op.drop_table("link")
     op.drop_table("lease")
     op.drop_index("import_running", table_name="import", postgresql_where=sa.text("finished_at is null"))
+    op.drop_index("import_by_fingerprint", table_name="import", postgresql_where=sa.text("not dry_run"))
     op.drop_table("import")
     op.drop_table("dead_letter")
     op.drop_table("arrival")

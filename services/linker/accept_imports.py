@@ -1,0 +1,94 @@
+"""Accepts a spreadsheet: its rows are read and stored, all of them or none, before anything is linked.
+
+The upload goes to a temporary file and is read lot by lot in a thread, so neither memory nor the event loop notice how
+large it is. One file is read at a time in a process. A file that turns out unreadable at its last line leaves nothing
+behind, because all rows are stored in one transaction.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from services.linker.lines import Limits, SpreadsheetFile
+from services.linker.read_spreadsheet import Row, read_rows
+from services.linker.repeat_imports import first_receipt
+from services.linker.settings import LinkerSettings
+from services.linker.store_imports import Accepted, Imports
+from shared.database import Database, notify
+from shared.gate import Gate
+
+LOT = 2_000
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file as it came in."""
+
+    path: Path
+    sha256: str
+
+
+@asynccontextmanager
+async def uploaded(chunks: AsyncIterable[bytes]) -> AsyncIterator[Upload]:
+    """The body of a request as a file, as long as the block lasts."""
+    with TemporaryDirectory(prefix="ticketsync-upload-") as folder:
+        path = Path(folder, "upload")
+        digest = hashlib.sha256()
+        file = await asyncio.to_thread(path.open, "wb")
+        try:
+            async for chunk in chunks:
+                digest.update(chunk)
+                await asyncio.to_thread(file.write, chunk)
+        finally:
+            await asyncio.to_thread(file.close)
+        yield Upload(path, digest.hexdigest())
+
+
+@dataclass(frozen=True)
+class AcceptImports:
+    """Takes files in, one at a time."""
+
+    settings: LinkerSettings
+    database: Database
+    gate: Gate
+    _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+    async def accept(self, accepted: Accepted, file: SpreadsheetFile, given: Mapping[str, str]) -> tuple[str, bool]:
+        """(import_id, whether it is the receipt of an import that was done before). Raises Unreadable, GateClosed."""
+        async with self._turn:
+            if not accepted.dry_run and (known := await self._known(accepted.fingerprint)):
+                return known, True
+            rows = read_rows(file, self._limits(), given=given)
+            lot = await _next(rows)  # opens and unpacks the file: no transaction needs to wait for that
+            async with self.database.transaction() as connection:
+                await self.gate.pass_through(connection)
+                imports = Imports(connection)
+                await imports.begin(accepted)
+                while lot:
+                    await imports.add(accepted, lot)
+                    lot = await _next(rows)
+                await imports.accept(accepted.import_id, now=datetime.now(UTC))
+                await notify(connection, ["apply_imports"])
+            return accepted.import_id, False
+
+    async def _known(self, fingerprint: str) -> str | None:
+        async with self.database.transaction() as connection:
+            await self.gate.pass_through(connection)
+            return await first_receipt(connection, fingerprint)
+
+    def _limits(self) -> Limits:
+        return Limits(
+            max_rows=self.settings.import_max_rows,
+            max_unpacked_bytes=self.settings.import_max_unpacked_bytes,
+            max_memory_bytes=self.settings.import_workbook_memory_bytes,
+        )
+
+
+async def _next(rows: Iterator[Row]) -> list[Row]:
+    return await asyncio.to_thread(lambda: list(islice(rows, LOT)))

@@ -1,0 +1,97 @@
+"""`ticketsync import` on a whole stack: every kind of file, every option, and how it ends."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tests.linker.spreadsheets import workbook
+from tests.ops.on_a_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+HEADING = ("Datei", "CaseNo", "Kunde")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tickets.xlsx"
+
+
+def test_a_workbook_goes_the_whole_way(stack: Stack, file: Path, tmp_path: Path) -> None:
+    folder = stack.upload("a.wav", "recording (1).wav")
+    rows = [HEADING, ("a.wav", "+49", "测试用户"), ("recording (1).wav", "CASE#456", "José García"), ("b.wav", "", "")]
+    file.write_bytes(workbook({"notes": [("nothing",)], "calls": rows}))
+    report = tmp_path / "report.csv"
+    mapping = ["--map", "recording_name=datei", "--map", "ticket_id=CaseNo", "--map", "customer_name=Kunde"]
+    arguments = ["import", file, *mapping, "--sheet", "calls", "--folder", folder]
+
+    dry = stack(*arguments, "--dry-run", "--json")
+    unchanged = stack.about(folder, "a.wav")
+    done = stack(*arguments, "--report", report, "--json")
+    stack.settle()
+    again = stack(*arguments)
+
+    assert (dry.code, done.code, again.code) == (1, 1, 1)
+    assert dry.json["counts"] == done.json["counts"] == {"matched": 2, "invalid": 1}
+    assert unchanged["ticket_info"] is None
+    assert "nothing was changed" in dry.err
+    assert "1 of 3 rows need a look" in done.err
+    with report.open(newline="") as text:
+        assert [(row["line"], row["ticket_id"]) for row in csv.DictReader(text)] == [
+            ("2", "'+49"),
+            ("3", "CASE#456"),
+            ("4", ""),
+        ]
+    assert stack.about(folder, "recording (1).wav")["ticket_info"]["customer_name"] == "José García"
+    assert stack.about(folder, "a.wav")["link_version"] == 1
+    assert "nothing was done" in again.err
+    assert "ticket_id: is empty" in again.out
+
+
+def test_another_ticket_is_kept_or_makes_the_row_fail(stack: Stack, tmp_path: Path) -> None:
+    folder = stack.upload("a.wav")
+    stack("link", f"{folder}/a.wav", "--ticket", "T-old")
+    file = tmp_path / "tickets.csv"
+    file.write_text(f"filename;folder;ticket_id\na.wav;{folder};T-1\n")
+
+    kept = stack("import", file, "--on-existing", "keep", "--json")
+    failed = stack("import", file, "--on-existing", "fail", "--json")
+    replaced = stack("import", file, "--json")
+
+    assert (kept.code, kept.json["counts"]) == (0, {"unchanged": 1})
+    assert (failed.code, failed.json["counts"]) == (1, {"invalid": 1})
+    assert (replaced.code, replaced.json["rows"][0]["replaced_ticket_id"]) == (0, "T-old")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("tickets.xlsx", b"filename,ticket_id\na,1\n", "ends in .xlsx, but the content is text"),
+        ("tickets.xlsx", b"PK\x03\x04", "damaged"),
+        ("tickets.csv", b"", "empty"),
+        ("tickets.csv", b"filename,ticket_id\n", "no rows"),
+        ("tickets.csv", b"x" * 51_000_000, "50000000 bytes"),
+    ],
+    ids=["wrong-extension", "damaged", "empty", "header-only", "too-large"],
+)
+def test_a_file_that_cannot_be_read_ends_with_2(
+    stack: Stack, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+
+    refused = stack("import", file, "--json")
+
+    assert (refused.code, refused.out) == (2, "")
+    assert words in refused.err
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_imported(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "tickets.csv"
+    file.write_text("filename,ticket_id\nnever-imported.wav,T-1\n")
+
+    refused = stack("import", file, "--report", tmp_path / "no" / "such" / "folder.csv")
+
+    assert refused.code == 2
+    assert "cannot be written" in refused.err
