@@ -110,7 +110,10 @@ async def test_a_folder_in_a_storm_ends_with_the_newest_tickets(
             await process.pushing.push_again()
             await process.expanding.step()
             await process.hear()
-            await process.change("update ledger set due_at = now() where lease_token is null and due_at is not null")
+            await process.change(
+                "update ledger set due_at = now() where clouds_uuid in (select clouds_uuid from ledger "
+                "where lease_token is null and due_at is not null order by clouds_uuid for update skip locked)"
+            )
             await process.change("update duty set due_at = now()")
             await process.change("update lane set probe_at = now()")
 
