@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.import_rows import import_rows
 from bench.link_to_cloud import latency, throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
@@ -18,7 +19,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure link → cloud on genuine servers.")
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure on genuine servers.")
     parser.add_argument(
         "--links", type=int, default=50_000, help="links of a round; 100 to a folder (default: %(default)s)"
     )
@@ -26,9 +27,12 @@ def main() -> None:
         "--rounds", type=int, default=3, help="rounds, of which the median counts (default: %(default)s)"
     )
     parser.add_argument("--singles", type=int, default=300, help="links timed one by one (default: %(default)s)")
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of an import (default: %(default)s)")
     given = parser.parse_args()
 
-    figures = asyncio.run(throughput(given.links, rounds=given.rounds)) | asyncio.run(latency(given.singles))
+    figures = asyncio.run(throughput(given.links, rounds=given.rounds))
+    figures |= asyncio.run(latency(given.singles))
+    figures |= asyncio.run(import_rows(given.rows))
 
     RESULTS.parent.mkdir(exist_ok=True)
     machine = {

@@ -1,16 +1,32 @@
-"""The facts that the measurements publish: recordings that are in the cloud, and links for them."""
+"""The facts that the measurements publish: recordings, those that are in the cloud, and links for them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from schemas.events import RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
-from schemas.topics import RECORDING_TRANSFERRED, TICKET_LINKED
+from schemas.events import RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
+from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LINKED
 from shared.facts import as_record
 from shared.producer import Outgoing
 
 FILES_PER_FOLDER = 100
 TRANSCRIPT = "Good morning, how can I help you? " * 6  # about 200 characters
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
+
+
+def processed(recordings: int, *, run: str) -> Iterator[Outgoing]:
+    """A RecordingProcessed of each recording."""
+    for number in range(recordings):
+        event = RecordingProcessed(
+            recording_id=f"{run}-{number}",
+            folder_id=f"{run}-folder-{number // FILES_PER_FOLDER}",
+            folder_name="Monday",
+            filename=f"{run}-{number}.wav",
+            size_bytes=2_621_440,
+            token=1234,
+            transcript=TRANSCRIPT[:200],
+            processed_at=NOON,
+        )
+        yield as_record(RECORDING_PROCESSED, event, key=event.recording_id, version="1", source="bench", time=NOON)
 
 
 def transferred(recordings: int, *, run: str, files_per_folder: int = FILES_PER_FOLDER) -> Iterator[Outgoing]:

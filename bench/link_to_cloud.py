@@ -29,13 +29,13 @@ async def throughput(links: int, *, rounds: int) -> dict[str, float]:
     async with running_system(["cloud_updater"]) as system:
         for number in range(rounds):
             run = f"round{number}"
-            await _publish(system, transferred(links, run=run))
-            await _folded(system, "cloud_updater", "RecordingTransferred")
+            await publish(system, transferred(links, run=run))
+            await folded(system, "cloud_updater", "RecordingTransferred")
             before = await _seen(system)
             # Made beforehand: the load's own making is no part of what is measured.
             records = list(linked(links, run=run))
             began_at = time.time()
-            publishing = asyncio.create_task(_publish(system, records))
+            publishing = asyncio.create_task(publish(system, records))
             while (seen := await _seen(system))["files"] < before["files"] + links:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             await publishing
@@ -53,9 +53,9 @@ async def latency(links: int) -> dict[str, float]:
     """Milliseconds from the API's answer until the receiver has the link."""
     answered: dict[str, float] = {}
     async with running_system(["linker", "cloud_updater"]) as system:
-        await _publish(system, transferred(links, run="rest", files_per_folder=1))
-        await _folded(system, "cloud_updater", "RecordingTransferred")
-        await _folded(system, "linker", "RecordingTransferred")
+        await publish(system, transferred(links, run="rest", files_per_folder=1))
+        await folded(system, "cloud_updater", "RecordingTransferred")
+        await folded(system, "linker", "RecordingTransferred")
         for number in range(links):
             body = {"recording_id": f"rest-{number}", "ticket_info": {"ticket_id": f"rest-{number}"}}
             url = f"{system.service_urls['linker']}/links"
@@ -71,7 +71,8 @@ async def latency(links: int) -> dict[str, float]:
     return {"latency_p50_ms": hundredths[49], "latency_p99_ms": hundredths[98]}
 
 
-async def _publish(system: System, records: Iterable[Outgoing]) -> None:
+async def publish(system: System, records: Iterable[Outgoing]) -> None:
+    """Give the records to Kafka, a lot at a time."""
     producer = Producer(plain(system.kafka_bootstrap_servers), client_id="bench")
     remaining = iter(records)
     while lot := list(islice(remaining, LOT)):
@@ -79,7 +80,7 @@ async def _publish(system: System, records: Iterable[Outgoing]) -> None:
     await producer.close()
 
 
-async def _folded(system: System, service: str, topic: str) -> None:
+async def folded(system: System, service: str, topic: str) -> None:
     """Wait until the service has folded the topic up to where it ends now."""
     targets = await ends(system.kafka_bootstrap_servers, [topic])
     url = f"{system.service_urls[service]}/positions"

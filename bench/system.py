@@ -29,6 +29,7 @@ class System:
     kafka_bootstrap_servers: str
     receiver_url: str
     service_urls: dict[str, str]
+    pids: dict[str, int]
     http: httpx.AsyncClient
 
 
@@ -44,19 +45,21 @@ async def running_system(services: Sequence[str]) -> AsyncIterator[System]:
             for name in services:
                 program = name.replace("_", "-")
                 commands[name] = [TICKETSYNC, "run", program, "--port", str(ports[name]), "--migrate"]
-            processes = []
+            processes: dict[str, subprocess.Popen[bytes]] = {}
             try:
                 for name, command in commands.items():
                     with (Path(folder) / f"{name}.log").open("w") as log:
-                        processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))  # noqa: ASYNC220  # returns at once
+                        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: ASYNC220  # returns at once
+                    processes[name] = process
                 urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-                system = System(servers.kafka_bootstrap_servers, urls.pop("receiver"), urls, http)
+                pids = {name: process.pid for name, process in processes.items()}
+                system = System(servers.kafka_bootstrap_servers, urls.pop("receiver"), urls, pids, http)
                 await _ready(system)
                 yield system
             finally:
-                for process in processes:
+                for process in processes.values():
                     process.terminate()
-                for process in processes:
+                for process in processes.values():
                     process.wait(30)
 
 
