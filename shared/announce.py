@@ -23,8 +23,11 @@ from shared.producer import Outgoing, Producer
 log = structlog.get_logger()
 
 LEASE_S = 5.0
-IN_FLIGHT = 5_000
+IN_FLIGHT = 20_000
+LOT = 5_000
+# To look again at what is on its way costs as much as publishing a few of it, so many are given more time to come back.
 WAIT_S = 0.05
+WAIT_FOR_EACH_S = 25e-6
 RETRY_S = 1.0
 
 Unheard = Callable[[AsyncConnection, int], Awaitable[Mapping[str, object]]]
@@ -48,18 +51,27 @@ class Announcer:
     again_s: float
     _token: UUID = field(default_factory=uuid4)
     _published: dict[str, tuple[object, float]] = field(default_factory=dict)
+    _due: list[str] = field(default_factory=list)
+    _on_its_way: int = 0
 
     async def step(self) -> float | None:
         """Publish one lot. Returns seconds until the next look, 0 if there is more, None if everything was heard."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            unheard = await self.unheard(connection, IN_FLIGHT)
-            due = self._due(unheard)
-            if due and not await lease.take(connection, self.name, self._token, seconds=LEASE_S):
+            if not self._due:
+                unheard = await self.unheard(connection, IN_FLIGHT)
+                if not unheard:
+                    self._published.clear()
+                    return None
+                self._due = self._not_published(unheard)
+                self._on_its_way = len(unheard)
+            lot, self._due = self._due[:LOT], self._due[LOT:]
+            if lot and not await lease.take(connection, self.name, self._token, seconds=LEASE_S):
+                self._due = []
                 return LEASE_S
-            facts = await self.facts(connection, due) if due else {}
+            facts = await self.facts(connection, lot) if lot else {}
         if not facts:
-            return WAIT_S if unheard else None
+            return WAIT_S + self._on_its_way * WAIT_FOR_EACH_S
         try:
             await self.producer.publish([record for _, record in facts.values()])
         except (KafkaError, TimeoutError) as error:
@@ -70,13 +82,13 @@ class Announcer:
         metrics.ANNOUNCED.labels(self.name).inc(len(facts))
         return 0
 
-    def _due(self, unheard: Mapping[str, object]) -> list[str]:
-        """Those not published of late; what needs no remembering any more is forgotten."""
+    def _not_published(self, unheard: Mapping[str, object]) -> list[str]:
+        """Those not published of late. What is not among the first that are unheard any more was heard: forget it."""
         oldest = time.monotonic() - self.again_s
-        complete = len(unheard) < IN_FLIGHT
-        self._published = {
-            key: (version, at)
-            for key, (version, at) in self._published.items()
-            if at > oldest and (not complete or unheard.get(key) == version)
+        published = {
+            key: found
+            for key, version in unheard.items()
+            if (found := self._published.get(key)) and found[0] == version and found[1] > oldest
         }
-        return [key for key, version in unheard.items() if self._published.get(key, (None,))[0] != version]
+        self._published = published
+        return [key for key in unheard if key not in published]
