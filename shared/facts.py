@@ -13,7 +13,9 @@ from schemas.topics import Topic
 from shared.producer import Outgoing
 
 
-def as_record(topic: Topic, event: Event, *, key: str, version: str, source: str, time: datetime) -> Outgoing:
+def as_record(
+    topic: Topic, event: Event | tuple[type[Event], bytes], *, key: str, version: str, source: str, time: datetime
+) -> Outgoing:
     """The record of `event` under `key`; `version` is the fact's own order, `source` the service's name."""
     event_id = f"{key}:{version}"
     encoded = encode(

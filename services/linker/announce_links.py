@@ -5,35 +5,40 @@ published late, and so stands behind a newer one, is corrected by the same rule.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
+from pydantic_core import from_json, to_json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import TicketInfo, TicketLinked
+from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED
 from shared.facts import as_record
 from shared.producer import Outgoing
 
+_FIELDS = tuple(TicketLinked.model_fields)
+
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → link_version, folder by folder; the links of an import not before all its rows are stored."""
+    """Recording → link_version, folder by folder."""
     rows = await connection.execute(
         text("""
-            select recording_id, link_version from link
-            where heard_version <> link_version and (import_id is null or not exists (
-                select from import i where i.import_id = link.import_id and i.finished_at is null))
-            order by folder_id, recording_id limit :limit
+            select u.recording_id, l.link_version from unheard_link u join link l using (recording_id)
+            order by u.folder_id, u.recording_id limit :limit
         """),
         {"limit": limit},
     )
-    return {row.recording_id: row.link_version for row in rows}
+    return {recording_id: link_version for recording_id, link_version in rows}  # noqa: C416  # a row is no pair to mypy
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
-    """Recording → (link_version, record) as the links are now."""
+    """Recording → (link_version, record) as the links are now.
+
+    They were valid when they were stored, so each goes from its row to JSON without being an event on the way.
+    """
     rows = await connection.execute(
         text("""
-            select recording_id, link_version, ticket, folder_id, filename, source, request_id, requested_at, linked_by,
+            select recording_id, folder_id, filename, link_version, ticket, source, request_id, requested_at, linked_by,
                    import_id, occurred_at
             from link where recording_id = any(:ids) order by folder_id, recording_id
         """),
@@ -41,26 +46,17 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     )
     found = {}
     for row in rows:
-        event = TicketLinked(
-            recording_id=row.recording_id,
-            folder_id=row.folder_id,
-            filename=row.filename,
-            link_version=row.link_version,
-            ticket_info=TicketInfo.model_validate_json(row.ticket) if row.ticket else None,
-            source=row.source,
-            request_id=row.request_id,
-            requested_at=row.requested_at,
-            linked_by=row.linked_by,
-            import_id=row.import_id,
-            occurred_at=row.occurred_at,
-        )
+        # A field without a value is left out; a link without a ticket says so.
+        given = zip(_FIELDS, row, strict=True)
+        fact: dict[str, Any] = {name: value for name, value in given if value is not None or name == "ticket_info"}
+        fact["ticket_info"] = from_json(row.ticket) if row.ticket else None
         record = as_record(
             TICKET_LINKED,
-            event,
-            key=row.recording_id,
-            version=str(row.link_version),
+            (TicketLinked, to_json(fact)),
+            key=fact["recording_id"],
+            version=str(fact["link_version"]),
             source="linker",
-            time=row.occurred_at,
+            time=fact["occurred_at"],
         )
-        found[row.recording_id] = (row.link_version, record)
+        found[fact["recording_id"]] = (fact["link_version"], record)
     return found

@@ -26,6 +26,7 @@ from services.linker.link_recordings import (
 )
 from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted, Decided, Imports, Undecided
+from services.linker.store_links import Links
 from shared.database import Database, notify
 from shared.gate import Gate
 
@@ -47,23 +48,27 @@ class ApplyImports:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             imports = Imports(connection)
-            running = await imports.lock_running()
-            if running is None:
+            found = await imports.lock_running()
+            if found is None:
                 return None
-            rows = await imports.undecided(running.import_id, self.settings.import_lot_rows)
+            running = found.accepted
+            to_line = found.done_to_line + self.settings.import_lot_rows
+            rows = await imports.undecided(found, to_line=to_line)
             requests = [_request(running, row) for row in rows]
             results = await self._link(running, requests, connection)
             decided = [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
-            await imports.decide(running.import_id, decided)
+            finished = await imports.decide(running.import_id, decided, to_line=to_line)
+            if finished and not running.dry_run:
+                await Links(connection).announce_import(running.import_id)
             if not running.dry_run:
-                await notify(connection, ["announce_links", "match_parked"])
+                await notify(connection, ["match_parked", *(["announce_links"] if finished else [])])
         log.info("import rows applied", import_id=running.import_id, rows=len(rows))
         return 0
 
     async def _link(self, running: Accepted, requests: list[LinkRequest], connection: AsyncConnection) -> list[Result]:
         """Link the rows; a dry run does exactly the same and takes it back, and the locks with it."""
         trial = await connection.begin_nested()
-        results = await link_recordings(requests, connection, now=datetime.now(UTC))
+        results = await link_recordings(requests, connection, now=datetime.now(UTC), announce=False)
         await (trial.rollback() if running.dry_run else trial.commit())
         return results
 

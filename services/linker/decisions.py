@@ -171,13 +171,16 @@ def decide_parked_kept(request: LinkRequest, older: LinkRequest | None) -> str |
 
 def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
     """What was given of a ticket, without what linker added: that does not count as a change."""
-    return None if ticket is None else TicketDetails(**ticket.model_dump(include=set(TicketDetails.model_fields)))
+    if ticket is None:
+        return None
+    return TicketDetails.model_construct(**{name: getattr(ticket, name) for name in TicketDetails.model_fields})
 
 
 def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
     """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
-    return TicketInfo(
-        **ticket.model_dump(), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
+    # The fields were checked when the ticket came in, and what is added here is made to fit: once is enough.
+    return TicketInfo.model_construct(
+        **dict(ticket), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
     )
 
 
@@ -188,12 +191,14 @@ def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
     """
     customer, number = _letters_and_digits(ticket.customer_name or ""), _letters_and_digits(ticket.ticket_id)
     if not customer and not number:
-        return recording.filename[:DISPLAY_NAME_MAX]
+        return "".join(one for one in recording.filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
     date = recording.called_at.astimezone(UTC).strftime("%Y%m%d") if recording.called_at else ""
     return "_".join(part for part in (customer, number, date) if part)[:DISPLAY_NAME_MAX]
 
 
 def _letters_and_digits(value: str) -> str:
+    if value.isascii() and value.isalnum():
+        return value
     return "".join(one for one in unicodedata.normalize("NFC", value) if unicodedata.category(one)[0] in "LN")
 
 

@@ -103,9 +103,9 @@ class _Work:
 
 
 async def link_recordings(
-    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
+    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime, announce: bool = True
 ) -> list[Result]:
-    """One result per request, in their order."""
+    """One result per request, in their order. `announce=False`: somebody says later when they may be announced."""
     chosen = await Parked(connection).chosen(requests)
     requests = [
         replace(request, target=Target(chosen[place])) if place in chosen else request
@@ -126,14 +126,19 @@ async def link_recordings(
                 results[place] = Unclear(candidates)
             case _:
                 assert_never(match)
-    linked = await link_known([(request, recording) for _, request, recording in meant], connection, now=now)
+    pairs = [(request, recording) for _, request, recording in meant]
+    linked = await link_known(pairs, connection, now=now, announce=announce)
     results |= {place: result for (place, _, _), result in zip(meant, linked, strict=True)}
     results |= await _park(homeless, Parked(connection))
     return [results[place] for place in range(len(requests))]
 
 
 async def link_known(
-    pairs: Sequence[tuple[LinkRequest, KnownRecording]], connection: AsyncConnection, *, now: datetime
+    pairs: Sequence[tuple[LinkRequest, KnownRecording]],
+    connection: AsyncConnection,
+    *,
+    now: datetime,
+    announce: bool = True,
 ) -> list[Result]:
     """The same for requests whose recording is known."""
     if not pairs:
@@ -147,7 +152,7 @@ async def link_known(
     results = [_decide(request, recording, current, work, now=now) for request, recording in pairs]
 
     if work.links:
-        await links.store(work.links)
+        await links.store(work.links, announce=announce)
     if work.touched:
         await links.touch(work.touched)
     return results

@@ -26,17 +26,24 @@ async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection
 
     known = await links.versions(facts)
     news = {one: told for one, told in facts.items() if not _is_echo(told, known.get(one))}
-    changed = {one: version for one, version in heard.items() if one in news or known[one][2] != version}
+    changed = {one: version for one, version in heard.items() if one in news or _is_change(version, known[one])}
 
     if news:
         await links.lock(changed)  # all at once: what is learned and what is only heard would be two orders
     newer = await _learn(news, links)
     await links.hear(changed)
     await Parked(connection).settle_announced([fact for told in facts.values() for fact in told])
-    return Folded(newer=newer, wake=("announce_links",) if changed else ())
+    behind = any(one in news or version != known[one][0] for one, version in changed.items())
+    return Folded(newer=newer, wake=("announce_links",) if behind else ())
 
 
-def _is_echo(told: Sequence[TicketLinked], known: tuple[int, str, int] | None) -> bool:
+def _is_change(heard_version: int, known: tuple[int, str, bool]) -> bool:
+    """Whether the row says of this last word something else than that it was heard, or was not."""
+    link_version, _, was_heard = known
+    return was_heard != (heard_version == link_version)
+
+
+def _is_echo(told: Sequence[TicketLinked], known: tuple[int, str, bool] | None) -> bool:
     """Whether nothing of this says more than the row."""
     return known is not None and all(
         fact.link_version < known[0] or (fact.link_version, str(fact.request_id)) == known[:2] for fact in told

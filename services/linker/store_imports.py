@@ -32,6 +32,14 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class Running:
+    """An import of which every row up to this line is decided."""
+
+    accepted: Accepted
+    done_to_line: int
+
+
+@dataclass(frozen=True)
 class Undecided:
     """A row that is to be linked."""
 
@@ -62,9 +70,9 @@ class Imports:
         """Store the import itself. Until `accept`, in the same transaction, nobody else sees it or its rows."""
         await self._connection.execute(
             text(f"""
-                insert into import ({_SETTINGS}, rows_total, rows_done)
+                insert into import ({_SETTINGS}, rows_total, rows_done, done_to_line)
                 values (:import_id, :filename, :sha256, :fingerprint, :folder, :park, :on_existing, :dry_run,
-                        :linked_by, :accepted_at, 0, 0)
+                        :linked_by, :accepted_at, 0, 0, 0)
             """),  # noqa: S608  # this module's own text
             vars(accepted),
         )
@@ -110,31 +118,33 @@ class Imports:
             {"import_id": import_id, "now": now},
         )
 
-    async def lock_running(self) -> Accepted | None:
+    async def lock_running(self) -> Running | None:
         """Lock the oldest import that has undecided rows."""
         row = (
             await self._connection.execute(
                 text(f"""
-                    select {_SETTINGS} from import
+                    select {_SETTINGS}, done_to_line from import
                     where finished_at is null order by accepted_at, import_id limit 1 for update skip locked
                 """)  # noqa: S608  # this module's own text
             )
         ).one_or_none()
-        return Accepted(*row) if row else None
+        return Running(Accepted(*row[:-1]), row.done_to_line) if row else None
 
-    async def undecided(self, import_id: str, limit: int) -> list[Undecided]:
-        """The next rows, in order of their lines."""
+    async def undecided(self, running: Running, *, to_line: int) -> list[Undecided]:
+        """The next rows up to this line, in order of their lines."""
         rows = await self._connection.execute(
             text("""
                 select line, recording_id, folder, filename, ticket from import_row
-                where import_id = :import_id and outcome is null order by line limit :limit
+                where import_id = :import_id and outcome is null
+                    and line > :done_to_line and line <= :to_line
+                order by line
             """),
-            {"import_id": import_id, "limit": limit},
+            {"import_id": running.accepted.import_id, "done_to_line": running.done_to_line, "to_line": to_line},
         )
         return [Undecided(*row) for row in rows]
 
-    async def decide(self, import_id: str, rows: Sequence[Decided]) -> None:
-        """Store what became of these rows; an import without undecided rows is finished."""
+    async def decide(self, import_id: str, rows: Sequence[Decided], *, to_line: int) -> bool:
+        """Store what became of these rows, all up to this line. True: they were the last of the import."""
         await self._connection.execute(
             text("""
                 update import_row set outcome = u.outcome, detail = cast(u.detail as jsonb),
@@ -152,14 +162,16 @@ class Imports:
                 "details": [json.dumps(dict(one.detail)) for one in rows],
             },
         )
-        await self._connection.execute(
+        finished = await self._connection.scalar(
             text("""
-                update import set rows_done = rows_done + :done,
+                update import set rows_done = rows_done + :done, done_to_line = :line,
                     finished_at = case when rows_done + :done >= rows_total then now() end
                 where import_id = :import_id
+                returning finished_at is not null
             """),
-            {"import_id": import_id, "done": len(rows)},
+            {"import_id": import_id, "done": len(rows), "line": to_line},
         )
+        return bool(finished)
 
     async def running(self) -> int:
         """Imports that are not finished."""

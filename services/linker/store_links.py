@@ -90,18 +90,24 @@ class Links:
             for row in rows
         }
 
-    async def versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, str, int]]:
-        """(link_version, request_id, heard_version) of those that have a link; nothing is locked."""
+    async def versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, str, bool]]:
+        """(link_version, request_id, whether it was heard) of those that have a link; nothing is locked."""
         rows = await self._connection.execute(
-            text(
-                "select recording_id, link_version, request_id, heard_version from link where recording_id = any(:ids)"
-            ),
+            text("""
+                select recording_id, link_version, request_id, u.recording_id is null as heard
+                from link left join unheard_link u using (recording_id) where recording_id = any(:ids)
+            """),
             {"ids": list(recording_ids)},
         )
-        return {row.recording_id: (row.link_version, row.request_id, row.heard_version) for row in rows}
+        return {
+            recording_id: (link_version, request_id, heard) for recording_id, link_version, request_id, heard in rows
+        }
 
-    async def store(self, links: Sequence[LinkRow]) -> None:
-        """Store new versions; the last that is given of a recording is its newest. Version 0 has no history."""
+    async def store(self, links: Sequence[LinkRow], *, announce: bool = True) -> None:
+        """Store new versions; the last that is given of a recording is its newest. Version 0 has no history.
+
+        `announce=False`: not before `announce_import` says so.
+        """
         newest = {link.recording_id: link for link in links}
         given = sorted(links, key=lambda link: (link.recording_id, link.link_version))
         await self._connection.execute(
@@ -120,8 +126,8 @@ class Links:
             text("""
                 insert into link (recording_id, link_version, ticket, source, request_id, requested_at, linked_by,
                                   import_id, occurred_at, folder_id, filename, ticket_id, last_requested_at,
-                                  last_request_id, heard_version)
-                select u.*, cast(u.ticket as jsonb) ->> 'ticket_id', u.requested_at, u.request_id, 0
+                                  last_request_id)
+                select u.*, cast(u.ticket as jsonb) ->> 'ticket_id', u.requested_at, u.request_id
                 from unnest(
                     cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]), cast(:sources as text[]),
                     cast(:requests as text[]), cast(:requested as timestamptz[]), cast(:linked_by as text[]),
@@ -144,6 +150,34 @@ class Links:
                 "filenames": [newest[one].filename for one in sorted(newest)],
             },
         )
+        if announce:
+            await self._to_announce(sorted(newest))
+
+    async def _to_announce(self, recording_ids: Sequence[str]) -> None:
+        """These have versions that are not on the topic. Their links are locked."""
+        await self._connection.execute(
+            text("""
+                insert into unheard_link (recording_id, folder_id)
+                select recording_id, folder_id from link where recording_id = any(:ids) and link_version > 0
+                order by recording_id
+                on conflict (recording_id) do update set folder_id = excluded.folder_id
+                    where unheard_link.folder_id <> excluded.folder_id
+            """),
+            {"ids": list(recording_ids)},
+        )
+
+    async def announce_import(self, import_id: str) -> None:
+        """The links of this import, all of which is decided, may be announced."""
+        await self._connection.execute(
+            text("""
+                insert into unheard_link (recording_id, folder_id)
+                select l.recording_id, l.folder_id from import_row r join link l using (recording_id)
+                where r.import_id = :import_id and r.outcome in ('matched', 'overwrite') and l.import_id = :import_id
+                order by l.recording_id
+                on conflict do nothing
+            """),
+            {"import_id": import_id},
+        )
 
     async def lift(self, versions: Mapping[str, int]) -> None:
         """Raise the versions of links that `current` has locked, and keep their content, also in the history."""
@@ -154,6 +188,10 @@ class Links:
                     from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
                     where link.recording_id = u.recording_id and link.link_version < u.link_version
                     returning link.*
+                ), unheard as (
+                    insert into unheard_link (recording_id, folder_id)
+                    select recording_id, folder_id from lifted where link_version > 0 order by recording_id
+                    on conflict do nothing
                 )
                 insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
                                           linked_by, import_id, occurred_at)
@@ -182,14 +220,22 @@ class Links:
         )
 
     async def hear(self, versions: Mapping[str, int]) -> None:
-        """These versions are the last on the topic."""
+        """These versions are the last on the topic: whatever has another version is to be announced."""
         ids = sorted(versions)
         await self.lock(ids)
         await self._connection.execute(
             text("""
-                update link set heard_version = u.link_version
-                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
-                where link.recording_id = u.recording_id and link.heard_version <> u.link_version
+                with told as (
+                    select recording_id, l.folder_id, l.link_version = u.link_version as heard
+                    from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
+                        join link l using (recording_id)
+                ), done as (
+                    delete from unheard_link using told
+                    where unheard_link.recording_id = told.recording_id and told.heard
+                )
+                insert into unheard_link (recording_id, folder_id)
+                select recording_id, folder_id from told where not heard order by recording_id
+                on conflict do nothing
             """),
             {"ids": ids, "versions": [versions[one] for one in ids]},
         )

@@ -52,6 +52,17 @@ class Parked:
         The link that a request has made says so as well, and is there again after the database was lost; but of two
         that were made under one request_id it does not say which.
         """
+        came_before = await self._connection.scalar(
+            text("""
+                select 1 from unnest(cast(:requests as text[])) as u (request_id)
+                where exists (select from parked_link p where p.request_id = u.request_id)
+                    or exists (select from link l where l.request_id = u.request_id)
+                limit 1
+            """),
+            {"requests": [one.request_id for one in requests]},
+        )
+        if not came_before:
+            return {}
         found = await self._connection.execute(
             text(f"""
                 with p as (

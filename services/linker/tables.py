@@ -91,8 +91,7 @@ class Link(LinkerTable, table=True):
     """The newest link of a recording. `ticket`: TicketInfo as JSON, null after an unlink. `link_version` 0: there never
     was a link, only an unlink was asked for.
 
-    `last_*`: the newest request seen, also if it changed nothing. `heard_version`: the version of the last TicketLinked
-    of this recording on the topic; the link is announced when it is the link's own.
+    `last_*`: the newest request seen, also if it changed nothing.
     """
 
     recording_id: str = Field(primary_key=True)
@@ -109,13 +108,25 @@ class Link(LinkerTable, table=True):
     occurred_at: datetime = Field(sa_type=MOMENT)
     last_request_id: str
     last_requested_at: datetime = Field(sa_type=MOMENT)
-    heard_version: int = 0
 
     __table_args__ = (
-        Index("link_unheard", "folder_id", "recording_id", postgresql_where=text("heard_version <> link_version")),
         # A name may be longer than an index entry can be; its digest is not.
         Index("link_by_request", "request_id", text(f"md5({_STEM.format('normalize(filename, NFC)')})")),
     )
+
+
+class UnheardLink(LinkerTable, table=True):
+    """A recording whose last TicketLinked on the topic is not the link's own version, or that has none there yet.
+
+    A table of its own: a mark in the wide row of the link would write all of its indexes anew, twice a version.
+    """
+
+    __tablename__ = "unheard_link"
+
+    recording_id: str = Field(primary_key=True)
+    folder_id: str
+
+    __table_args__ = (Index("unheard_link_by_folder", "folder_id", "recording_id"),)
 
 
 class LinkHistory(LinkerTable, table=True):
@@ -182,7 +193,7 @@ class Import(LinkerTable, table=True):
     """A spreadsheet that was accepted; its rows are linked in lots.
 
     `fingerprint`: of the content with mapping and options, by which the same import is known again. `dry_run`: its
-    rows are decided and nothing else is changed.
+    rows are decided and nothing else is changed. `done_to_line`: every row up to this line is decided.
     """
 
     import_id: str = Field(primary_key=True)
@@ -197,6 +208,7 @@ class Import(LinkerTable, table=True):
     accepted_at: datetime = Field(sa_type=MOMENT)
     rows_total: int
     rows_done: int
+    done_to_line: int
     finished_at: datetime | None = Field(sa_type=MOMENT)
 
     __table_args__ = (
@@ -220,4 +232,5 @@ class ImportRow(LinkerTable, table=True):
     outcome: str | None
     detail: dict[str, object] | None = Field(sa_type=JSON)
 
-    __table_args__ = (Index("import_row_undecided", "import_id", "line", postgresql_where=text("outcome is null")),)
+    # Room in every page for the outcome, so that deciding a row touches no index.
+    __table_args__ = ({"postgresql_with": {"fillfactor": 45}},)

@@ -36,3 +36,9 @@ def test_an_unknown_date_is_left_out() -> None:
 def test_it_has_500_characters_at_most() -> None:
     recording = KnownRecording("R1", "F1", None, "测" * 500, None)
     assert display_name(TicketDetails(ticket_id="#"), recording) == "测" * 500
+
+
+def test_a_filename_that_stands_in_for_a_name_is_shown_without_control_characters() -> None:
+    recording = KnownRecording("R1", "F", None, "a\x07b.wav", None)
+
+    assert display_name(TicketDetails(ticket_id="#"), recording) == "ab.wav"

@@ -1,5 +1,6 @@
 """What linker learns from its own facts: lost and older databases, and what was announced."""
 
+from schemas.events import TicketLinked
 from services.linker.announce_links import facts
 from tests.linker.given import a_fact, a_recording, a_request, after_noon
 from tests.linker.running import Linker
@@ -130,3 +131,23 @@ async def test_versions_only_rise_whatever_comes(linker: Linker) -> None:
 
     assert versions == sorted(set(versions))
     assert await linker.link() == (versions[-1], "T-5")
+
+
+async def test_what_is_announced_is_the_event_to_the_letter(linker: Linker) -> None:
+    """It goes from the row to JSON without being an event on the way; nobody who reads it may notice."""
+    await linker.fold(a_recording("R1"), a_recording("R2"))
+    async with linker.api() as api:
+        await api.post(
+            "/links", json={"recording_id": "R1", "ticket_info": {"ticket_id": "T-1", "customer_name": "测试"}}
+        )
+        await api.delete("/links", params={"recording_id": "R1", "linked_by": "ann"})
+        await api.post("/links", json={"recording_id": "R2", "ticket_info": {"ticket_id": "T-2", "agent_name": "测试"}})
+
+    async with linker.database.transaction() as connection:
+        announced = await facts(connection, ["R1", "R2"])
+
+    for recording_id, version in (("R1", 2), ("R2", 1)):
+        found, record = announced[recording_id]
+        event = TicketLinked.model_validate_json(record.value)
+        assert (found, event.recording_id, event.link_version) == (version, recording_id, version)
+        assert record.value == event.model_dump_json().encode()

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("rows_total", sa.Integer(), nullable=False),
         sa.Column("rows_done", sa.Integer(), nullable=False),
+        sa.Column("done_to_line", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
         sa.PrimaryKeyConstraint("import_id"),
@@ -84,7 +85,6 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_request_id", sa.String(), nullable=False),
         sa.Column("last_requested_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("heard_version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.create_index(op.f("ix_link_ticket_id"), "link", ["ticket_id"], unique=False)
@@ -96,13 +96,6 @@ def upgrade() -> None:
             sa.literal_column("md5(regexp_replace(normalize(filename, NFC), '(.)\\.[[:alnum:]]{1,10}$', '\\1'))"),
         ],
         unique=False,
-    )
-    op.create_index(
-        "link_unheard",
-        "link",
-        ["folder_id", "recording_id"],
-        unique=False,
-        postgresql_where=sa.text("heard_version <> link_version"),
     )
     op.create_table(
         "link_history",
@@ -250,19 +243,21 @@ def upgrade() -> None:
             ["import.import_id"],
         ),
         sa.PrimaryKeyConstraint("import_id", "line"),
+        postgresql_with={"fillfactor": 45},
     )
-    op.create_index(
-        "import_row_undecided",
-        "import_row",
-        ["import_id", "line"],
-        unique=False,
-        postgresql_where=sa.text("outcome is null"),
+    op.create_table(
+        "unheard_link",
+        sa.Column("recording_id", sa.String(), nullable=False),
+        sa.Column("folder_id", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("recording_id"),
     )
+    op.create_index("unheard_link_by_folder", "unheard_link", ["folder_id", "recording_id"], unique=False)
     op.execute("insert into origin (one, created_at) values (true, now())")
 
 
 def downgrade() -> None:
-    op.drop_index("import_row_undecided", table_name="import_row", postgresql_where=sa.text("outcome is null"))
+    op.drop_index("unheard_link_by_folder", table_name="unheard_link")
+    op.drop_table("unheard_link")
     op.drop_table("import_row")
     op.drop_index("recording_by_stem", table_name="recording")
     op.drop_index("recording_by_name", table_name="recording")
@@ -277,7 +272,6 @@ def downgrade() -> None:
     op.drop_table("parked_link")
     op.drop_table("origin")
     op.drop_table("link_history")
-    op.drop_index("link_unheard", table_name="link", postgresql_where=sa.text("heard_version <> link_version"))
     op.drop_index("link_by_request", table_name="link")
     op.drop_index(op.f("ix_link_ticket_id"), table_name="link")
     op.drop_table("link")
