@@ -20,6 +20,8 @@ from ops.service_api import ServiceApi
 from ops.settled import Verdict, Watch, wait_until_settled
 
 WATCH_BEAT_S = 0.2
+# Of one recording: what is shown as a table, or only as JSON.
+IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "history", "next_before_version"}
 
 
 def status(
@@ -116,4 +118,13 @@ def _show_recording(about: dict[str, Any], *, json: bool) -> None:
     if json:
         show.as_json(about)
         return
-    show.pairs({name: value for name, value in about.items() if name not in {"transfer", "cloud_updater"}})
+    show.pairs({name: value for name, value in about.items() if name not in IN_THEIR_OWN_WAY})
+    if about.get("history"):
+        show.table(
+            ("version", "ticket", "linked at", "by", "through"),
+            [
+                (one["link_version"], (one["ticket_info"] or {}).get("ticket_id"), one["linked_at"], one["linked_by"],
+                 " ".join(filter(None, (one["source"], one["import_id"]))))
+                for one in about["history"]
+            ],
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""linker's HTTP API: link, unlink, look at recordings, folders and parked links. Imports are in api_imports.py."""
+"""linker's HTTP API: link, unlink, how it stands. Recordings, parked links and imports are in api_<these>.py."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,10 +16,7 @@ from services.linker.api_models import (
     LinkBody,
     ParkedLinkAnswer,
     ParkedLinksAnswer,
-    RecordingAnswer,
-    RecordingsAnswer,
     StatusAnswer,
-    recording_answer,
 )
 from services.linker.decisions import KnownRecording, LinkRequest, Target
 from services.linker.link_recordings import (
@@ -139,11 +136,12 @@ def _answer(result: Result, *, unlink: bool) -> LinkAnswer:
                 409,
                 "Ambiguous",
                 f"{len(candidates)} recordings fit; name the folder or the recording_id",
-                candidates=_shown(candidates),
+                candidates=shown(candidates),
             )
 
 
-def _shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
+def shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
+    """Recordings that fit a name, as answers name them."""
     return [
         {
             "recording_id": one.recording_id,
@@ -156,31 +154,6 @@ def _shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
 
 
 def _looks(router: APIRouter, service: Service) -> None:
-    @router.get("/recordings", responses=NOT_FOUND | UNCLEAR)
-    async def list_recordings(
-        folder: Text | None = None,
-        state: Annotated[str, Query(pattern="^(" + "|".join(seen.STATES) + ")$")] | None = None,
-        filename: Text | None = None,
-        limit: Page = 100,
-        cursor: Cursor = "",
-    ) -> RecordingsAnswer:
-        """Recordings in order of their ids, a page at a time."""
-        async with service.database.transaction() as connection:
-            folder_id = await _one_folder(connection, folder)
-            wanted = seen.Wanted(folder_id=folder_id, state=state, filename=filename, after=cursor, limit=limit)
-            rows = await seen.recordings(connection, wanted)
-        items = [recording_answer(row) for row in rows]
-        return RecordingsAnswer(items=items, next_cursor=items[-1].recording_id if len(items) == limit else None)
-
-    @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
-    async def read_recording(recording_id: str) -> RecordingAnswer:
-        """One recording, its state and its newest link."""
-        async with service.database.transaction() as connection:
-            row = await seen.recording(connection, recording_id) if "\x00" not in recording_id else None
-        if row is None:
-            raise Problem(404, "Unknown recording", "No RecordingProcessed or RecordingTransferred of it was read")
-        return recording_answer(row)
-
     @router.get("/folders")
     async def list_folders(folder: Text | None = None) -> FoldersAnswer:
         """The folders that are meant by an id or a name, or all; empty if there is none."""
@@ -201,7 +174,7 @@ def _looks(router: APIRouter, service: Service) -> None:
     async def read_status(folder: Text | None = None) -> StatusAnswer:
         """Recordings by state, in all or in one folder."""
         async with service.database.transaction() as connection:
-            folder_id = await _one_folder(connection, folder)
+            folder_id = await one_folder(connection, folder)
             states = await seen.states(connection, folder_id=folder_id)
             return StatusAnswer(
                 recordings=sum(states.values()),
@@ -212,7 +185,8 @@ def _looks(router: APIRouter, service: Service) -> None:
             )
 
 
-async def _one_folder(connection: AsyncConnection, folder: str | None) -> str | None:
+async def one_folder(connection: AsyncConnection, folder: str | None) -> str | None:
+    """The folder_id of the folder of this id or name. A Problem if there is none, or more than one."""
     if folder is None:
         return None
     found = (await Catalogue(connection).folders([folder]))[folder]

@@ -62,12 +62,68 @@ class RecordingAnswer(BaseModel):
     linked_by: str | None
     import_id: str | None
     linked_at: datetime | None
+    called_at: datetime | None
+
+
+class LinkVersionAnswer(BaseModel):
+    """A version that a recording's link had: what the ticket was (null: unlinked), who asked for it, when and how.
+
+    `source` is api, import or event; `import_id` says by which import. `linked_at`: when linker gave the version.
+    """
+
+    link_version: int
+    ticket_info: TicketInfo | None
+    source: str
+    request_id: str
+    requested_at: datetime
+    linked_by: str | None
+    import_id: str | None
+    linked_at: datetime
+
+
+class RecordingWithHistory(RecordingAnswer):
+    """One recording, with the versions of its link, the newest first.
+
+    `next_before_version`: where older ones go on, null if these are all.
+    """
+
+    history: list[LinkVersionAnswer]
+    next_before_version: int | None
 
 
 class RecordingsAnswer(BaseModel):
-    """A page of recordings; `next_cursor` is null on the last."""
+    """A page of recordings. It may have fewer than asked for; the list is over when `next_cursor` is null."""
 
     items: list[RecordingAnswer]
+    next_cursor: str | None
+
+
+class StatisticsAnswer(BaseModel):
+    """How many recordings there are, and of how many the ticket is there, or missing though it is required."""
+
+    recordings: int
+    linked: int
+    needs_linking: int
+    linked_percent: float = Field(description="linked of all recordings; 0 if there is none")
+
+    @classmethod
+    def of(cls, row: Any) -> Self:  # noqa: ANN401  # a row of seen.statistics
+        """The answer for one row."""
+        # Rounded down: 100 is all.
+        percent = 1000 * row["linked"] // row["recordings"] / 10 if row["recordings"] else 0.0
+        return cls(**row, linked_percent=percent)
+
+
+class FolderStatisticsAnswer(StatisticsAnswer):
+    """The same of one folder."""
+
+    folder_id: str
+
+
+class FoldersStatisticsAnswer(BaseModel):
+    """Folders in order of their ids, a page at a time."""
+
+    items: list[FolderStatisticsAnswer]
     next_cursor: str | None
 
 
@@ -194,10 +250,7 @@ class StatusAnswer(BaseModel):
     working: int
 
 
-def recording_answer(row: Any) -> RecordingAnswer:  # noqa: ANN401  # a row of seen.recordings
-    """The answer for one row."""
-    ticket = row["ticket"]
-    return RecordingAnswer(
-        **{name: value for name, value in row.items() if name != "ticket"},
-        ticket_info=TicketInfo.model_validate_json(ticket) if ticket else None,
-    )
+def with_ticket(row: Any) -> dict[str, Any]:  # noqa: ANN401  # a row with a column `ticket`
+    """The row with its ticket as TicketInfo."""
+    ticket = TicketInfo.model_validate_json(row["ticket"]) if row["ticket"] else None
+    return {name: value for name, value in row.items() if name != "ticket"} | {"ticket_info": ticket}

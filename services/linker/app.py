@@ -10,7 +10,7 @@ from schemas.topics import (
     TICKET_LINK_REQUESTED,
     TICKET_LINKED,
 )
-from services.linker import announce_links, api, api_imports
+from services.linker import announce_links, api, api_imports, api_recordings
 from services.linker.apply_imports import ApplyImports
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
@@ -71,6 +71,7 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 
     own = api.routes(service)
+    own.include_router(api_recordings.routes(service))
     own.include_router(api_imports.routes(service, settings))
     own.include_router(common(service))
     app = build(

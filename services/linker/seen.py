@@ -1,7 +1,6 @@
-"""The SQL of what an operator sees: every recording is in exactly one of five states."""
+"""The SQL of what an operator sees: every recording is in exactly one of five states, and how many are in which."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -10,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 STATES = ("not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed")
 
 # Asked in this order; the first that is true is the state.
-_STATE = """
+STATE = """
     case when r.transfer_version = 0 then 'not_transferred'
          when (r.transfer_version, coalesce(l.link_version, 0)) > (r.known_transfer_version, r.known_link_version)
              then 'pending'
@@ -19,35 +18,27 @@ _STATE = """
          else 'no_ticket_needed' end
 """
 # An acknowledgement alone does not make a recording known.
-_KNOWN = "(r.revision > 0 or r.transfer_version > 0)"
-_RECORDINGS = f"""
-    select r.recording_id, r.folder_id, r.folder_name, r.filename, {_STATE} as state, r.requires_ticket,
+KNOWN = "(r.revision > 0 or r.transfer_version > 0)"
+# `offset 0`: a look at each link by its key, however many links the planner thinks it would pay to read at once.
+RECORDINGS = f"""
+    select r.recording_id, r.folder_id, r.folder_name, r.filename, {STATE} as state, r.requires_ticket,
            r.transfer_version, r.clouds_uuid, coalesce(l.link_version, 0) as link_version,
            case when r.known_transfer_version = r.transfer_version then r.known_link_version else 0 end
                as acknowledged_link_version,
-           l.ticket, l.source, l.linked_by, l.import_id, l.occurred_at as linked_at
-    from recording r left join link l on l.recording_id = r.recording_id and l.link_version > 0
+           l.ticket, l.source, l.linked_by, l.import_id, l.occurred_at as linked_at,
+           coalesce(r.recorded_at, r.processed_at) as called_at
+    from recording r left join lateral (
+        select * from link where link.recording_id = r.recording_id and link.link_version > 0 offset 0) l on true
 """  # noqa: S608  # this module's own text
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which recordings to list; None is no condition. `after`: the recording_id after which to go on."""
-
-    folder_id: str | None = None
-    state: str | None = None
-    filename: str | None = None
-    after: str = ""
-    limit: int = 100
 
 
 async def states(connection: AsyncConnection, *, folder_id: str | None) -> Mapping[str, int]:
     """Recordings by state; every state is there."""
     rows = await connection.execute(
         text(f"""
-            select {_STATE} as state, count(*) as number
+            select {STATE} as state, count(*) as number
             from recording r left join link l on l.recording_id = r.recording_id and l.link_version > 0
-            where {_KNOWN} and (cast(:folder_id as text) is null or r.folder_id = :folder_id) group by 1
+            where {KNOWN} and (cast(:folder_id as text) is null or r.folder_id = :folder_id) group by 1
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id},
     )
@@ -55,39 +46,39 @@ async def states(connection: AsyncConnection, *, folder_id: str | None) -> Mappi
     return {state: counts.get(state, 0) for state in STATES}
 
 
-async def recordings(connection: AsyncConnection, wanted: Wanted) -> list[Mapping[str, Any]]:
-    """Recordings in order of their ids."""
+async def statistics(connection: AsyncConnection, folder_ids: list[str] | None) -> list[Mapping[str, Any]]:
+    """Per folder, in order of their ids, how many recordings it has and of how many the ticket is there or missing.
+
+    None: one row for all, under no folder_id.
+    """
     rows = await connection.execute(
         text(f"""
-            {_RECORDINGS}
-            where {_KNOWN} and r.recording_id > :after
-              and (cast(:folder_id as text) is null or r.folder_id = :folder_id)
-              and (cast(:filename as text) is null or r.name_key = normalize(:filename, NFC))
-              and (cast(:state as text) is null or {_STATE} = :state)
-            order by r.recording_id limit :limit
-        """),  # this module's own text
-        {
-            "folder_id": wanted.folder_id,
-            "state": wanted.state,
-            "filename": wanted.filename,
-            "after": wanted.after,
-            "limit": wanted.limit,
-        },
+            select {"null" if folder_ids is None else "r.folder_id"} as folder_id, count(*) as recordings,
+                   count(l.ticket_id) as linked,
+                   count(*) filter (where l.ticket_id is null and r.requires_ticket) as needs_linking
+            from recording r left join link l using (recording_id)
+            where {KNOWN} {"" if folder_ids is None else "and r.folder_id = any(:ids) group by 1 order by 1"}
+        """),  # noqa: S608  # this module's own text
+        {} if folder_ids is None else {"ids": folder_ids},
     )
     return [dict(row) for row in rows.mappings()]
 
 
-async def recording(connection: AsyncConnection, recording_id: str) -> Mapping[str, Any] | None:
-    """One recording, None if it is not known."""
+async def folder_ids(connection: AsyncConnection, *, after: str, limit: int) -> list[str]:
+    """Ids of folders, in their order."""
     rows = await connection.execute(
-        text(f"""
-            {_RECORDINGS}
-            where {_KNOWN} and r.recording_id = :recording_id
-        """),  # this module's own text
-        {"recording_id": recording_id},
+        text("""
+            with recursive folder (folder_id, place) as (
+                (select folder_id, 1 from recording where folder_id > :after order by folder_id limit 1)
+                union all
+                select (select folder_id from recording r where r.folder_id > f.folder_id order by 1 limit 1), place + 1
+                from folder f where f.folder_id is not null and place < :limit
+            )
+            select folder_id from folder where folder_id is not null order by place
+        """),
+        {"after": after, "limit": limit},
     )
-    row = rows.mappings().one_or_none()
-    return dict(row) if row else None
+    return [row.folder_id for row in rows]
 
 
 async def folders(connection: AsyncConnection, folder_ids: list[str] | None) -> list[Mapping[str, Any]]:
@@ -97,7 +88,7 @@ async def folders(connection: AsyncConnection, folder_ids: list[str] | None) -> 
             select r.folder_id, max(r.folder_name) as folder_name, count(*) as recordings,
                    count(*) filter (where r.transfer_version > 0) as transferred
             from recording r
-            where {_KNOWN} and (cast(:ids as text[]) is null or r.folder_id = any(:ids))
+            where {KNOWN} and (cast(:ids as text[]) is null or r.folder_id = any(:ids))
             group by r.folder_id order by r.folder_id
         """),  # noqa: S608  # this module's own text
         {"ids": folder_ids},

@@ -84,6 +84,7 @@ class Recording(LinkerTable, table=True):
         Index("recording_by_stem", "stem_key"),
         Index("recording_by_folder", "folder_id", "recording_id"),
         Index("recording_by_folder_name", "folder_name"),
+        Index("recording_by_call", text("coalesce(recorded_at, processed_at)"), "recording_id"),
     )
 
 

@@ -224,6 +224,12 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("recording_id"),
     )
+    op.create_index(
+        "recording_by_call",
+        "recording",
+        [sa.literal_column("coalesce(recorded_at, processed_at)"), "recording_id"],
+        unique=False,
+    )
     op.create_index("recording_by_folder", "recording", ["folder_id", "recording_id"], unique=False)
     op.create_index("recording_by_folder_name", "recording", ["folder_name"], unique=False)
     op.create_index("recording_by_name", "recording", ["name_key"], unique=False)
@@ -263,6 +269,7 @@ def downgrade() -> None:
     op.drop_index("recording_by_name", table_name="recording")
     op.drop_index("recording_by_folder_name", table_name="recording")
     op.drop_index("recording_by_folder", table_name="recording")
+    op.drop_index("recording_by_call", table_name="recording")
     op.drop_table("recording")
     op.drop_table("position")
     op.drop_index("parked_link_target", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))

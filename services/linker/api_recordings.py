@@ -1,0 +1,117 @@
+"""linker's HTTP API for whoever looks: recordings by any condition, one with its history, and statistics."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from schemas.fields import INT32_MAX, Instant, Name
+from services.linker import seen, seen_recordings
+from services.linker.api import NOT_FOUND, UNCLEAR, Page, one_folder
+from services.linker.api_models import (
+    FoldersStatisticsAnswer,
+    FolderStatisticsAnswer,
+    LinkVersionAnswer,
+    RecordingAnswer,
+    RecordingsAnswer,
+    RecordingWithHistory,
+    StatisticsAnswer,
+    with_ticket,
+)
+from services.linker.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
+from shared.service import Service
+from shared.web import PROBLEMS, Problem
+
+State = Literal["not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"]
+Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
+
+
+class RecordingConditions(BaseModel):
+    """Conditions on a list of recordings; all that are given have to be met."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    folder: Name | None = Field(None, description="folder_id, else a folder_name that only one folder has")
+    filename: Name | None = Field(None, description="the whole filename, in upper and lower case")
+    state: State | None = None
+    ticket: Name | None = Field(None, description="the whole ticket_id")
+    customer: Name | None = Field(None, description="the whole customer_name; upper or lower case does not matter")
+    called_from: Instant | None = Field(
+        None, alias="from", description="calls from this time on, by recorded_at, else processed_at; ordered by it"
+    )
+    called_before: Instant | None = Field(None, alias="to", description="calls before this time; ordered by it")
+    requires_ticket: bool | None = None
+    search: Name | None = Field(
+        None, description="a part of filename, ticket_id or customer_name; upper or lower case does not matter"
+    )
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: Cursor = ""
+
+
+def routes(service: Service) -> APIRouter:
+    """The routes that only look."""
+    router = APIRouter(tags=["recordings"], responses=PROBLEMS)
+
+    @router.get("/recordings", responses=NOT_FOUND | UNCLEAR)
+    async def list_recordings(conditions: Annotated[RecordingConditions, Query()]) -> RecordingsAnswer:
+        """Recordings that meet the conditions, a page at a time."""
+        async with service.database.transaction() as connection:
+            folder_id = await one_folder(connection, conditions.folder)
+            wanted = seen_recordings.Wanted(**conditions.model_dump(exclude={"folder"}), folder_id=folder_id)
+            try:
+                rows, next_cursor = await seen_recordings.recordings(connection, wanted)
+            except UnknownCursor:
+                raise _no_such_cursor() from None
+        return RecordingsAnswer(items=[RecordingAnswer(**with_ticket(row)) for row in rows], next_cursor=next_cursor)
+
+    @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
+    async def read_recording(
+        recording_id: str,
+        versions: Annotated[int, Query(ge=0, le=1000, description="how many versions of its history")] = 100,
+        before_version: Annotated[int, Query(ge=1, le=INT32_MAX, description="`next_before_version`")] = INT32_MAX,
+    ) -> RecordingWithHistory:
+        """One recording, its state, its newest link, and who linked what before."""
+        async with service.database.transaction() as connection:
+            row = await seen_recordings.recording(connection, recording_id)
+            if row is None:
+                raise Problem(404, "Unknown recording", "No RecordingProcessed or RecordingTransferred of it was read")
+            past = await seen_recordings.history(
+                connection, recording_id, before_version=before_version, limit=versions
+            )
+        return RecordingWithHistory(
+            **with_ticket(row),
+            history=[LinkVersionAnswer(**with_ticket(version)) for version in past],
+            next_before_version=past[-1]["link_version"] if 0 < len(past) == versions else None,
+        )
+
+    @router.get("/statistics", responses=NOT_FOUND | UNCLEAR)
+    async def read_statistics(folder: Annotated[Name | None, Query()] = None) -> StatisticsAnswer:
+        """How many recordings have their ticket and how many miss one, in all or in one folder."""
+        async with service.database.transaction() as connection:
+            folder_id = await one_folder(connection, folder)
+            rows = await seen.statistics(connection, None if folder_id is None else [folder_id])
+        # A folder may be known only by what an acknowledgement said of it.
+        row = rows[0] if rows else {"recordings": 0, "linked": 0, "needs_linking": 0}
+        return StatisticsAnswer.of({name: value for name, value in row.items() if name != "folder_id"})
+
+    @router.get("/statistics/folders")
+    async def list_statistics(limit: Page = 100, cursor: Annotated[Cursor, Query()] = "") -> FoldersStatisticsAnswer:
+        """The same per folder, a page at a time."""
+        try:
+            place = place_of(cursor, "folder", parts=1)
+        except UnknownCursor:
+            raise _no_such_cursor() from None
+        async with service.database.transaction() as connection:
+            ids = await seen.folder_ids(connection, after=place[0] if place else "", limit=limit)
+            rows = await seen.statistics(connection, ids)
+        return FoldersStatisticsAnswer(
+            items=[FolderStatisticsAnswer.of(row) for row in rows],
+            next_cursor=cursor_of("folder", [ids[-1]]) if len(ids) == limit else None,
+        )
+
+    return router
+
+
+def _no_such_cursor() -> Problem:
+    wrong = "This list has no such cursor; leave it out to begin anew"
+    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])

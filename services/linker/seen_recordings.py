@@ -1,0 +1,159 @@
+"""The SQL that lists recordings: any combination of conditions, a page at a time, each page of bounded work.
+
+A page is one walk along an index: in order of the ids, or of the calls if a time is asked for. Conditions for which
+there is an index choose where to walk; the others are tried on what the walk meets, 20,000 recordings at most. So a
+page may have fewer recordings than asked for, even none, and the list still go on: it ends where there is no place to
+go on from. Nothing is indexed for looking alone that every link would pay for.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.linker.cursors import UnknownCursor, cursor_of, place_of
+from services.linker.seen import KNOWN, RECORDINGS, STATE
+
+LOOK_AT_MAX = 20_000
+
+_CALLED_AT = "coalesce(r.recorded_at, r.processed_at)"
+# The first that is asked for is where to walk; of these each has an index.
+_NARROWING = {
+    "ticket": "r.recording_id in (select t.recording_id from link t where t.ticket_id = :ticket)",
+    "filename": "r.name_key = normalize(cast(:filename as text), NFC)",
+    "folder_id": "r.folder_id = :folder_id",
+}
+_OTHERS = {
+    "state": f"{STATE} = :state",
+    "customer": "lower(cast(l.ticket as jsonb) ->> 'customer_name') = lower(cast(:customer as text))",
+    "requires_ticket": "r.requires_ticket = :requires_ticket",
+    "search": """exists (
+        select from (values (r.filename), (l.ticket_id), (cast(l.ticket as jsonb) ->> 'customer_name')) as v (one)
+        where strpos(lower(v.one), lower(cast(:search as text))) > 0)""",
+}
+_TIMES = {"called_from": f"{_CALLED_AT} >= :called_from", "called_before": f"{_CALLED_AT} < :called_before"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which recordings to list; None is no condition. `cursor`: where the page before ended.
+
+    `search`: in filename, ticket_id or customer, in upper or lower case. `called_*`: when the call was, by its
+    recorded_at, else its processed_at; from this time, and before that one. `look_at`: recordings that a page meets.
+    """
+
+    folder_id: str | None = None
+    filename: str | None = None
+    ticket: str | None = None
+    customer: str | None = None
+    state: str | None = None
+    requires_ticket: bool | None = None
+    called_from: datetime | None = None
+    called_before: datetime | None = None
+    search: str | None = None
+    cursor: str = ""
+    limit: int = 100
+    look_at: int = LOOK_AT_MAX
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A page as SQL. `end`: finds the place where the page has looked at enough; `page`: what it has met until there.
+
+    Both take `parameters`; `page` also that place, as `end_id` and, in order of calls, `end_at`.
+    """
+
+    order: str
+    end: str
+    page: str
+    parameters: dict[str, Any]
+
+
+async def recordings(connection: AsyncConnection, wanted: Wanted) -> tuple[list[Mapping[str, Any]], str | None]:
+    """A page, and the cursor of the next one, None after the last. Raises UnknownCursor."""
+    walk = walk_for(wanted, ends=True)
+    end = (await connection.execute(text(walk.end), walk.parameters)).one_or_none()
+    if end:
+        walk.parameters.update(end._mapping)  # the documented way to a row as a mapping
+    else:
+        walk = walk_for(wanted, ends=False)
+    found: list[Mapping[str, Any]] = [
+        dict(row) for row in (await connection.execute(text(walk.page), walk.parameters)).mappings()
+    ]
+    if len(found) == wanted.limit:
+        return found, _cursor(walk.order, found[-1]["called_at"], found[-1]["recording_id"])
+    return found, _cursor(walk.order, end.end_at, end.end_id) if end else None
+
+
+def walk_for(wanted: Wanted, *, ends: bool) -> Walk:
+    """The SQL for a page; `ends`: it goes to a place that `end` has found, else to the end of the list."""
+    asked = {name: value for name, value in vars(wanted).items() if value is not None and name != "cursor"}
+    way = next((name for name in _NARROWING if name in asked), None)
+    by_call = way is None and bool(_TIMES.keys() & asked)
+    order = "call" if by_call else "id"
+    key = f"({_CALLED_AT}, r.recording_id)" if by_call else "r.recording_id"
+    start, place = _start(wanted.cursor, order)
+
+    walked = [f"{key} > {start}"] if start else []
+    walked += [_NARROWING[way]] if way else []
+    walked += [sql for name, sql in _TIMES.items() if by_call and name in asked]
+    tried = [sql for name, sql in {**_NARROWING, **_TIMES, **_OTHERS}.items() if name in asked and sql not in walked]
+    until = [f"{key} <= {'(:end_at, :end_id)' if by_call else ':end_id'}"] if ends else []
+    sorting = f"{_CALLED_AT}, r.recording_id" if by_call else "r.recording_id"
+    return Walk(
+        order,
+        end=f"""
+            select {_CALLED_AT} as end_at, r.recording_id as end_id from recording r
+            where {" and ".join(walked) or "true"} order by {sorting} offset :look_at - 1 limit 1
+        """,  # noqa: S608  # this module's own text
+        page=f"{RECORDINGS} where {' and '.join([KNOWN, *walked, *until, *tried])} order by {sorting} limit :limit",
+        parameters={**asked, **place},
+    )
+
+
+def _start(cursor: str, order: str) -> tuple[str, dict[str, Any]]:
+    """Where to go on, as SQL and its parameters."""
+    if order == "id":
+        place = place_of(cursor, order, parts=1)
+        return (":after_id", {"after_id": place[0]}) if place else ("", {})
+    place = place_of(cursor, order, parts=2)
+    if place is None:
+        return "", {}
+    try:
+        moment = datetime.fromisoformat(place[0]).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UnknownCursor from None
+    return "(:after_at, :after_id)", {"after_at": moment, "after_id": place[1]}
+
+
+def _cursor(order: str, called_at: datetime | None, recording_id: str) -> str:
+    return cursor_of(order, [recording_id] if order == "id" or called_at is None else [str(called_at), recording_id])
+
+
+async def recording(connection: AsyncConnection, recording_id: str) -> Mapping[str, Any] | None:
+    """One recording, None if it is not known."""
+    rows = await connection.execute(
+        text(f"{RECORDINGS} where {KNOWN} and r.recording_id = :recording_id"), {"recording_id": recording_id}
+    )
+    row = rows.mappings().one_or_none()
+    return dict(row) if row else None
+
+
+async def history(
+    connection: AsyncConnection, recording_id: str, *, before_version: int, limit: int
+) -> Sequence[Mapping[str, Any]]:
+    """Versions of a recording's link under `before_version`, the newest first."""
+    rows = await connection.execute(
+        text("""
+            select link_version, ticket, source, request_id, requested_at, linked_by, import_id,
+                   occurred_at as linked_at
+            from link_history
+            where recording_id = :recording_id and link_version between 1 and :newest
+            order by link_version desc limit :limit
+        """),
+        {"recording_id": recording_id, "newest": before_version - 1, "limit": limit},
+    )
+    return [dict(row) for row in rows.mappings()]
