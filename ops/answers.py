@@ -103,6 +103,33 @@ class Linked(Answer):
     display_name: str | None = None
 
 
+class ParkedLink(Answer):
+    """A link that waits for its recording, named for the answer and as it is shown."""
+
+    parked_id: str
+    request_id: str
+    recording_id: str | None
+    folder: str | None
+    filename: str | None
+    ticket_id: str
+    age_s: int
+    state: str
+
+
+class ParkedLinks(Answer):
+    """A page of parked links, the oldest first."""
+
+    items: list[ParkedLink]
+    next_cursor: str | None
+
+
+class Dropped(Answer):
+    """How many parked links were given up, and how many did not wait any more."""
+
+    dropped: int
+    gone: int
+
+
 class ImportStarted(Answer):
     """The linker has taken a spreadsheet. `repeated`: it had it before, all of it still stands, nothing is done."""
 

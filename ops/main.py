@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops import publish, show, topics
+from ops import parked, publish, show, topics
 from ops.demo import demo
 from ops.doctor import doctor
 from ops.exits import Exit, Stop
@@ -37,6 +37,7 @@ app.command(epilog="Example: ticketsync link recording_001.wav --folder 2025-01-
 app.command(epilog="Example: ticketsync unlink recording_001.wav --folder 2025-01-29")(unlink)
 app.command("import", epilog="Example: ticketsync import tickets.csv --json")(import_links)
 app.command(epilog="Example: ticketsync status --wait settled --timeout 60")(status)
+app.add_typer(parked.commands, name="parked")
 app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force")(resync)
 app.command(epilog="Example: ticketsync doctor --data-dir data")(doctor)
 

@@ -1,21 +1,19 @@
 """linker's HTTP API: link, unlink, how it stands. Recordings, parked links and imports are in api_<these>.py."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import uuid4
 
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker import seen
+from services.linker import seen, seen_parked
 from services.linker.api_models import (
     FolderAnswer,
     FoldersAnswer,
     LinkAnswer,
     LinkBody,
-    ParkedLinkAnswer,
-    ParkedLinksAnswer,
     StatusAnswer,
 )
 from services.linker.decisions import KnownRecording, LinkRequest, Target
@@ -30,6 +28,7 @@ from services.linker.link_recordings import (
     Waits,
     link_recordings,
 )
+from services.linker.settings import LinkerSettings
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Imports
 from services.linker.store_matching import Matching
@@ -44,14 +43,13 @@ UNCLEAR: dict[int | str, dict[str, Any]] = {
 }
 Page = Annotated[int, Query(ge=1, le=1000)]
 Text = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
-Cursor = Annotated[str, Query(max_length=500, pattern=r"^[^\x00]*$")]
 
 
-def routes(service: Service) -> APIRouter:
+def routes(service: Service, settings: LinkerSettings) -> APIRouter:
     """This service's own routes."""
     router = APIRouter(tags=["linker"], responses=PROBLEMS)
     _links(router, service)
-    _looks(router, service)
+    _looks(router, service, settings)
     return router
 
 
@@ -153,7 +151,7 @@ def shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
     ]
 
 
-def _looks(router: APIRouter, service: Service) -> None:
+def _looks(router: APIRouter, service: Service, settings: LinkerSettings) -> None:
     @router.get("/folders")
     async def list_folders(folder: Text | None = None) -> FoldersAnswer:
         """The folders that are meant by an id or a name, or all; empty if there is none."""
@@ -162,24 +160,19 @@ def _looks(router: APIRouter, service: Service) -> None:
             rows = await seen.folders(connection, ids)
         return FoldersAnswer(items=[FolderAnswer(**row) for row in rows])
 
-    @router.get("/parked-links")
-    async def list_parked_links(limit: Page = 100, cursor: Cursor = "") -> ParkedLinksAnswer:
-        """Links that wait for their recording, a page at a time."""
-        async with service.database.transaction() as connection:
-            rows = await seen.parked(connection, after=cursor, limit=limit)
-        items = [ParkedLinkAnswer(**row) for row in rows]
-        return ParkedLinksAnswer(items=items, next_cursor=rows[-1]["target"] if len(rows) == limit else None)
-
     @router.get("/status", responses=NOT_FOUND | UNCLEAR)
     async def read_status(folder: Text | None = None) -> StatusAnswer:
         """Recordings by state, in all or in one folder."""
         async with service.database.transaction() as connection:
             folder_id = await one_folder(connection, folder)
             states = await seen.states(connection, folder_id=folder_id)
+            expired_before = datetime.now(UTC) - timedelta(days=settings.parked_expire_after_days)
+            parked = await seen_parked.counts(connection, expired_before=expired_before)
             return StatusAnswer(
                 recordings=sum(states.values()),
                 states=dict(states),
-                parked=await seen.parked_count(connection),
+                parked=parked.parked,
+                parked_expired=parked.expired,
                 dead_letters=await dead_letters.count(connection),
                 working=await Imports(connection).running() + await Matching(connection).undecided(),
             )
@@ -195,3 +188,9 @@ async def one_folder(connection: AsyncConnection, folder: str | None) -> str | N
     if len(found) > 1:
         raise Problem(409, "Ambiguous", f"{len(found)} folders have that name; give the folder_id", candidates=found)
     return found[0]
+
+
+def no_such_cursor() -> Problem:
+    """What whoever asks with a cursor of something else is told."""
+    wrong = "This list has no such cursor; leave it out to begin anew"
+    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])

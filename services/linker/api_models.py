@@ -7,8 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from schemas.events import TicketDetails, TicketInfo
 from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
+from services.linker.cursors import MAX_CHARS
 from services.linker.decisions import OnExisting
 from services.linker.map_columns import NAMES
+
+Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
 
 
 class LinkBody(BaseModel):
@@ -142,28 +145,6 @@ class FoldersAnswer(BaseModel):
     items: list[FolderAnswer]
 
 
-class ParkedLinkAnswer(BaseModel):
-    """A link that waits for its recording."""
-
-    request_id: str
-    recording_id: str | None
-    folder: str | None
-    filename: str | None
-    ticket_id: str
-    source: str
-    requested_at: datetime
-    linked_by: str | None
-    import_id: str | None
-    parked_at: datetime
-
-
-class ParkedLinksAnswer(BaseModel):
-    """A page of parked links; `next_cursor` is null on the last."""
-
-    items: list[ParkedLinkAnswer]
-    next_cursor: str | None
-
-
 class ImportOptions(BaseModel):
     """How a spreadsheet is to be read and what its rows may do."""
 
@@ -241,11 +222,15 @@ class ImportRowsAnswer(BaseModel):
 
 
 class StatusAnswer(BaseModel):
-    """Recordings by state. `working`: imports, arrivals and parked links that are not decided yet."""
+    """Recordings by state. `parked_expired`: parked links that wait too long; they are in `parked` as well.
+
+    `working`: imports, arrivals and parked links that are not decided yet.
+    """
 
     recordings: int
     states: dict[str, int]
     parked: int
+    parked_expired: int
     dead_letters: int
     working: int
 

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import INT32_MAX, Instant, Name
 from services.linker import seen, seen_recordings
-from services.linker.api import NOT_FOUND, UNCLEAR, Page, one_folder
+from services.linker.api import NOT_FOUND, UNCLEAR, Page, no_such_cursor, one_folder
 from services.linker.api_models import (
+    Cursor,
     FoldersStatisticsAnswer,
     FolderStatisticsAnswer,
     LinkVersionAnswer,
@@ -18,12 +19,11 @@ from services.linker.api_models import (
     StatisticsAnswer,
     with_ticket,
 )
-from services.linker.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
+from services.linker.cursors import UnknownCursor, cursor_of, place_of
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
 State = Literal["not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"]
-Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
 
 
 class RecordingConditions(BaseModel):
@@ -61,7 +61,7 @@ def routes(service: Service) -> APIRouter:
             try:
                 rows, next_cursor = await seen_recordings.recordings(connection, wanted)
             except UnknownCursor:
-                raise _no_such_cursor() from None
+                raise no_such_cursor() from None
         return RecordingsAnswer(items=[RecordingAnswer(**with_ticket(row)) for row in rows], next_cursor=next_cursor)
 
     @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
@@ -100,7 +100,7 @@ def routes(service: Service) -> APIRouter:
         try:
             place = place_of(cursor, "folder", parts=1)
         except UnknownCursor:
-            raise _no_such_cursor() from None
+            raise no_such_cursor() from None
         async with service.database.transaction() as connection:
             ids = await seen.folder_ids(connection, after=place[0] if place else "", limit=limit)
             rows = await seen.statistics(connection, ids)
@@ -110,8 +110,3 @@ def routes(service: Service) -> APIRouter:
         )
 
     return router
-
-
-def _no_such_cursor() -> Problem:
-    wrong = "This list has no such cursor; leave it out to begin anew"
-    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])

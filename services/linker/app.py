@@ -10,7 +10,7 @@ from schemas.topics import (
     TICKET_LINK_REQUESTED,
     TICKET_LINKED,
 )
-from services.linker import announce_links, api, api_imports, api_recordings
+from services.linker import announce_links, api, api_imports, api_parked, api_recordings
 from services.linker.apply_imports import ApplyImports
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
@@ -19,6 +19,7 @@ from services.linker.on_recording_transferred import fold_recording_transferred
 from services.linker.on_ticket_link_requested import fold_ticket_link_requested
 from services.linker.on_ticket_linked import fold_ticket_linked
 from services.linker.settings import LinkerSettings
+from services.linker.watch_parked import WatchParked
 from shared import log, migrations
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
@@ -70,7 +71,10 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     dead_letters = dead_letter_announcer(LINKER_DLQ, database, service.producer)
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 
-    own = api.routes(service)
+    service.loop("watch_parked", WatchParked(settings, database).step, gated=False)
+
+    own = api.routes(service, settings)
+    own.include_router(api_parked.routes(service, settings))
     own.include_router(api_recordings.routes(service))
     own.include_router(api_imports.routes(service, settings))
     own.include_router(common(service))

@@ -94,26 +94,3 @@ async def folders(connection: AsyncConnection, folder_ids: list[str] | None) -> 
         {"ids": folder_ids},
     )
     return [dict(row) for row in rows.mappings()]
-
-
-async def parked_count(connection: AsyncConnection) -> int:
-    """Links that wait for their recording."""
-    return int(
-        await connection.scalar(text("select count(*) from parked_link where state = 'parked' and ticket is not null"))
-        or 0
-    )
-
-
-async def parked(connection: AsyncConnection, *, after: str, limit: int) -> list[Mapping[str, Any]]:
-    """Parked links in order of their targets, of which each has one: senders may use a request_id for several."""
-    rows = await connection.execute(
-        text("""
-            select target, request_id, recording_id, folder, filename,
-                   cast(ticket as jsonb) ->> 'ticket_id' as ticket_id, source, requested_at, linked_by,
-                   import_id, parked_at
-            from parked_link where state = 'parked' and ticket is not null and target > :after
-            order by target limit :limit
-        """),
-        {"after": after, "limit": limit},
-    )
-    return [dict(row) for row in rows.mappings()]

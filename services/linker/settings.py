@@ -20,4 +20,10 @@ class LinkerSettings(CommonSettings):
     import_workbook_memory_bytes: int = Field(
         1_500_000_000, ge=300_000_000, description="Memory of the process that reads one workbook, in bytes."
     )
+    parked_expire_after_days: float = Field(
+        90.0,
+        gt=0,
+        le=36_500,
+        description="Days after which a link that still waits for its recording is shown and counted as expired.",
+    )
     import_lot_rows: int = Field(1_000, ge=1, le=10_000, description="Rows of an import that one transaction links.")

@@ -151,7 +151,8 @@ class ParkedLink(LinkerTable, table=True):
 
     `target`: what the request names, hashed; senders may use one request_id for several. `ticket`: TicketDetails as
     JSON, null for an unlink; `keeps`: the fields that it leaves as they are, a JSON array. `fresh`: the catalogue has
-    not been looked through since it was parked. `state`: parked, applied, withdrawn or superseded.
+    not been looked through since it was parked. `state`: parked, applied, withdrawn,
+    superseded by a newer one, or dropped by a person.
     """
 
     __tablename__ = "parked_link"
@@ -174,10 +175,20 @@ class ParkedLink(LinkerTable, table=True):
     fresh: bool
     state: str
     applied_to: str | None
+    dropped_at: datetime | None = Field(sa_type=MOMENT)
+    dropped_by: str | None
 
     __table_args__ = (
-        CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded')", name="parked_link_state"),
+        CheckConstraint(
+            "state in ('parked', 'applied', 'withdrawn', 'superseded', 'dropped')", name="parked_link_state"
+        ),
         Index("parked_link_target", "target", unique=True, postgresql_where=text("state = 'parked'")),
+        Index(
+            "parked_link_oldest",
+            "parked_at",
+            "target",
+            postgresql_where=text("state = 'parked' and ticket is not null"),
+        ),
         Index("parked_link_by_recording", "recording_id", postgresql_where=text("state = 'parked'")),
         Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked'")),
         Index("parked_link_fresh", "target", postgresql_where=text("state = 'parked' and fresh")),

@@ -137,7 +137,9 @@ def upgrade() -> None:
         sa.Column("fresh", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("applied_to", sa.String(), nullable=True),
-        sa.CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded')", name="parked_link_state"),
+        sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("dropped_by", sa.String(), nullable=True),
+        sa.CheckConstraint("state in ('parked', 'applied', 'withdrawn', 'superseded', 'dropped')", name="parked_link_state"),
         sa.PrimaryKeyConstraint("request_id", "target"),
     )
     op.create_index(
@@ -156,6 +158,13 @@ def upgrade() -> None:
         ["target"],
         unique=False,
         postgresql_where=sa.text("state = 'parked' and fresh"),
+    )
+    op.create_index(
+        "parked_link_oldest",
+        "parked_link",
+        ["parked_at", "target"],
+        unique=False,
+        postgresql_where=sa.text("state = 'parked' and ticket is not null"),
     )
     op.create_index(
         "parked_link_target", "parked_link", ["target"], unique=True, postgresql_where=sa.text("state = 'parked'")
@@ -273,6 +282,11 @@ def downgrade() -> None:
     op.drop_table("recording")
     op.drop_table("position")
     op.drop_index("parked_link_target", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
+    op.drop_index(
+        "parked_link_oldest",
+        table_name="parked_link",
+        postgresql_where=sa.text("state = 'parked' and ticket is not null"),
+    )
     op.drop_index("parked_link_fresh", table_name="parked_link", postgresql_where=sa.text("state = 'parked' and fresh"))
     op.drop_index("parked_link_by_recording", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
     op.drop_index("parked_link_by_name", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
