@@ -1,6 +1,7 @@
 """Wires linker: what it reads, what it does about it, and its HTTP port."""
 
 import uvloop
+from fastapi import APIRouter
 
 from schemas.topics import (
     CLOUD_TICKET_UPDATED,
@@ -73,16 +74,21 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
 
     service.loop("watch_parked", WatchParked(settings, database).step, gated=False)
 
-    own = api.routes(service, settings)
-    own.include_router(api_parked.routes(service, settings))
-    own.include_router(api_recordings.routes(service))
-    own.include_router(api_imports.routes(service, settings))
-    own.include_router(common(service))
     app = build(
         title="ticketsync linker",
         api_token=settings.api_token.get_secret_value(),
-        router=own,
+        router=routes(service, settings),
         readiness=service.readiness,
         max_request_bytes=settings.api_max_request_bytes,
     )
     await service.run(app, host=host, port=port)
+
+
+def routes(service: Service, settings: LinkerSettings) -> APIRouter:
+    """All routes of linker's API."""
+    own = api.routes(service, settings)
+    own.include_router(api_recordings.routes(service))
+    own.include_router(api_parked.routes(service, settings))
+    own.include_router(api_imports.routes(service, settings))
+    own.include_router(common(service))
+    return own

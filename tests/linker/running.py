@@ -20,7 +20,8 @@ from schemas.events import (
     TicketLinkRequested,
 )
 from schemas.topics import TOPICS
-from services.linker import announce_links, api, api_imports, api_parked, api_recordings
+from services.linker import announce_links
+from services.linker.app import routes
 from services.linker.apply_imports import ApplyImports
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
@@ -103,11 +104,8 @@ class Linker:
         async def ready() -> dict[str, object]:
             return {"ready": True}
 
-        router = api.routes(self, self.settings)  # type: ignore[arg-type]  # as much of a service as the routes need
-        router.include_router(api_parked.routes(self, self.settings))  # type: ignore[arg-type]  # as above
-        router.include_router(api_recordings.routes(self))  # type: ignore[arg-type]  # as above
-        router.include_router(api_imports.routes(self, self.settings))  # type: ignore[arg-type]  # as above
-        app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=MAX_BODY)
+        own = routes(self, self.settings)  # type: ignore[arg-type]  # as much of a service as the routes need
+        app = build(title="test", api_token="token", router=own, readiness=ready, max_request_bytes=MAX_BODY)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://linker", headers=headers)
 
