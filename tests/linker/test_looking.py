@@ -144,9 +144,9 @@ async def test_whatever_is_asked_no_table_is_read_as_a_whole(linker: Linker) -> 
         await connection.execute(
             text("""
             insert into link (recording_id, link_version, ticket, ticket_id, folder_id, filename, source, request_id,
-                requested_at, occurred_at, last_request_id, last_requested_at, heard_version)
+                requested_at, occurred_at, last_request_id, last_requested_at)
             select recording_id, 1, '{"ticket_id": "T", "customer_name": "C"}', 'T' || recording_id, folder_id,
-                filename, 'api', recording_id, now(), now(), recording_id, now(), 1
+                filename, 'api', recording_id, now(), now(), recording_id, now()
             from recording
         """)
         )
