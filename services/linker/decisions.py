@@ -13,6 +13,7 @@ Source = Literal["api", "import", "event"]
 OnExisting = Literal["overwrite", "keep", "fail"]
 
 DISPLAY_NAME_MAX = 500
+_NO_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")  # of Unicode: whatever is in none of the categories L and N
 _EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
 
 
@@ -173,14 +174,13 @@ def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
     """What was given of a ticket, without what linker added: that does not count as a change."""
     if ticket is None:
         return None
-    return TicketDetails.model_construct(**{name: getattr(ticket, name) for name in TicketDetails.model_fields})
+    return TicketDetails(**{name: getattr(ticket, name) for name in TicketDetails.model_fields})
 
 
 def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
     """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
-    # The fields were checked when the ticket came in, and what is added here is made to fit: once is enough.
-    return TicketInfo.model_construct(
-        **dict(ticket), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
+    return TicketInfo(
+        **vars(ticket), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
     )
 
 
@@ -192,14 +192,12 @@ def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
     customer, number = _letters_and_digits(ticket.customer_name or ""), _letters_and_digits(ticket.ticket_id)
     if not customer and not number:
         return "".join(one for one in recording.filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
-    date = recording.called_at.astimezone(UTC).strftime("%Y%m%d") if recording.called_at else ""
-    return "_".join(part for part in (customer, number, date) if part)[:DISPLAY_NAME_MAX]
+    date = recording.called_at.astimezone(UTC).date().isoformat().replace("-", "") if recording.called_at else ""
+    return "_".join(filter(None, (customer, number, date)))[:DISPLAY_NAME_MAX]
 
 
 def _letters_and_digits(value: str) -> str:
-    if value.isascii() and value.isalnum():
-        return value
-    return "".join(one for one in unicodedata.normalize("NFC", value) if unicodedata.category(one)[0] in "LN")
+    return _NO_LETTERS_OR_DIGITS.sub("", unicodedata.normalize("NFC", value))
 
 
 @dataclass(frozen=True)
