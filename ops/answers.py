@@ -32,12 +32,21 @@ class LinkerStatus(Answer):
     working: int
 
 
+class LaneState(Answer):
+    """A service's traffic to the cloud; `reason` and `message` say why it is stopped."""
+
+    open: bool
+    reason: str | None = None
+    message: str | None = None
+
+
 class TransferStatus(Answer):
     """What keeps recordings from being uploaded, by reason. `working`: what it will yet do by itself."""
 
     blocked: dict[Blocked, int]
     dead_letters: int
     working: int
+    lane: LaneState
 
 
 class CloudUpdaterStatus(Answer):
@@ -46,6 +55,22 @@ class CloudUpdaterStatus(Answer):
     blocked: dict[Blocked, int]
     dead_letters: int
     owed: int
+    lane: LaneState
+
+
+class BlockedRecording(Answer):
+    """A recording that does not get on, and why."""
+
+    recording_id: str
+    folder_id: str | None
+    reason: Blocked
+    message: str | None
+
+
+class BlockedRecordings(Answer):
+    """The first that are blocked; those that need a person come first."""
+
+    items: list[BlockedRecording]
 
 
 class Position(Answer):
@@ -151,14 +176,6 @@ class ImportRows(Answer):
 
     items: list[dict[str, Any]]
     next_after_line: int | None = None
-
-
-class LaneState(Answer):
-    """A service's traffic to the cloud; `reason` and `message` say why it is stopped."""
-
-    open: bool
-    reason: str | None = None
-    message: str | None = None
 
 
 class Readiness(Answer):

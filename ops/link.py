@@ -18,6 +18,8 @@ from ops.options import By, DataDir, Json
 from ops.service_api import Refused, api
 from ops.who import asks
 
+STALE = "a newer request for this recording was there already; nothing has changed"
+
 Recording = Annotated[
     str, typer.Argument(metavar="RECORDING", help="A recording_id; with --folder, a filename.", show_default=False)
 ]
@@ -67,7 +69,7 @@ def link(  # noqa: PLR0913 - a ticket has this many fields
     if linked.outcome == "parked" and not folder:
         show.note(f"No recording has the id {recording} yet. If it is a filename, name its folder: --folder F.")
     if linked.outcome == "stale":
-        raise Finding("a newer request for this recording was there already; nothing has changed")
+        raise Finding(STALE)
 
 
 def unlink(
@@ -76,6 +78,8 @@ def unlink(
     """Remove the ticket of a recording, or withdraw a link that is still parked."""
     linked = asyncio.run(_unlink(resolve(data_dir), {**_named(recording, folder), "linked_by": asks(by)}))
     _show(linked, json=json)
+    if linked.outcome == "stale":
+        raise Finding(STALE)
 
 
 async def _link(addresses: Addresses, request: dict[str, Any]) -> Linked:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ops.addresses import Addresses, Service
-from ops.answers import Blocked, CloudUpdaterStatus, LinkerStatus, State, TransferStatus
+from ops.answers import (
+    Blocked,
+    BlockedRecording,
+    BlockedRecordings,
+    CloudUpdaterStatus,
+    LinkerStatus,
+    State,
+    TransferStatus,
+)
 from ops.service_api import ServiceApi, api
 
 
@@ -23,6 +31,16 @@ class Overview:
     linker: LinkerStatus
     transfer: TransferStatus
     cloud_updater: CloudUpdaterStatus
+
+    @property
+    def stopped_lanes(self) -> list[str]:
+        """For each service that may not call the cloud now: which, and why."""
+        lanes = {"transfer": self.transfer.lane, "cloud-updater": self.cloud_updater.lane}
+        return [
+            f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}"
+            for service, lane in lanes.items()
+            if not lane.open
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The form that scripts read."""
@@ -49,6 +67,16 @@ class Services:
     def by_name(self) -> dict[Service, ServiceApi]:
         """The same, by name."""
         return {"linker": self.linker, "transfer": self.transfer, "cloud_updater": self.cloud_updater}
+
+    async def blocked(self, folder_id: str | None, *, limit: int) -> list[BlockedRecording]:
+        """The first `limit` that each service names as blocked; those that need a person come first."""
+        params = {"folder": folder_id, "limit": limit}
+        answers = await asyncio.gather(
+            self.transfer.get("/blocked", BlockedRecordings, params),
+            self.cloud_updater.get("/blocked", BlockedRecordings, params),
+        )
+        found = [one for answer in answers for one in answer.items]
+        return sorted(found, key=lambda one: one.reason == "retrying")[:limit]
 
     async def overview(self, folder_id: str | None = None) -> Overview:
         """Of everything, or of one folder. Raises as ServiceApi does."""

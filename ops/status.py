@@ -11,7 +11,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import Anything
+from ops.answers import Anything, BlockedRecording
 from ops.exits import Finding, WrongInput
 from ops.lookup import about_recording, folder_id_of, one_recording
 from ops.options import DataDir, Json
@@ -20,6 +20,7 @@ from ops.service_api import ServiceApi
 from ops.settled import Verdict, Watch, wait_until_settled
 
 WATCH_BEAT_S = 0.2
+BLOCKED_SHOWN = 20
 # Of one recording: what is shown as a table, or only as JSON.
 IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "history", "next_before_version"}
 
@@ -47,15 +48,17 @@ def status(
             raise WrongInput("--wait looks at all recordings or at a --folder, not at one recording")
         _show_recording(asyncio.run(_recording(addresses, recording, folder)), json=json)
         return
-    overview, verdict = asyncio.run(_overview(addresses, folder, timeout if wait else None))
+    overview, verdict, blocked = asyncio.run(_overview(addresses, folder, timeout if wait else None))
     if json:
         show.as_json(overview.as_json() | ({"settled": verdict == "settled"} if wait else {}))
     else:
-        _show_overview(overview)
+        _show_overview(overview, blocked)
+    for stopped in overview.stopped_lanes:
+        show.note(f"{stopped}. It goes on by itself once the cloud answers.")
     match verdict:
         case "stuck":
             raise Finding(
-                "all that is left needs a person", todo="See which: ticketsync doctor, ticketsync status RECORDING"
+                "all that is left needs a person", todo="See which and why: ticketsync status, without --json"
             )
         case "working":
             raise Finding(f"not settled within {timeout:g} s")
@@ -63,7 +66,7 @@ def status(
 
 async def _overview(
     addresses: Addresses, folder: str | None, timeout_s: float | None
-) -> tuple[Overview, Verdict | None]:
+) -> tuple[Overview, Verdict | None, list[BlockedRecording]]:
     async with services(addresses) as asked:
         verdict: Verdict | None = None
         watch = Watch()
@@ -71,7 +74,9 @@ async def _overview(
             verdict = await _watched(wait_until_settled(addresses, asked, folder, timeout_s, watch), watch)
         if verdict == "working":
             show.note(f"Last seen: {watch.doing}")
-        return watch.overview or await asked.overview(await folder_id_of(asked.linker, folder)), verdict
+        folder_id = await folder_id_of(asked.linker, folder)
+        overview = watch.overview or await asked.overview(folder_id)
+        return overview, verdict, await asked.blocked(folder_id, limit=BLOCKED_SHOWN)
 
 
 async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:
@@ -106,11 +111,17 @@ async def _if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | 
         return None
 
 
-def _show_overview(overview: Overview) -> None:
+def _show_overview(overview: Overview, blocked: list[BlockedRecording]) -> None:
     values = overview.as_json()
     show.pairs({"recordings": values["recordings"]})
     show.table(("state", "recordings"), list(values["states"].items()))
     show.table(("blocked", "recordings"), list(values["blocked"].items()))
+    if blocked:
+        show.table(
+            ("recording", "folder", "blocked", "why"),
+            [(one.recording_id, one.folder_id, one.reason, one.message) for one in blocked],
+            title=f"Blocked, the first {BLOCKED_SHOWN} at most",
+        )
     show.pairs({"parked links": values["parked"], "dead letters": values["dead_letters"]})
 
 

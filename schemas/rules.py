@@ -4,7 +4,9 @@ In: pydantic's error about one of our models. Out: field and rule in words, neve
 logs, headers and screens, and transcripts and customers' names must not.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -27,12 +29,15 @@ def broken_rules(error: ValidationError) -> list[BrokenRule]:
     return [
         BrokenRule(
             field=".".join(map(str, found["loc"])),
-            rule=PATTERNS_IN_WORDS.get(
-                found.get("ctx", {}).get("pattern", ""), found["msg"].removeprefix("Value error, ")
-            ),
+            rule=in_words(found["msg"], found.get("ctx", {})),
         )
         for found in error.errors(include_url=False, include_input=False)
     ]
+
+
+def in_words(message: str, context: Mapping[str, Any]) -> str:
+    """One rule of pydantic's as a person reads it: a pattern's meaning, not the pattern."""
+    return PATTERNS_IN_WORDS.get(context.get("pattern", ""), message.removeprefix("Value error, "))
 
 
 def is_malformed_json(error: ValidationError) -> bool:

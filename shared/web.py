@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from schemas.rules import in_words
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 
@@ -164,7 +165,10 @@ async def _catching_up(_: Request, __: Exception) -> JSONResponse:
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this type
     errors = [
-        {"field": ".".join(str(part) for part in one["loc"] if part != "body") or "body", "message": one["msg"]}
+        {
+            "field": ".".join(str(part) for part in one["loc"] if part != "body") or "body",
+            "message": in_words(one["msg"], one.get("ctx", {})),
+        }
         for one in error.errors()
     ]
     wrong = "; ".join(f"{one['field']}: {one['message']}" for one in errors)

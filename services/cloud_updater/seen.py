@@ -51,6 +51,32 @@ async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: b
     return {reason: counts.get(reason, 0) for reason in _BLOCKED_REASONS}
 
 
+@dataclass(frozen=True)
+class BlockedSeen:
+    """A recording whose newest link is kept from the cloud, and why."""
+
+    recording_id: str
+    folder_id: str | None
+    reason: str
+    message: str | None
+    next_try_at: datetime | None
+
+
+async def blocked_recordings(
+    connection: AsyncConnection, *, folder_id: str | None, shut: bool, limit: int
+) -> list[BlockedSeen]:
+    """The first `limit` of what `blocked` counts: those that need a person, then those that are tried again."""
+    rows = await connection.execute(
+        text(f"""
+            select recording_id, folder_id, reason, message, due_at from ({_BLOCKED}) b
+            where reason is not null and (cast(:folder_id as text) is null or folder_id = :folder_id)
+            order by reason = 'retrying', recording_id limit :limit
+        """),  # noqa: S608  # this module's own text
+        {"folder_id": folder_id, "shut": shut, "limit": limit},
+    )
+    return [BlockedSeen(*row) for row in rows]
+
+
 async def owed(connection: AsyncConnection, *, folder_id: str | None) -> int:
     """Recordings that are to be pushed, forced ones included, and resyncs not carried out yet (one each).
 

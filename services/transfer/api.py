@@ -11,7 +11,7 @@ from services.transfer import seen
 from services.transfer.api_operator import decided
 from shared import dead_letters
 from shared.gate import Gate
-from shared.lane import Lane
+from shared.lane import Lane, LaneState
 from shared.routes import LaneAnswer, lane_answer
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
@@ -45,6 +45,19 @@ class Blocked(BaseModel):
     reason: str
     message: str | None
     next_try_at: datetime | None
+
+
+class BlockedRecording(Blocked):
+    """A recording that is blocked."""
+
+    recording_id: str
+    folder_id: str
+
+
+class BlockedRecordingsAnswer(BaseModel):
+    """Some of them."""
+
+    items: list[BlockedRecording]
 
 
 class RecordingAnswer(BaseModel):
@@ -125,6 +138,25 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
                 lane=lane_answer(state),
             )
 
+    @router.get("/blocked")
+    async def read_blocked(
+        folder: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> BlockedRecordingsAnswer:
+        """The first that are blocked, in all or in the folder of this folder_id; those that need a person first."""
+        async with service.database.transaction() as connection:
+            state = await lane.look(connection)
+            found = await seen.blocked_recordings(
+                connection, folder_id=folder, shut=state.reason is not None, limit=limit
+            )
+        return BlockedRecordingsAnswer(
+            items=[
+                BlockedRecording(
+                    recording_id=one.recording_id, folder_id=one.folder_id, **_why(one, state).model_dump()
+                )
+                for one in found
+            ]
+        )
+
     @router.get("/recordings/{recording_id:path}", responses=UNKNOWN)
     async def read_recording(recording_id: str) -> RecordingAnswer:
         """One recording as this service knows it."""
@@ -133,8 +165,6 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             one = await seen.recording(connection, recording_id, shut=state.reason is not None)
         if one is None:
             raise Problem(404, "Unknown recording", "Neither processed nor transferred, as far as transfer has read")
-        # What the folder met before does not matter as long as nothing is sent at all.
-        behind_the_lane = one.reason == "retrying" and state.reason is not None
         return RecordingAnswer(
             recording_id=one.recording_id,
             folder_id=one.folder_id,
@@ -146,13 +176,7 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             transfer_version=one.transfer_version,
             sent_link_version=one.sent_link_version,
             link_version=one.link_version,
-            blocked=Blocked(
-                reason=one.reason,
-                message=f"{state.reason}: {state.message}" if behind_the_lane else one.message,
-                next_try_at=state.probe_at if behind_the_lane else one.next_try_at,
-            )
-            if one.reason
-            else None,
+            blocked=_why(one, state) if one.reason else None,
         )
 
     @router.get("/folders")
@@ -172,3 +196,10 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
         return FolderAnswer.model_validate(found[0])
 
     return router
+
+
+def _why(one: seen.BlockedSeen | seen.RecordingSeen, state: LaneState) -> Blocked:
+    """What the folder met before does not matter as long as nothing is sent at all."""
+    if one.reason == "retrying" and state.reason is not None:
+        return Blocked(reason=one.reason, message=f"{state.reason}: {state.message}", next_try_at=state.probe_at)
+    return Blocked(reason=one.reason or "", message=one.message, next_try_at=one.next_try_at)

@@ -43,6 +43,35 @@ async def blocked(connection: AsyncConnection, *, folder_id: str | None, shut: b
     return {reason: counts.get(reason, 0) for reason in _REASONS}
 
 
+@dataclass(frozen=True)
+class BlockedSeen:
+    """A recording that is kept from the cloud, and why."""
+
+    recording_id: str
+    folder_id: str
+    reason: str
+    message: str | None
+    next_try_at: datetime | None
+
+
+async def blocked_recordings(
+    connection: AsyncConnection, *, folder_id: str | None, shut: bool, limit: int
+) -> list[BlockedSeen]:
+    """The first `limit` of what `blocked` counts: those that need a person, then those that are tried again."""
+    rows = await connection.execute(
+        text(f"""
+            select * from (
+                select r.recording_id, r.folder_id, {_REASON} as reason, coalesce(r.rejected, d.last_error) as message,
+                    {_NEXT_TRY} as next_try_at
+                from recording r left join transfer t using (recording_id) {_FOLDER_OF}
+                where {_WANTED} and (cast(:folder_id as text) is null or r.folder_id = :folder_id)) b
+            where reason is not null order by reason = 'retrying', recording_id limit :limit
+        """),  # noqa: S608  # this module's own text
+        {"folder_id": folder_id, "shut": shut, "limit": limit},
+    )
+    return [BlockedSeen(*row) for row in rows]
+
+
 async def working(connection: AsyncConnection, *, folder_id: str | None) -> int:
     """Uploads that will be made, and transfers that will be announced, without anybody's help."""
     return int(

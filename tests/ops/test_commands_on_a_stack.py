@@ -223,3 +223,6 @@ def test_waiting_ends_early_when_all_that_is_left_needs_a_person(stack: Stack) -
     assert about["state"] == "pending"
     assert about["blocked"]["reason"] == "rejected"
     assert stack("doctor").code == 1
+    shown = stack("status", "--folder", folder)
+    assert "b.wav" in shown.out or about["recording_id"] in shown.out
+    assert about["blocked"]["message"].split()[0] in shown.out

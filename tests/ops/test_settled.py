@@ -2,9 +2,20 @@
 
 import pytest
 
-from ops.answers import Blocked, CloudUpdaterStatus, LinkerStatus, Position, Positions, State, TransferStatus
+from ops.answers import (
+    Blocked,
+    CloudUpdaterStatus,
+    LaneState,
+    LinkerStatus,
+    Position,
+    Positions,
+    State,
+    TransferStatus,
+)
 from ops.overview import Overview
 from ops.settled import behind, judge
+
+OPEN = LaneState(open=True)
 
 
 def seen(
@@ -18,8 +29,8 @@ def seen(
 ) -> Overview:
     return Overview(
         LinkerStatus(recordings=10, states=states or {}, parked=0, dead_letters=0, working=working),
-        TransferStatus(blocked=before_upload or {}, dead_letters=0, working=uploading),
-        CloudUpdaterStatus(blocked=after_upload or {}, dead_letters=0, owed=owed),
+        TransferStatus(blocked=before_upload or {}, dead_letters=0, working=uploading, lane=OPEN),
+        CloudUpdaterStatus(blocked=after_upload or {}, dead_letters=0, owed=owed, lane=OPEN),
     )
 
 
