@@ -1,8 +1,8 @@
 """Asks the services' HTTP APIs, and turns whatever goes wrong into a message that says what to do.
 
 In: a path and its parameters. Out: a checked answer, or one of the `Stop`s of ops.exits. Every call has a total time
-limit and a limit on the answer's size. 503 with Retry-After (a service that is still catching up) is waited for within
-that limit; nothing else is repeated, since only the service knows what it has done.
+limit and a limit on the answer's size. 503 and 429 with Retry-After (a service that is still catching up, or has too
+many callers) are waited for within that limit; nothing else is repeated, since only the service knows what it has done.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from ops.exits import Exit, Misconfigured, Stop, Unreachable
 
 TIME_LIMIT_S = 30.0
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
+NOT_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 RETRY_AFTER_DEFAULT_S = 0.5
 RETRY_AFTER_LIMIT_S = 5.0
 
@@ -117,13 +118,13 @@ class ServiceApi:
         return self._parse(Readiness, status, body)
 
     async def _exchange(self, request: httpx.Request, time_limit_s: float) -> tuple[int, bytearray]:
-        """Status and body, sent again while the answer is 503 with Retry-After."""
+        """Status and body, sent again while the answer is 503 or 429 with Retry-After."""
         status, body = 0, bytearray()
         try:
             async with asyncio.timeout(time_limit_s):
                 while True:
                     status, body, retry_after = await self._send(request)
-                    if status != httpx.codes.SERVICE_UNAVAILABLE or retry_after is None:
+                    if status not in NOT_NOW or retry_after is None:
                         return status, body
                     await asyncio.sleep(_seconds(retry_after))
         except TimeoutError:

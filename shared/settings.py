@@ -29,6 +29,14 @@ class CommonSettings(BaseSettings):
     api_token: Annotated[
         SecretStr, Field(min_length=1, description="Bearer token that callers of this service's HTTP API present.")
     ]
+    api_token_previous: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="A second token that is good as well, while callers change over to a new API_TOKEN.",
+    )
+    api_requests_per_minute: int = Field(
+        30_000, ge=1, description="Requests a minute that one token, or one address without, may make to a process."
+    )
     api_max_request_bytes: int = Field(
         50_000_000, gt=0, description="Largest request body that the HTTP API reads; a spreadsheet is the largest."
     )

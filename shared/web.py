@@ -1,10 +1,11 @@
 """The HTTP side of a service: health, metrics, and what every route of its API shares.
 
 Every route but /livez, /readyz and /metrics wants the bearer token. Errors are problem details (RFC 9457). Request
-bodies are cut off at a limit while they are read, whether or not they said how long they would be.
+bodies are cut off at a limit while they are read, whether or not they said how long they would be. Who may call, and
+how often: shared/callers.py.
 """
 
-import hmac
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any
 
@@ -13,13 +14,14 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Respons
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.rules import in_words
+from shared.callers import Rate, Tokens
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 
@@ -63,18 +65,39 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "No valid token",
         413: "The request is too large",
         422: "The request is not valid; `errors` names the fields",
+        429: "Too many requests: try again after Retry-After seconds",
         503: "Not now: try again after Retry-After seconds",
     }.items()
 }
 
 
-def build(*, title: str, api_token: str, router: APIRouter, readiness: Readiness, max_request_bytes: int) -> FastAPI:
-    """The application: `router` behind the token, health and metrics in front of it."""
+def build(
+    *,
+    title: str,
+    api_token: str,
+    router: APIRouter,
+    readiness: Readiness,
+    max_request_bytes: int,
+    previous_api_token: SecretStr | None = None,
+    requests_per_minute: int | None = None,
+) -> FastAPI:
+    """The application: `router` behind the token, health and metrics in front of it. None: no limit."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
 
-    async def authorized(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
-        given = credentials.credentials if credentials else ""
-        if not hmac.compare_digest(given.encode(), api_token.encode()):
+    previous = [previous_api_token.get_secret_value()] if previous_api_token else []
+    tokens = Tokens([api_token, *previous])
+    rate = Rate(requests_per_minute) if requests_per_minute else None
+
+    async def authorized(
+        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+    ) -> None:
+        token = tokens.known(credentials.credentials if credentials else "")
+        address = request.client.host if request.client else "unknown"
+        caller = f"address {address}" if token is None else f"token {token}"
+        if rate and (wait_s := rate.wait_s(caller, now_s=time.monotonic())):
+            limit = f"At most {requests_per_minute} requests a minute (API_REQUESTS_PER_MINUTE)"
+            raise Problem(429, "Too many requests", limit, retry_after_s=wait_s)
+        if token is None:
             raise Problem(401, "Unauthorized", "Present the service's API_TOKEN as a bearer token")
 
     app.include_router(router, dependencies=[Depends(authorized), Depends(_without_nul)], responses=PROBLEMS)

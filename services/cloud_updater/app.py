@@ -104,6 +104,8 @@ async def serve(
         router=own,
         readiness=service.readiness,
         max_request_bytes=settings.api_max_request_bytes,
+        previous_api_token=settings.api_token_previous,
+        requests_per_minute=settings.api_requests_per_minute,
     )
     try:
         await service.run(app, host=host, port=port)

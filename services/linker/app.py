@@ -80,6 +80,8 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
         router=routes(service, settings),
         readiness=service.readiness,
         max_request_bytes=settings.api_max_request_bytes,
+        previous_api_token=settings.api_token_previous,
+        requests_per_minute=settings.api_requests_per_minute,
     )
     await service.run(app, host=host, port=port)
 

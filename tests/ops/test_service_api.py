@@ -40,8 +40,9 @@ async def test_a_token_that_is_not_known_is_a_matter_of_configuration() -> None:
         await ask(server.url)
 
 
-async def test_a_service_that_catches_up_is_waited_for() -> None:
-    with answering(Reply(503, headers={"Retry-After": "0"}), Reply(body=b'{"ready": 1}')) as server:
+@pytest.mark.parametrize("status", [503, 429])
+async def test_a_service_that_says_not_now_is_waited_for(status: int) -> None:
+    with answering(Reply(status, headers={"Retry-After": "0"}), Reply(body=b'{"ready": 1}')) as server:
         assert await ask(server.url) == {"ready": 1}
 
 

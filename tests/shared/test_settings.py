@@ -16,7 +16,7 @@ class OwnSettings(CommonSettings):
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("API_TOKEN", "OWN_DATABASE_URL", "OWN_NUMBER", "LOG_LEVEL"):
+    for name in ("API_TOKEN", "API_TOKEN_PREVIOUS", "OWN_DATABASE_URL", "OWN_NUMBER", "LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(f"{name}_FILE", raising=False)
 
@@ -47,6 +47,23 @@ def test_a_secret_may_stand_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("OWN_DATABASE_URL", "postgresql://x")
 
     assert load(OwnSettings).api_token.get_secret_value() == "from the file"
+
+
+def test_the_token_that_is_on_its_way_out_may_stand_in_a_file_and_not_be_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "t")
+    monkeypatch.setenv("OWN_DATABASE_URL", "postgresql://x")
+    monkeypatch.setenv("API_TOKEN_PREVIOUS_FILE", str(tmp_path / "token"))
+
+    (tmp_path / "token").write_text("the one before\n")
+    previous = load(OwnSettings).api_token_previous
+    (tmp_path / "token").write_text("\n")
+    with pytest.raises(ConfigurationError, match=r"^API_TOKEN_PREVIOUS "):
+        load(OwnSettings)
+
+    assert previous is not None
+    assert previous.get_secret_value() == "the one before"
 
 
 def test_a_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.gate import GateClosed
@@ -56,7 +56,12 @@ class Ready:
 
 async def _call(method: str, path: str, *, ready: Ready | None = None, **more: Any) -> httpx.Response:  # noqa: ANN401
     app = build(
-        title="test", api_token="secret-token", router=_routes(), readiness=ready or Ready(), max_request_bytes=1_000
+        title="test",
+        api_token="secret-token",
+        previous_api_token=SecretStr("the one before"),
+        router=_routes(),
+        readiness=ready or Ready(),
+        max_request_bytes=1_000,
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=TOKEN) as client:
@@ -68,6 +73,38 @@ async def test_the_api_wants_the_token(header: str) -> None:
     answer = await _call("GET", "/raise/problem", headers={"authorization": header})
 
     assert (answer.status_code, answer.json()["title"]) == (401, "Unauthorized")
+
+
+@pytest.mark.parametrize("token", ["secret-token", "the one before"])
+async def test_two_tokens_are_good_while_one_takes_the_others_place(token: str) -> None:
+    answer = await _call("GET", "/raise/problem", headers={"authorization": f"Bearer {token}"})
+
+    assert answer.status_code == 409
+
+
+async def test_a_caller_over_its_limit_is_told_when_to_come_again_and_others_are_not() -> None:
+    app = build(
+        title="test",
+        api_token="secret-token",
+        previous_api_token=SecretStr("the one before"),
+        requests_per_minute=2,
+        router=_routes(),
+        readiness=Ready(),
+        max_request_bytes=1_000,
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", headers=TOKEN) as client:
+        mine = [await client.get("/raise/problem") for _ in range(3)]
+        another = await client.get("/raise/problem", headers={"authorization": "Bearer the one before"})
+        guesses = [await client.get("/raise/problem", headers={"authorization": f"Bearer {n}"}) for n in range(3)]
+        health = [await client.get("/livez") for _ in range(4)]
+
+    assert [one.status_code for one in mine] == [409, 409, 429]
+    assert mine[2].headers["content-type"] == "application/problem+json"
+    assert 29 <= int(mine[2].headers["retry-after"]) <= 30
+    assert mine[2].json()["detail"] == "At most 2 requests a minute (API_REQUESTS_PER_MINUTE)"
+    assert another.status_code == 409
+    assert [one.status_code for one in guesses] == [401, 401, 429]
+    assert {one.status_code for one in health} == {200}
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])

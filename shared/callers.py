@@ -1,0 +1,49 @@
+"""Who may call a service's HTTP API, and how often.
+
+Two tokens are good at a time, so that one takes the other's place without a moment at which a caller is refused: the
+new one becomes API_TOKEN and the old one API_TOKEN_PREVIOUS until every caller has the new one. All are compared
+whole, whatever comes out, so that the time it takes tells nothing of them.
+
+How often is counted in the memory of each process: the limit keeps a caller that runs wild from taking everything, it
+is no quota. Whoever has no good token is counted by address, so guessing is slowed down as well.
+"""
+
+import hmac
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+
+CALLERS_MAX = 10_000
+
+
+class Tokens:
+    """The bearer tokens of one service."""
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        # An empty one would be what a request without any token shows.
+        self._tokens = [token.encode() for token in tokens if token]
+
+    def known(self, given: str) -> int | None:
+        """Which of the tokens this is, by its place; None if it is none of them."""
+        same = [hmac.compare_digest(given.encode(), token) for token in self._tokens]
+        return same.index(True) if any(same) else None
+
+
+class Rate:
+    """Requests that each caller may make: `per_minute` at once, and as many a minute from then on."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._per_minute = per_minute
+        # Caller → when its whole minute's worth will be there again; who called last stands last.
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def wait_s(self, caller: str, *, now_s: float) -> int:
+        """0, and the request counts; or whole seconds until the next one of this caller will."""
+        full_at = max(now_s, self._full_at.get(caller, 0.0)) + 60 / self._per_minute
+        if full_at - now_s > 60 + 1e-6:
+            return max(1, math.ceil(full_at - now_s - 60))
+        self._full_at[caller] = full_at
+        self._full_at.move_to_end(caller)
+        if len(self._full_at) > CALLERS_MAX:
+            self._full_at.popitem(last=False)
+        return 0
