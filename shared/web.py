@@ -24,10 +24,14 @@ from schemas.rules import in_words
 from shared.callers import Rate, Tokens
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
+from shared.openapi import PROBLEM_JSON, describe_problems
 
 log = structlog.get_logger()
 
 bearer = HTTPBearer(auto_error=False, description="API_TOKEN of this service")
+
+# What FastAPI makes of a body that breaks its reader instead of being wrong JSON: other encodings, nesting without end.
+UNREADABLE_BODY = 400
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -59,8 +63,13 @@ class Problem(HTTPException):
         self.more = more
 
 
+_RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemDetails, "description": text}
+    status: {
+        "model": ProblemDetails,
+        "description": text,
+        **({"headers": _RETRY_AFTER} if status in {429, 503} else {}),
+    }
     for status, text in {
         401: "No valid token",
         413: "The request is too large",
@@ -109,6 +118,7 @@ def build(
     for kind in (SQLAlchemyError, OSError, TimeoutError):
         app.add_exception_handler(kind, _database_trouble)
     app.add_exception_handler(Exception, _defect)
+    describe_problems(app)
     app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
     return app
 
@@ -138,7 +148,11 @@ def _health(readiness: Readiness) -> APIRouter:
         state = await readiness()
         return JSONResponse(dict(state), status_code=200 if state["ready"] else 503)
 
-    @router.get("/metrics")
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
     async def metrics() -> Response:
         """Prometheus' text format."""
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
@@ -187,19 +201,24 @@ async def _catching_up(_: Request, __: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this type
-    errors = [
-        {
-            "field": ".".join(str(part) for part in one["loc"] if part != "body") or "body",
-            "message": in_words(one["msg"], one.get("ctx", {})),
-        }
-        for one in error.errors()
-    ]
+    errors = [{"field": _field(one), "message": in_words(one["msg"], one.get("ctx", {}))} for one in error.errors()]
     wrong = "; ".join(f"{one['field']}: {one['message']}" for one in errors)
     return _details(422, "Invalid request", wrong, errors=errors)
 
 
-async def _plain(_: Request, error: Exception) -> JSONResponse:
+def _field(wrong: Mapping[str, Any]) -> str:
+    """What is wrong in the words of the caller; of a body that is no JSON, pydantic names the place of a character."""
+    if wrong.get("type") == "json_invalid":
+        return "body"
+    return ".".join(str(part) for part in wrong["loc"] if part != "body") or "body"
+
+
+async def _plain(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StarletteHTTPException)  # noqa: S101  # registered for this type
+    if error.status_code == UNREADABLE_BODY:
+        return await _invalid(
+            request, RequestValidationError([{"loc": ("body",), "msg": "The body is not JSON in UTF-8"}])
+        )
     return _details(error.status_code, str(error.detail), str(error.detail), headers=error.headers)
 
 
@@ -224,5 +243,5 @@ def _details(
         body.model_dump(mode="json"),
         status_code=status,
         headers=dict(headers or {}),
-        media_type="application/problem+json",
+        media_type=PROBLEM_JSON,
     )

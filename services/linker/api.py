@@ -41,6 +41,7 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "de
 UNCLEAR: dict[int | str, dict[str, Any]] = {
     409: {"model": ProblemDetails, "description": "More than one fits; `candidates` names them"}
 }
+NAMES_ONE = "exactly one of recording_id and filename is needed"
 Page = Annotated[int, Query(ge=1, le=1000)]
 Text = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 
@@ -78,7 +79,7 @@ def _links(router: APIRouter, service: Service) -> None:
     ) -> LinkAnswer:
         """Remove a recording's ticket, or take back a parked link."""
         if (recording_id is None) == (filename is None):
-            raise Problem(422, "Invalid request", "exactly one of recording_id and filename is needed", errors=[])
+            raise Problem(422, "Invalid request", NAMES_ONE, errors=[{"field": "query", "message": NAMES_ONE}])
         now = datetime.now(UTC)
         request = LinkRequest(
             request_id=str(uuid4()),

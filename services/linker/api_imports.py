@@ -25,7 +25,7 @@ from services.linker.repeat_imports import fingerprint
 from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted
 from shared.service import Service
-from shared.web import PROBLEMS, Problem
+from shared.web import PROBLEMS, Problem, ProblemDetails
 
 UNKNOWN = "No import has this id"
 ANY_FILE: dict[str, Any] = {
@@ -35,6 +35,9 @@ ANY_FILE: dict[str, Any] = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+CUT_OFF: dict[int | str, dict[str, Any]] = {
+    400: {"model": ProblemDetails, "description": "The upload ended before it was whole"}
+}
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
@@ -43,7 +46,7 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
     router = APIRouter(tags=["imports"], responses=PROBLEMS)
     door = AcceptImports(settings, service.database, service.gate)
 
-    @router.post("/imports", status_code=202, openapi_extra=ANY_FILE)
+    @router.post("/imports", status_code=202, openapi_extra=ANY_FILE, responses=CUT_OFF)
     async def start_import(request: Request, options: Annotated[ImportOptions, Query()]) -> ImportAccepted:
         """Accept a spreadsheet: read all of it, store its rows, link them in the background."""
         try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from shared.gate import GateClosed
-from shared.web import Problem, build
+from shared.web import PROBLEMS, Problem, build
 
 TOKEN = {"authorization": "Bearer secret-token"}
 
@@ -184,6 +184,36 @@ async def test_a_body_over_the_limit_is_refused_while_it_arrives(path: str) -> N
 
     assert answer.status_code == 413
     assert answer.json()["detail"] == "At most 1000 bytes (API_MAX_REQUEST_BYTES)"
+
+
+@pytest.mark.parametrize("body", [b"\x80\x81", b"[" * 900, b"{"])
+async def test_a_body_that_nobody_can_read_is_not_valid(body: bytes) -> None:
+    answer = await _call("POST", "/json", content=body, headers={**TOKEN, "content-type": "application/json"})
+
+    assert (answer.status_code, answer.json()["title"]) == (422, "Invalid request")
+    assert [one["field"] for one in answer.json()["errors"]] == ["body"]
+
+
+async def test_errors_are_described_as_they_are_sent() -> None:
+    router = APIRouter()
+    router.get("/thing", responses=PROBLEMS)(read_thing)
+    app = build(title="test", api_token="t", router=router, readiness=Ready(), max_request_bytes=1_000)
+
+    answers = app.openapi()["paths"]["/thing"]["get"]["responses"]
+
+    assert {status: list(answer["content"]) for status, answer in answers.items()} == {
+        "200": ["application/json"],
+        "401": ["application/problem+json"],
+        "413": ["application/problem+json"],
+        "422": ["application/problem+json"],
+        "429": ["application/problem+json"],
+        "503": ["application/problem+json"],
+    }
+    assert "Retry-After" in answers["429"]["headers"]
+
+
+async def read_thing() -> int:
+    return 1
 
 
 async def test_an_invalid_body_names_the_field() -> None:
