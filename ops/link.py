@@ -18,6 +18,7 @@ from ops.options import By, DataDir, Json
 from ops.service_api import Refused, api
 from ops.who import asks
 
+NOT_FOUND = 404
 STALE = "a newer request for this recording was there already; nothing has changed"
 
 Recording = Annotated[
@@ -76,7 +77,7 @@ def unlink(
     recording: Recording, *, folder: InFolder = None, by: By = None, json: Json = False, data_dir: DataDir = None
 ) -> None:
     """Remove the ticket of a recording, or withdraw a link that is still parked."""
-    linked = asyncio.run(_unlink(resolve(data_dir), {**_named(recording, folder), "linked_by": asks(by)}))
+    linked = asyncio.run(_unlink(resolve(data_dir), recording, folder, asks(by)))
     _show(linked, json=json)
     if linked.outcome == "stale":
         raise Finding(STALE)
@@ -90,11 +91,19 @@ async def _link(addresses: Addresses, request: dict[str, Any]) -> Linked:
             raise _with_candidates(refused) from None
 
 
-async def _unlink(addresses: Addresses, parameters: dict[str, str]) -> Linked:
+async def _unlink(addresses: Addresses, recording: str, folder: str | None, by: str) -> Linked:
     async with api(addresses, "linker") as linker:
         try:
-            return await linker.call("DELETE", "/links", Linked, parameters)
+            return await linker.call("DELETE", "/links", Linked, {**_named(recording, folder), "linked_by": by})
         except Refused as refused:
+            if folder or refused.problem.get("status") != NOT_FOUND:
+                raise _with_candidates(refused) from None
+        # No id: a link may be parked under it as a filename, and nobody knows its folder.
+        try:
+            return await linker.call("DELETE", "/links", Linked, {"filename": recording, "linked_by": by})
+        except Refused as refused:
+            if refused.problem.get("status") == NOT_FOUND:
+                refused.todo = "It is no id and no filename that is known or parked; a filename may need --folder F."
             raise _with_candidates(refused) from None
 
 

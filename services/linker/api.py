@@ -127,7 +127,7 @@ def _answer(result: Result, *, unlink: bool) -> LinkAnswer:
         case Waits(withdrew):
             return LinkAnswer(outcome="withdrawn" if withdrew else "parked")
         case NotFound():
-            raise Problem(404, "Unknown recording", "No recording fits; see GET /recordings for those that are known")
+            raise Problem(404, "Unknown recording", "No recording fits, and no parked link")
         case HasAnother():
             raise AssertionError("links that are asked for one by one overwrite")
         case Unclear(candidates):

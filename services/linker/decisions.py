@@ -56,6 +56,11 @@ class LinkRequest:
     on_existing: OnExisting = "overwrite"
 
     @property
+    def by_name(self) -> bool:
+        """It names its recording by a filename."""
+        return self.target.recording_id is None
+
+    @property
     def order(self) -> tuple[datetime, str]:
         """The newest request wins."""
         return self.requested_at, self.request_id

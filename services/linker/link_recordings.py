@@ -30,6 +30,7 @@ from services.linker.decisions import (
     decide_parked_kept,
 )
 from services.linker.store_catalogue import Catalogue
+from services.linker.store_choices import Choices
 from services.linker.store_links import LinkRow, Links
 from services.linker.store_parked import Parked, target_key
 
@@ -106,7 +107,7 @@ async def link_recordings(
     requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime, announce: bool = True
 ) -> list[Result]:
     """One result per request, in their order. `announce=False`: somebody says later when they may be announced."""
-    chosen = await Parked(connection).chosen(requests)
+    chosen = await Choices(connection).made(requests)
     requests = [
         replace(request, target=Target(chosen[place])) if place in chosen else request
         for place, request in enumerate(requests)
@@ -129,6 +130,10 @@ async def link_recordings(
     pairs = [(request, recording) for _, request, recording in meant]
     linked = await link_known(pairs, connection, now=now, announce=announce)
     results |= {place: result for (place, _, _), result in zip(meant, linked, strict=True)}
+    # An event may come again long after; then another recording may have that name, or this one have another.
+    by_name = [(request, one.recording_id) for request, one in pairs if request.source == "event" and request.by_name]
+    if by_name:
+        await Choices(connection).note(by_name)
     results |= await _park(homeless, Parked(connection))
     return [results[place] for place in range(len(requests))]
 
@@ -191,6 +196,9 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
     """Of the requests for one target the newest waits; an unlink takes back what waited."""
     if not homeless:
         return {}
+    unlinks = {place: one.target for place, one in homeless if one.ticket is None and one.by_name}
+    meant = await parked.meant_by(unlinks) if unlinks else {}
+    homeless = [(place, replace(one, target=meant.get(place, one.target))) for place, one in homeless]
     waiting = await parked.waiting([request.target for _, request in homeless])
     before = dict(waiting)
     results: dict[int, Result] = {}

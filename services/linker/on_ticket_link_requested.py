@@ -13,22 +13,52 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketLinkRequested
 from services.linker.decisions import LinkRequest, Target
 from services.linker.link_recordings import Linked, NotFound, Result, Unclear, Waits, link_recordings
+from services.linker.store_choices import Choices
+from services.linker.store_links import Links
 from shared.batch import Folded, Incoming
 from shared.dead_letters import DeadLetter
+
+FORGOTTEN = (
+    "older than linker's database, which was lost since, and without a recording_id: it is not known any more to which "
+    "recording of that filename it went"
+)
 
 
 async def fold_ticket_link_requested(
     batch: Sequence[Incoming[TicketLinkRequested]], connection: AsyncConnection
 ) -> Folded:
     """Link what can be linked."""
-    results = await link_recordings([_request(incoming) for incoming in batch], connection, now=datetime.now(UTC))
-    refused = tuple(
-        DeadLetter(incoming.record, "unlinkable", error)
-        for incoming, result in zip(batch, results, strict=True)
-        if (error := _unlinkable(result))
+    requests = [_request(incoming) for incoming in batch]
+    forgotten = await _forgotten(batch, requests, connection)
+    kept = [place for place in range(len(batch)) if place not in forgotten]
+    results = await link_recordings([requests[place] for place in kept], connection, now=datetime.now(UTC))
+    refused = (
+        *(DeadLetter(batch[place].record, "unlinkable", FORGOTTEN) for place in sorted(forgotten)),
+        *(
+            DeadLetter(batch[place].record, "unlinkable", error)
+            for place, result in zip(kept, results, strict=True)
+            if (error := _unlinkable(result))
+        ),
     )
     newer = sum(isinstance(result, Linked | Waits) for result in results)
     return Folded(newer=newer, wake=("announce_links", "match_parked") if newer else (), refused=refused)
+
+
+async def _forgotten(
+    batch: Sequence[Incoming[TicketLinkRequested]], requests: Sequence[LinkRequest], connection: AsyncConnection
+) -> frozenset[int]:
+    """Places of requests by filename that came before the database was lost, and that no link of ours explains.
+
+    They were applied, to a recording that nobody remembers: of those that have the name now it may be none.
+    """
+    links = Links(connection)
+    made_at = await links.made_at()
+    old = [place for place, one in enumerate(batch) if requests[place].by_name and one.appended_at < made_at]
+    # A database that is the first has no link from before itself.
+    if not old or not await links.were_before(made_at):
+        return frozenset()
+    explained = await Choices(connection).made([requests[place] for place in old])
+    return frozenset(place for number, place in enumerate(old) if number not in explained)
 
 
 def _request(incoming: Incoming[TicketLinkRequested]) -> LinkRequest:

@@ -90,6 +90,19 @@ class Links:
             for row in rows
         }
 
+    async def made_at(self) -> datetime:
+        """When this database was made."""
+        made_at: datetime = (await self._connection.execute(text("select created_at from origin"))).scalar_one()
+        return made_at
+
+    async def were_before(self, moment: datetime) -> bool:
+        """Whether there are links from before this moment."""
+        found = await self._connection.scalar(
+            text("select exists (select from link where link_version > 0 and occurred_at < :moment)"),
+            {"moment": moment},
+        )
+        return bool(found)
+
     async def versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, str, bool]]:
         """(link_version, request_id, whether it was heard) of those that have a link; nothing is locked."""
         rows = await self._connection.execute(

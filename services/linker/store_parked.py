@@ -6,9 +6,11 @@ and the same request delivered again is the same row. Of the requests for one ta
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails, TicketLinked
@@ -17,10 +19,10 @@ from services.linker.decisions import LinkRequest, Target
 COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename, p.folder, p.ticket, p.keeps, p.source,
              p.linked_by, p.import_id, p.on_existing"""
 # A filename as it is compared, and without its extension; the index link_by_request is on the digest of exactly this.
-_NAME = "normalize({}, NFC)"
-_STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
+NAME = "normalize({}, NFC)"
+STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
 # The folder of the link `l` is the one that `p` names.
-_IN_FOLDER = """(p.folder is null or p.folder = l.folder_id
+IN_FOLDER = """(p.folder is null or p.folder = l.folder_id
     or exists (select from recording r where r.folder_id = l.folder_id and r.folder_name = p.folder))"""
 _WRITERS = 7_411_101  # any constant that no other advisory lock of this database has
 
@@ -45,56 +47,6 @@ class Parked:
             {"targets": [target_key(one) for one in targets]},
         )
         return {row.target: parked_request(row) for row in rows}
-
-    async def chosen(self, requests: Sequence[LinkRequest]) -> dict[int, str]:
-        """For requests that come again, by their place, the recording that they were applied to: no new choice.
-
-        The link that a request has made says so as well, and is there again after the database was lost; but of two
-        that were made under one request_id it does not say which.
-        """
-        came_before = await self._connection.scalar(
-            text("""
-                select 1 from unnest(cast(:requests as text[])) as u (request_id)
-                where exists (select from parked_link p where p.request_id = u.request_id)
-                    or exists (select from link l where l.request_id = u.request_id)
-                limit 1
-            """),
-            {"requests": [one.request_id for one in requests]},
-        )
-        if not came_before:
-            return {}
-        found = await self._connection.execute(
-            text(f"""
-                with p as (
-                    select * from unnest(cast(:places as int[]), cast(:requests as text[]), cast(:targets as text[]),
-                                         cast(:names as text[]), cast(:folders as text[]), cast(:extended as boolean[]))
-                        as u (place, request_id, target, name_key, folder, has_extension)
-                )
-                select p.place, a.applied_to as recording_id, true as parked
-                from p join parked_link a using (request_id, target)
-                where a.state = 'applied' and a.applied_to is not null
-                union all
-                select p.place, l.recording_id, false from p join link l using (request_id)
-                where md5({_STEM.format("p.name_key")}) = md5({_STEM.format(_NAME.format("l.filename"))})
-                    and (p.name_key = {_NAME.format("l.filename")} or not p.has_extension) and {_IN_FOLDER}
-            """),  # noqa: S608  # this module's own text
-            {
-                "places": list(range(len(requests))),
-                "requests": [one.request_id for one in requests],
-                "targets": [target_key(one.target) for one in requests],
-                "names": [one.target.name_key for one in requests],
-                "folders": [one.target.folder for one in requests],
-                "extended": [one.target.has_extension for one in requests],
-            },
-        )
-        parked: dict[int, str] = {}
-        linked: dict[int, list[str]] = {}
-        for row in found:
-            if row.parked:
-                parked[row.place] = row.recording_id
-            else:
-                linked.setdefault(row.place, []).append(row.recording_id)
-        return {place: made[0] for place, made in linked.items() if len(made) == 1} | parked
 
     async def park(self, requests: Sequence[LinkRequest]) -> None:
         """Park these, one per target at most; what was parked for their targets must have been settled.
@@ -139,6 +91,41 @@ class Parked:
             },
         )
 
+    async def meant_by(self, unlinks: Mapping[int, Target]) -> dict[int, Target]:
+        """By their place, the targets that wait and that these mean under another spelling of their folder.
+
+        What waits for the same folder, named by its id or its label, is meant; else the only one of that filename of
+        which the folder is left open, by either.
+        """
+        rows = await self._connection.execute(
+            text("""
+                select u.place, p.folder, p.filename, p.folder is not distinct from u.folder as is_same,
+                       p.folder is not null and u.folder is not null as is_named
+                from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]))
+                        as u (place, name_key, folder)
+                    join parked_link p on p.name_key = u.name_key and p.state = 'parked' and p.ticket is not null
+                        and (u.folder is null or p.folder is null or p.folder = u.folder or exists (
+                            select from recording r where (r.folder_id, r.folder_name) = (p.folder, u.folder)
+                                or (r.folder_id, r.folder_name) = (u.folder, p.folder)))
+                order by p.target
+            """),
+            {
+                "places": list(unlinks),
+                "names": [one.name_key for one in unlinks.values()],
+                "folders": [one.folder for one in unlinks.values()],
+            },
+        )
+        fitting: dict[int, list[Row[Any]]] = defaultdict(list)
+        for row in rows:
+            fitting[row.place].append(row)
+        meant: dict[int, Target] = {}
+        for place, waiting in fitting.items():
+            named = [row for row in waiting if row.is_named]
+            if any(row.is_same for row in waiting) or not (named or len(waiting) == 1):
+                continue
+            meant[place] = Target(filename=(named or waiting)[0].filename, folder=(named or waiting)[0].folder)
+        return meant
+
     async def settle(
         self, requests: Sequence[LinkRequest], state: str, *, applied_to: Sequence[str] | None = None
     ) -> None:
@@ -176,8 +163,8 @@ class Parked:
         await self._connection.execute(
             text(f"""
                 with l as (
-                    select *, {_NAME.format("filename")} as name_key,
-                        {_STEM.format(_NAME.format("filename"))} as stem_key
+                    select *, {NAME.format("filename")} as name_key,
+                        {STEM.format(NAME.format("filename"))} as stem_key
                     from unnest(cast(:requests as text[]), cast(:ids as text[]), cast(:folders as text[]),
                                 cast(:filenames as text[])) as u (request_id, recording_id, folder_id, filename)
                 ), p as (
@@ -186,11 +173,11 @@ class Parked:
                     select p.request_id, p.target, l.recording_id from p join l using (request_id, recording_id)
                     union
                     select p.request_id, p.target, l.recording_id from p join l using (request_id, name_key)
-                    where {_IN_FOLDER}
+                    where {IN_FOLDER}
                     union
                     select p.request_id, p.target, l.recording_id
                     from p join l on p.request_id = l.request_id and p.name_key = l.stem_key
-                    where not p.has_extension and {_IN_FOLDER}
+                    where not p.has_extension and {IN_FOLDER}
                 )
                 update parked_link set state = 'applied', fresh = false, applied_to = done.recording_id from done
                 where parked_link.request_id = done.request_id and parked_link.target = done.target

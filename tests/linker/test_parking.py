@@ -187,3 +187,39 @@ async def test_what_is_not_to_wait_is_refused(linker: Linker) -> None:
 
     assert [letter.reason for letter in folded.refused] == ["unlinkable"]
     assert await linker.parked() == []
+
+
+@pytest.mark.parametrize(
+    ("parked_under", "withdrawn_under"),
+    [
+        (None, "F1"), (None, "Monday"), ("Monday", "F1"), ("F1", "Monday"), ("Monday", None), ("F1", None),
+    ],
+)  # fmt: skip
+async def test_a_parked_link_is_withdrawn_under_any_spelling_of_its_folder(
+    linker: Linker, parked_under: str | None, withdrawn_under: str | None
+) -> None:
+    await linker.fold(a_recording("R9", folder_id="F1", folder_name="Monday"))
+    await linker.fold(a_request("a", "T-1", at=1, filename="x.wav", folder=parked_under))
+
+    async with linker.api() as api:
+        named = {"filename": "x.wav"} | ({"folder": withdrawn_under} if withdrawn_under else {})
+        answer = (await api.delete("/links", params=named)).json()
+    await linker.fold(a_recording("R1", filename="x.wav", folder_id="F1", folder_name="Monday"))
+    await linker.match()
+
+    assert answer["outcome"] == "withdrawn"
+    assert await linker.link("R1") in (None, (0, None))
+
+
+async def test_an_unlink_withdraws_nothing_of_another_folder_and_guesses_none(linker: Linker) -> None:
+    await linker.fold(a_request("a", "T-1", at=1, filename="x.wav", folder="F1"))
+    await linker.fold(a_request("b", "T-2", at=1, filename="x.wav", folder="F2"))
+
+    async with linker.api() as api:
+        answers = [
+            (await api.delete("/links", params={"filename": "x.wav", **named})).status_code
+            for named in ({"folder": "F3"}, {})
+        ]
+
+    assert answers == [404, 404]
+    assert await linker.parked() == ["a", "b"]

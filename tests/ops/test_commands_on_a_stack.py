@@ -69,12 +69,18 @@ def test_a_link_to_nothing_waits_or_is_refused_or_is_taken_back(stack: Stack) ->
     refused = stack("link", "nowhere-2", "--ticket", "T-1", "--no-park", "--json")
     withdrawn = stack("unlink", "nowhere-1", "--json")
     unknown = stack("unlink", "nowhere-3")
+    by_import = stack.data_dir / "one-row.csv"
+    by_import.write_text("filename,ticket_id\nnowhere-4.wav,T-4\n", encoding="utf-8")
+    stack("import", by_import)
+    by_filename = stack("unlink", "nowhere-4.wav", "--json")
 
     assert (parked.code, parked.json["outcome"]) == (0, "parked")
     assert "--folder" in parked.err
     assert (refused.code, refused.out) == (1, "")
     assert (withdrawn.code, withdrawn.json["outcome"]) == (0, "withdrawn")
     assert unknown.code == 1
+    assert "no filename that is known or parked" in unknown.err
+    assert (by_filename.code, by_filename.json["outcome"]) == (0, "withdrawn")
 
 
 def test_a_field_that_breaks_a_rule_is_wrong_use_and_named(stack: Stack) -> None:
