@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from services.linker.lines import Limits, SpreadsheetFile
+from services.linker.preview_spreadsheet import Preview, preview
 from services.linker.read_spreadsheet import Row, read_rows
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
@@ -76,6 +77,11 @@ class AcceptImports:
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
                 await notify(connection, ["apply_imports"])
             return accepted.import_id, False
+
+    async def preview(self, file: SpreadsheetFile, given: Mapping[str, str]) -> Preview:
+        """Look at the file's first lines. Raises Unreadable."""
+        async with self._turn:
+            return await asyncio.to_thread(preview, file, self._limits(), given=given)
 
     async def _known(self, fingerprint: str) -> str | None:
         async with self.database.transaction() as connection:

@@ -22,7 +22,6 @@ from services.linker.api_models import (
 from services.linker.import_report import report
 from services.linker.lines import SpreadsheetFile, Unreadable
 from services.linker.repeat_imports import fingerprint
-from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
@@ -41,23 +40,22 @@ CUT_OFF: dict[int | str, dict[str, Any]] = {
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 
-def routes(service: Service, settings: LinkerSettings) -> APIRouter:
+def routes(service: Service, door: AcceptImports) -> APIRouter:
     """The routes of imports."""
     router = APIRouter(tags=["imports"], responses=PROBLEMS)
-    door = AcceptImports(settings, service.database, service.gate)
 
     @router.post("/imports", status_code=202, openapi_extra=ANY_FILE, responses=CUT_OFF)
     async def start_import(request: Request, options: Annotated[ImportOptions, Query()]) -> ImportAccepted:
         """Accept a spreadsheet: read all of it, store its rows, link them in the background."""
         try:
             async with uploaded(request.stream()) as upload:
-                accepted = _accepted(options, upload.sha256)
+                accepted = accepted_import(options, upload.sha256)
                 file = SpreadsheetFile(upload.path, options.filename, options.sheet)
                 import_id, repeated = await door.accept(accepted, file, options.mapping)
         except Unreadable as error:
-            raise Problem(422, "Unreadable file", f"{options.filename}: {error}") from error
-        except ClientDisconnect as error:  # nobody is there to be told, and nothing is wrong with the service
-            raise Problem(400, "Incomplete request", "The upload ended before it was whole") from error
+            raise unreadable(options.filename, error) from error
+        except ClientDisconnect as error:
+            raise cut_off() from error
         if not repeated:
             service.wake("apply_imports")
         return ImportAccepted(import_id=import_id, repeated=repeated)
@@ -110,7 +108,18 @@ async def _receipt(service: Service, import_id: str) -> Mapping[str, Any]:
     return row
 
 
-def _accepted(options: ImportOptions, sha256: str) -> Accepted:
+def unreadable(filename: str, error: Unreadable) -> Problem:
+    """What the sender of a file is told that cannot be read or mapped."""
+    return Problem(422, "Unreadable file", f"{filename}: {error}", errors=[{"field": "file", "message": str(error)}])
+
+
+def cut_off() -> Problem:
+    """The end of a request whose sender is gone: nobody is there to be told, and nothing is wrong with the service."""
+    return Problem(400, "Incomplete request", "The upload ended before it was whole")
+
+
+def accepted_import(options: ImportOptions, sha256: str) -> Accepted:
+    """The import that these options ask for."""
     return Accepted(
         import_id=str(uuid4()),
         filename=options.filename,

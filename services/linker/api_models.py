@@ -145,21 +145,13 @@ class FoldersAnswer(BaseModel):
     items: list[FolderAnswer]
 
 
-class ImportOptions(BaseModel):
-    """How a spreadsheet is to be read and what its rows may do."""
+class ReadOptions(BaseModel):
+    """How a spreadsheet is to be read."""
 
-    filename: Name = Field(description="the file's name; its ending has to fit its content")
     sheet: Name | None = Field(None, description="the sheet of a workbook; the first that is shown if missing")
     map: list[Annotated[str, Field(max_length=1000, pattern=r"^[a-z_]+=[^\x00]+$")]] = Field(
         default=[], max_length=len(NAMES), description="field=Column, once per field; wins over what is detected"
     )
-    folder: Name | None = Field(None, description="folder of rows that do not name theirs")
-    on_existing: OnExisting = Field(
-        "overwrite", description="what a row does to another ticket that is there: replace it, keep it, or fail"
-    )
-    park: bool = Field(default=True, description="keep links until their recordings arrive; false: refuse them")
-    dry_run: bool = Field(default=False, description="decide every row and change nothing")
-    linked_by: Actor | None = None
 
     @field_validator("map")
     @classmethod
@@ -172,6 +164,24 @@ class ImportOptions(BaseModel):
     def mapping(self) -> dict[str, str]:
         """Field → column's name."""
         return {field: column for field, _, column in (one.partition("=") for one in self.map)}
+
+
+class RowOptions(ReadOptions):
+    """What else is to be known of a spreadsheet: what its rows may do."""
+
+    folder: Name | None = Field(None, description="folder of rows that do not name theirs")
+    on_existing: OnExisting = Field(
+        "overwrite", description="what a row does to another ticket that is there: replace it, keep it, or fail"
+    )
+    park: bool = Field(default=True, description="keep links until their recordings arrive; false: refuse them")
+    dry_run: bool = Field(default=False, description="decide every row and change nothing")
+    linked_by: Actor | None = None
+
+
+class ImportOptions(RowOptions):
+    """How a spreadsheet is to be read and what its rows may do."""
+
+    filename: Name = Field(description="the file's name; its ending has to fit its content")
 
 
 class ImportAccepted(BaseModel):

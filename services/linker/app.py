@@ -11,8 +11,10 @@ from schemas.topics import (
     TICKET_LINK_REQUESTED,
     TICKET_LINKED,
 )
-from services.linker import announce_links, api, api_imports, api_parked, api_recordings
+from services.linker import announce_links, api, api_imports, api_parked, api_recordings, api_uploads
+from services.linker.accept_imports import AcceptImports
 from services.linker.apply_imports import ApplyImports
+from services.linker.keep_uploads import KeepUploads
 from services.linker.match_parked import MatchParked
 from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.linker.on_recording_processed import fold_recording_processed
@@ -72,6 +74,7 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     dead_letters = dead_letter_announcer(LINKER_DLQ, database, service.producer)
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 
+    service.loop("forget_uploads", KeepUploads(settings, database).step, gated=False)
     service.loop("watch_parked", WatchParked(settings, database).step, gated=False)
 
     app = build(
@@ -91,6 +94,8 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
     own = api.routes(service, settings)
     own.include_router(api_recordings.routes(service))
     own.include_router(api_parked.routes(service, settings))
-    own.include_router(api_imports.routes(service, settings))
+    door = AcceptImports(settings, service.database, service.gate)
+    own.include_router(api_imports.routes(service, door))
+    own.include_router(api_uploads.routes(service, KeepUploads(settings, service.database), door))
     own.include_router(common(service))
     return own

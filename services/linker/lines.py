@@ -4,7 +4,7 @@ Whoever reads a file raises Unreadable and nothing else, however broken or hosti
 person who sent it, and the whole file is refused before anything of it is imported.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,4 +47,5 @@ class Limits:
     max_memory_bytes: int
 
 
-Lines = Iterator[Line]
+# To be closed by whoever does not read to the end.
+Lines = Generator[Line, None, None]

@@ -27,10 +27,10 @@ REQUIRED = ("recording_name", "ticket_id")
 COLUMNS_SHOWN = 30
 
 
-def map_columns(header: Sequence[str], given: Mapping[str, str] | None = None, *, line: int = 1) -> dict[str, int]:
+def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None, *, line: int = 1) -> dict[str, int]:
     """Field → place of its column, in the order of the fields; `given`: field → column's name.
 
-    Raises Unreadable if a column that is needed or given is not there.
+    Raises Unreadable if a column that is given is not there.
     """
     if len(header) > COLUMNS_MAX:
         raise Unreadable(f"line {line}: the file has {len(header):,} columns; at most {COLUMNS_MAX:,} are read")
@@ -47,8 +47,14 @@ def map_columns(header: Sequence[str], given: Mapping[str, str] | None = None, *
             found = next((places[_compared(one)] for one in names if _compared(one) in places), None)
             if found is not None:
                 columns[field] = found
-    _check_required(columns, header, line)
     return {field: columns[field] for field in NAMES if field in columns}
+
+
+def map_columns(header: Sequence[str], given: Mapping[str, str] | None = None, *, line: int = 1) -> dict[str, int]:
+    """`find_columns`, but raises Unreadable also if a column that is needed is not there."""
+    columns = find_columns(header, given, line=line)
+    _check_required(columns, header, line)
+    return columns
 
 
 def has_required(header: Sequence[str], given: Mapping[str, str] | None = None) -> bool:
@@ -70,11 +76,16 @@ def _given(field: str, name: str, header: Sequence[str], line: int) -> int:
     return found[0]
 
 
-def _check_required(columns: Mapping[str, int], header: Sequence[str], line: int) -> None:
+def missing_fields(columns: Mapping[str, int]) -> list[str]:
+    """The fields without which nothing can be imported."""
     missing = [field for field in REQUIRED if field not in columns]
     if "recording_name" in missing and "recording_id" in columns:
         missing.remove("recording_name")
-    if missing:
+    return missing
+
+
+def _check_required(columns: Mapping[str, int], header: Sequence[str], line: int) -> None:
+    if missing := missing_fields(columns):
         wanted = "; ".join(f"{field} (as {', '.join(NAMES[field])})" for field in missing)
         raise Unreadable(f"line {line}: no column for {wanted}; {_there(header)}")
 

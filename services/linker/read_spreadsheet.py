@@ -57,7 +57,7 @@ Row = Asked | Invalid
 
 def read_rows(file: SpreadsheetFile, limits: Limits, *, given: Mapping[str, str] | None = None) -> Iterator[Row]:
     """Every row of the file; `given`: field → column's name. Raises Unreadable; the whole file is refused then."""
-    lines = _lines(file, limits, given or {})
+    lines = lines_of(file, limits, given or {})
     heading = next((line for line in lines if not line.is_blank), None)
     if heading is None:
         raise Unreadable("the file is empty")
@@ -76,7 +76,8 @@ def read_rows(file: SpreadsheetFile, limits: Limits, *, given: Mapping[str, str]
         raise Unreadable("the file has a header but no rows")
 
 
-def _lines(file: SpreadsheetFile, limits: Limits, given: Mapping[str, str]) -> Lines:
+def lines_of(file: SpreadsheetFile, limits: Limits, given: Mapping[str, str]) -> Lines:
+    """The lines of the file, as they are asked for. Raises Unreadable."""
     kind = kind_of(file)
     if kind != "text":
         return workbook_lines(file, limits)

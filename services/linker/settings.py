@@ -20,6 +20,10 @@ class LinkerSettings(CommonSettings):
     import_workbook_memory_bytes: int = Field(
         1_500_000_000, ge=300_000_000, description="Memory of the process that reads one workbook, in bytes."
     )
+    uploads_max: int = Field(
+        20, ge=1, le=1_000, description="Spreadsheets kept at a time that were uploaded to be looked at first."
+    )
+    upload_keep_s: float = Field(3_600.0, gt=0, le=604_800, description="Seconds that such a spreadsheet is kept.")
     parked_expire_after_days: float = Field(
         90.0,
         gt=0,

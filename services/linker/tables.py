@@ -246,3 +246,25 @@ class ImportRow(LinkerTable, table=True):
 
     # Room in every page for the outcome, so that deciding a row touches no index.
     __table_args__ = ({"postgresql_with": {"fillfactor": 45}},)
+
+
+class KeptUpload(LinkerTable, table=True):
+    """A spreadsheet that was uploaded to be looked at before it is imported; see store_uploads.py."""
+
+    __tablename__ = "upload"
+
+    upload_id: str = Field(primary_key=True)
+    filename: str
+    sha256: str
+    size_bytes: int = Field(sa_type=BIGINT)
+    uploaded_at: datetime = Field(sa_type=MOMENT)
+
+
+class UploadPart(LinkerTable, table=True):
+    """A part of its content; `place` counts them from 0."""
+
+    __tablename__ = "upload_part"
+
+    upload_id: str = Field(primary_key=True, foreign_key="upload.upload_id", ondelete="CASCADE")
+    place: int = Field(primary_key=True)
+    content: bytes

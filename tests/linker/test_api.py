@@ -22,6 +22,10 @@ ROUTES = [
     ("GET", "/statistics/folders"),
     ("GET", "/status"),
     ("POST", "/imports?filename=x.csv"),
+    ("POST", "/uploads?filename=x.csv"),
+    ("GET", "/uploads/U1"),
+    ("POST", "/uploads/U1/imports"),
+    ("DELETE", "/uploads/U1"),
     ("GET", "/imports/I1"),
     ("GET", "/imports/I1/rows"),
 ]

@@ -267,12 +267,31 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.create_index("unheard_link_by_folder", "unheard_link", ["folder_id", "recording_id"], unique=False)
+    op.create_table(
+        "upload",
+        sa.Column("upload_id", sa.String(), nullable=False),
+        sa.Column("filename", sa.String(), nullable=False),
+        sa.Column("sha256", sa.String(), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("uploaded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("upload_id"),
+    )
+    op.create_table(
+        "upload_part",
+        sa.Column("upload_id", sa.String(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["upload_id"], ["upload.upload_id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("upload_id", "place"),
+    )
     op.execute("insert into origin (one, created_at) values (true, now())")
 
 
 def downgrade() -> None:
     op.drop_index("unheard_link_by_folder", table_name="unheard_link")
     op.drop_table("unheard_link")
+    op.drop_table("upload_part")
+    op.drop_table("upload")
     op.drop_table("import_row")
     op.drop_index("recording_by_stem", table_name="recording")
     op.drop_index("recording_by_name", table_name="recording")
