@@ -4,7 +4,7 @@ A database that was lost or set back learns from the service's own topics what i
 folded, a claim would repeat a request and a new version could be one that exists. The gate is closed at start, whenever
 a position row of an own topic is found lower than this process has seen it, and opens when those rows have reached
 where the topics ended at closing. A higher row only means that another replica was faster. Work that needs other topics
-read first, such as carrying out a request for everything that is known, has a gate of its own on those.
+read first, such as uploading a lost folder again with all of its recordings, has a gate of its own on those.
 """
 
 import asyncio

@@ -28,7 +28,7 @@ from shared import consumer, metrics, positions
 from shared.batch import Apply
 from shared.database import Database, is_alone, is_transient
 from shared.fold import Fold
-from shared.gate import Gate
+from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
 from shared.producer import Producer
@@ -86,10 +86,13 @@ class Service:
 
     def gate_on(self, topics: Sequence[Topic]) -> Gate:
         """A gate that opens once these topics are read up to where they end at start."""
-        names = [topic.name for topic in topics]
-        gate = Gate(self.database, names, partial(self._ends, names))
+        gate = Gate(self.database, [topic.name for topic in topics], self.ends_of(topics))
         self._gates.append(gate)
         return gate
+
+    def ends_of(self, topics: Sequence[Topic]) -> Ends:
+        """Asks Kafka, whenever it is called, for the end offset of every partition of these topics."""
+        return partial(self._ends, [topic.name for topic in topics])
 
     def fold(self, topic: Topic, apply: Apply, *, needs_gate: bool = False) -> None:
         """Consume `topic` with `apply`."""

@@ -80,11 +80,11 @@ async def serve(
     service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
     service.fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
 
-    known = service.gate_on((RECORDING_TRANSFERRED, TICKET_LINKED))
     pushing = PushTickets(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)
     service.loop("push_tickets", pushing.step, workers=cloud_settings.cloud_workers)
     service.loop("push_again", pushing.push_again)
-    service.loop("expand_resyncs", ExpandResyncs(database, service.gate, known).step)
+    ends = service.ends_of((RECORDING_TRANSFERRED, TICKET_LINKED))
+    service.loop("expand_resyncs", ExpandResyncs(database, service.gate, ends).step)
     service.loop(
         "announce_updates",
         OnceAnnouncer(

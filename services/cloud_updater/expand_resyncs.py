@@ -1,46 +1,74 @@
 """Carries out resync requests: makes what they select owed, some folders at a time, so that no transaction is long.
 
-What is to be selected must be known: in a database that was lost, a request waits until the transfers and links that
-the topics held at start are folded again (`known`), or it would pass over them and never act again.
+A request acts once, so what it selects must be known before. It waits until the transfers and links are folded that the
+topics held when it was taken up: in daily work for the moment that this service is behind, in a database that was lost
+until all of them are read again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.resyncs import Resyncs
+from schemas.topics import RECORDING_TRANSFERRED, TICKET_LINKED
+from services.cloud_updater.resyncs import OpenRequest, Resyncs
+from shared import positions
 from shared.database import Database, notify
-from shared.gate import Gate
+from shared.gate import Ends, Gate, Offsets
 
 log = structlog.get_logger()
 
+SELECTED_FROM: Sequence[str] = (RECORDING_TRANSFERRED.name, TICKET_LINKED.name)
 FOLDERS_AT_ONCE = 200
+LOOK_AGAIN_S = 0.1
+AFTER_FAILURE_S = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ExpandResyncs:
-    """The step of a reconcile loop."""
+    """The step of a reconcile loop. `ends`: where the topics end that requests select from."""
 
     database: Database
     gate: Gate
-    known: Gate
+    ends: Ends
+    _targets: dict[str, Offsets] = field(default_factory=dict)
 
     async def step(self) -> float | None:
-        """Carry out one bounded part of the oldest open request."""
+        """Carry out one bounded part of the oldest open request, or see whether it can be."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            await self.known.pass_through(connection)
-            resyncs = Resyncs(connection)
-            request = await resyncs.next_open()
+            request = await Resyncs(connection).next_open()
             if request is None:
                 return None
-            if request.recording_ids is not None:
-                await resyncs.push_recordings(request.recording_ids, force=request.force)
-                after = None
-            else:
-                after = await resyncs.push_folders(request, limit=FOLDERS_AT_ONCE)
-            await resyncs.progress(request, after)
-            await notify(connection, ["push_tickets"])
-        if after is None:
-            log.info("resync carried out", request_id=request.request_id, force=request.force)
+            folded = await positions.read(connection, SELECTED_FROM)
+            targets = self._targets.get(request.request_id)
+            if targets is not None and all(folded.get(partition, 0) >= end for partition, end in targets.items()):
+                await self._carry_out(request, connection)
+                return 0
+        return LOOK_AGAIN_S if targets is not None else await self._take_up(request, folded)
+
+    async def _take_up(self, request: OpenRequest, folded: Offsets) -> float:
+        try:
+            targets = await self.ends()
+        except (KafkaError, TimeoutError) as error:
+            log.warning("resync waits for Kafka", request_id=request.request_id, error=type(error).__name__)
+            return AFTER_FAILURE_S
+        if any(folded.get(partition, 0) > end for partition, end in targets.items()):
+            return LOOK_AGAIN_S  # a topic that was made anew: the fold sets the position back, and then it counts
+        self._targets[request.request_id] = targets
         return 0
+
+    async def _carry_out(self, request: OpenRequest, connection: AsyncConnection) -> None:
+        resyncs = Resyncs(connection)
+        if request.recording_ids is not None:
+            await resyncs.push_recordings(request.recording_ids, force=request.force)
+            after = None
+        else:
+            after = await resyncs.push_folders(request, limit=FOLDERS_AT_ONCE)
+        await resyncs.progress(request, after)
+        await notify(connection, ["push_tickets"])
+        if after is None:
+            self._targets.pop(request.request_id, None)
+            log.info("resync carried out", request_id=request.request_id, force=request.force)

@@ -166,7 +166,7 @@ async def running_updater(
         await gate.wait_open()
         await lane.ping()
         pushing = PushTickets(own, cloud_timeout_s, database, gate, client, lane)
-        yield Updater(own, database, gate, lane, pushing, ExpandResyncs(database, gate, gate))
+        yield Updater(own, database, gate, lane, pushing, ExpandResyncs(database, gate, _no_topics))
     finally:
         opening.cancel()
         await client.close()

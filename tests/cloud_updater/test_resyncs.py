@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.cloud_updater.expand_resyncs import FOLDERS_AT_ONCE
+from aiokafka import TopicPartition
+
+from services.cloud_updater.expand_resyncs import FOLDERS_AT_ONCE, ExpandResyncs
+from shared import positions
 from tests.cloud_updater.given import a_link, a_resync, a_transfer
 from tests.cloud_updater.running import Updater, holding, pushed, requests, tickets, transferred
 from tests.emulator.running import Emulator
@@ -118,7 +121,7 @@ async def test_force_on_all_pushes_everything_in_bounded_steps(updater: Updater,
         steps += 1
     await updater.push(steps_max=1_000)
 
-    assert steps == 3
+    assert steps == 4  # taken up, two lots, and a look that finds no more
     assert sorted(pushed(cloud)[before:]) == [["R1", "R2"], ["R3"]]
 
 
@@ -188,3 +191,32 @@ async def test_who_asked_for_what_is_kept(updater: Updater) -> None:
         ("Q1", "maria", True, "F9")
     ]
     assert rows[0]["done_at"] is not None
+
+
+async def test_a_request_acts_once_all_is_folded_that_the_topics_held_when_it_was_taken_up(
+    updater: Updater, cloud: Emulator
+) -> None:
+    """Whatever it selects may be among what this service has not read yet; and a request acts once."""
+    links = TopicPartition("TicketLinked", 0)
+    transfers = TopicPartition("RecordingTransferred", 0)
+    ends = {links: 1, transfers: 2}
+
+    async def topic_ends() -> dict[TopicPartition, int]:
+        return dict(ends)
+
+    expanding = ExpandResyncs(updater.database, updater.gate, topic_ends)
+    uuid = await transferred(updater, cloud, "R1")
+    await updater.fold(a_link("R1"))
+    await updater.fold(a_resync("Q1", force=True, recording_ids=["R1"]))
+
+    taken_up, waits = await expanding.step(), await expanding.step()
+    ends[links] = 5  # what comes later is not waited for
+    async with updater.database.transaction() as connection:
+        await positions.put(connection, {links: 1, transfers: 2})
+    acts, done = await expanding.step(), await expanding.step()
+
+    assert (taken_up, acts, done) == (0, 0, None)
+    assert waits is not None
+    assert waits > 0
+    await updater.push()
+    assert tickets(cloud, uuid) == {"R1": "T-1"}
