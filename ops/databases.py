@@ -17,13 +17,13 @@ from shared.settings import ConfigurationError
 
 def upgrade(service: Service, url: str) -> None:
     """Apply the migrations that the database lacks. Raises Unreachable or Misconfigured."""
-    with _database_answers(service):
+    with database_answers(service):
         migrations.upgrade(service, url)
 
 
 def require_current(service: Service, url: str) -> None:
     """Raise Finding unless the database has this version's tables; raises Unreachable or Misconfigured too."""
-    with _database_answers(service):
+    with database_answers(service):
         try:
             migrations.require_current(service, url)
         except ConfigurationError as error:
@@ -31,7 +31,7 @@ def require_current(service: Service, url: str) -> None:
 
 
 @contextmanager
-def _database_answers(service: Service) -> Iterator[None]:
+def database_answers(service: Service) -> Iterator[None]:
     """Around any use of a database. No message holds its URL, because that holds the password."""
     setting = SETTING_OF_KEY[f"{service}_database_url"]
     try:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from ops.addresses import setting
+from ops.addresses import Service, setting
 from ops.exits import Misconfigured, WrongInput
 from ops.options import DataDir
 from shared.settings import ConfigurationError
@@ -27,6 +27,11 @@ class Part(StrEnum):
     CLOUD_EMULATOR = "cloud-emulator"
 
 
+SERVICE_OF: dict[Part, Service] = {
+    Part.LINKER: "linker",
+    Part.TRANSFER: "transfer",
+    Part.CLOUD_UPDATER: "cloud_updater",
+}
 PORTS = {Part.LINKER: 8081, Part.TRANSFER: 8082, Part.CLOUD_UPDATER: 8083, Part.CLOUD_EMULATOR: 8090}
 
 
@@ -59,7 +64,8 @@ def run(
         raise WrongInput("--capability and --as-deployed belong to cloud-emulator")
     if part is Part.CLOUD_EMULATOR and migrate:
         raise WrongInput("cloud-emulator has no database to --migrate")
-    if data_dir:
+    # The emulator needs a folder to keep its effects, not the settings of a stack.
+    if data_dir and (part is not Part.CLOUD_EMULATOR or (data_dir / "settings.json").exists()):
         overlay(data_dir / "settings.json")
     port = port or PORTS[part]
     if part is Part.CLOUD_EMULATOR:
@@ -91,8 +97,12 @@ def _run_service(part: Part, *, host: str, port: int, migrate: bool) -> int:
             from services.transfer.app import main  # noqa: PLC0415
         case _:
             from services.cloud_updater.app import main  # noqa: PLC0415
+    from ops.databases import database_answers  # noqa: PLC0415 - as above
+
     try:
-        return main(host=host, port=port, migrate=migrate)
+        # Once it runs it waits for what does not answer; at its start somebody is there to be told.
+        with database_answers(SERVICE_OF[part]):
+            return main(host=host, port=port, migrate=migrate)
     except ConfigurationError as error:
         raise Misconfigured(str(error)) from None
 

@@ -1,8 +1,8 @@
 """The HTTP side of a service: health, metrics, and what every route of its API shares.
 
-Every route but /livez, /readyz and /metrics wants the bearer token. Errors are problem details (RFC 9457). Request
-bodies are cut off at a limit while they are read, whether or not they said how long they would be. Who may call, and
-how often: shared/callers.py.
+Every route but /livez, /readyz, /metrics and the OpenAPI document wants the bearer token. Errors are problem details
+(RFC 9457). Request bodies are cut off at a limit while they are read, whether or not they said how long they would be.
+Who may call, and how often: shared/callers.py.
 """
 
 import time

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
 DUTIES_AT_ONCE = 500
+REFUSALS_LOGGED = 20
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
@@ -141,6 +142,18 @@ class PushTickets:
             await self._came_late(ready, decision)
         elif isinstance(decision, Acknowledged):
             log.info("tickets pushed", clouds_uuid=claimed.clouds_uuid, files=len(claimed.files))
+        elif isinstance(decision, RejectFiles):
+            for place, message in sorted(decision.messages.items())[:REFUSALS_LOGGED]:
+                one = claimed.files[place]
+                log.error(
+                    "ticket refused by the cloud",
+                    clouds_uuid=claimed.clouds_uuid,
+                    recording_id=one.recording_id,
+                    link_version=one.link_version,
+                    attempt=claimed.attempts + 1,
+                    message=message,
+                )
+            log.error("tickets refused by the cloud", clouds_uuid=claimed.clouds_uuid, files=len(decision.messages))
         else:
             log.warning(
                 "tickets not pushed",
@@ -149,7 +162,7 @@ class PushTickets:
                 outcome=type(decision).__name__,
                 attempt=claimed.attempts + 1,
                 next_in_s=decision.wait_s if isinstance(decision, TryLater) else None,
-                message=getattr(decision, "message", None),
+                message=decision.message,
             )
 
     async def _came_late(self, ready: _Ready, decision: AfterPush) -> None:

@@ -48,6 +48,7 @@ log = structlog.get_logger()
 
 IDEMPOTENCY_KEY = "idempotency-key"
 LINK_VERSION = "link-version"
+REFUSALS_LOGGED = 20
 NOT_RECORDED = "the outcome of the request was not recorded"
 # What it is to the folder. The lane does not hear of it: the cloud was not asked.
 NOT_SENT = NothingDone("not sent: the lease would have ended before the answer")
@@ -230,8 +231,11 @@ def _log(request: OpenRequest, folder: Folder, conclusion: Conclusion, *, record
             log.info("recordings uploaded", **said)
         case Release(message) | Repeat(message):
             log.warning("recordings not uploaded", **said, message=message, wait_s=round(conclusion.wait_s, 1))
+        case Narrow(message, rejected) if rejected:
+            named = sorted(rejected)[:REFUSALS_LOGGED]
+            log.error("recordings refused by the cloud", **said, message=message, refused=len(rejected), named=named)
         case Narrow(message):
-            log.warning("recordings not uploaded", **said, message=message, rejected=len(conclusion.rejected))
+            log.warning("recordings not uploaded", **said, message=message)
         case HoldRequest():
             log.error("an operator has to look at this folder", **said, message=conclusion.in_words)
         case FolderMissing(message):

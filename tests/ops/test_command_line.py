@@ -99,9 +99,17 @@ def test_a_server_that_is_not_there_is_69_and_named(
     assert main(["topics", "check"]) == 69
     assert f"Kafka at {address}" in capsys.readouterr().err
     assert main(["migrate", "linker"]) == 69
+    _names_the_database(capsys)
+    for start in (["run", "linker"], ["run", "linker", "--migrate"]):
+        assert main(start) == 69
+        _names_the_database(capsys)
+
+
+def _names_the_database(capsys: pytest.CaptureFixture[str]) -> None:
     told = capsys.readouterr().err
     assert "LINKER_DATABASE_URL" in told
     assert "hidden" not in told
+    assert "Traceback" not in told
 
 
 def test_the_doctor_looks_at_everything_and_ends_with_the_gravest_finding(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,17 +1,22 @@
 """A record on its way in and out: the three forms, what is refused, and why."""
 
 import pytest
+from cloudevents.core.bindings.kafka import to_binary
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
 
 from schemas.envelope import decode, encode, type_of
 from schemas.events import (
+    EVENTS,
     CloudTicketUpdated,
+    Event,
     RecordingProcessed,
     TicketLinked,
     TicketLinkRequested,
     TicketSyncRequested,
 )
 from schemas.topics import LINKER_DLQ, RECORDING_PROCESSED, TICKET_LINK_REQUESTED, TICKET_LINKED, TICKET_SYNC_REQUESTED
-from tests.schemas.given import a_body, as_json, without
+from tests.schemas.given import a_body, as_json, parse, without
 from tests.schemas.records import (
     BODY,
     ENVELOPE,
@@ -134,3 +139,24 @@ def test_a_value_beyond_the_topic_s_limit_is_not_even_parsed() -> None:
 def test_dead_letters_are_not_decoded() -> None:
     with pytest.raises(ValueError, match=r"linker\.dlq holds any bytes"):
         decode(LINKER_DLQ, key=None, value=b"{}", headers=[])
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+def test_our_headers_are_those_that_the_cloudevents_package_makes(kind: type[Event]) -> None:
+    event = parse(kind)
+    whole = CloudEvent(
+        {
+            "specversion": "1.0",
+            "id": "R1:7",
+            "source": "ticketsync/linker",
+            "type": type_of(kind),
+            "datacontenttype": "application/json",
+            "time": NOON,
+            "subject": "Aufnahme-ä",
+        },
+        event.model_dump(mode="json"),
+    )
+
+    ours = encode(event, source="ticketsync/linker", event_id="R1:7", time=NOON, subject="Aufnahme-ä")
+
+    assert dict(ours.headers) == to_binary(whole, JSONFormat()).headers
