@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import asyncpg
 import httpx
@@ -150,6 +151,15 @@ class Stack:
         assert answer.is_success, (path, answer.text)
         content: Json = answer.json()
         return content
+
+    def forget(self, clouds_uuid: str) -> None:
+        """Somebody deletes a folder in the cloud application."""
+        settings = json.loads((self.data_dir / "settings.json").read_text())
+        answer = self.http.delete(
+            f"{self.addresses['cloud_url']}/api/external/v1/recording/{quote(clouds_uuid, safe='')}",
+            headers={"Authorization": f"Bearer {settings['CLOUDS_TOKEN']}"},
+        )
+        assert answer.is_success, answer.text
 
     def effects(self, folder: str | None = None, *, after: int = 0) -> list[Json]:
         """What had an effect in the cloud, in order; in one folder (by its name) or in all."""

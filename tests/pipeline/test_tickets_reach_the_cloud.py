@@ -270,3 +270,32 @@ def test_several_callers_at_once_each_get_a_version_of_their_own(stack: Stack) -
     newest = stack.state_of(recording["recording_id"])
     assert newest["link_version"] == max(versions)
     assert stack.tickets(folder) == {recording["filename"]: newest["ticket_info"]["ticket_id"]}
+
+
+def test_a_folder_that_the_cloud_has_lost_is_blocked_until_a_person_has_it_uploaded_again(stack: Stack) -> None:
+    folder = a_folder()
+    [linked, plain, late] = recordings(folder, 3)
+    stack.publish(linked, plain)
+    stack.settle()
+    [lost] = stack.folders(folder)
+    stack.forget(lost["uuid"])
+
+    stack.link(linked["recording_id"], "TKT-9")
+    stack.publish(late)
+    stuck = stack.run("status", "--folder", folder, "--wait", "settled", "--timeout", 60, "--json")
+    named = [
+        one["recording_id"]
+        for service in ("transfer", "cloud_updater")
+        for one in stack.api(service, "GET", "/blocked", params={"folder": folder})["items"]
+    ]
+    answer = stack.api("transfer", "POST", f"/folders/{folder}/upload-again", json={"clouds_uuid": lost["uuid"]})
+    stack.settle()
+
+    assert stuck.returncode == 1
+    found = json.loads(stuck.stdout)
+    assert found["blocked"] == {"retrying": 0, "rejected": 0, "outcome_unknown": 0, "missing_in_cloud": 2}
+    assert (found["states"]["not_transferred"], found["states"]["pending"]) == (1, 1)
+    assert named == [late["recording_id"], linked["recording_id"]]
+    assert answer == {"recordings": 2}
+    assert stack.tickets(folder) == {linked["filename"]: "TKT-9", plain["filename"]: None, late["filename"]: None}
+    assert stack.state_of(linked["recording_id"])["state"] == "in_sync"
