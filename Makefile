@@ -23,7 +23,8 @@ check: setup
 	$(BIN)/pytest -q -n 2 -m "not servers and not stack and not docker"
 
 test: check
-	$(BIN)/pytest -m "servers or stack or docker"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "servers and not stack and not docker"
+	$(BIN)/pytest -m "stack or docker"
 
 schemas: setup
 	$(BIN)/python -m schemas.generate

@@ -99,7 +99,7 @@ async def test_after_a_loss_a_request_id_that_made_another_recordings_link_still
     linker: Linker,
 ) -> None:
     await linker.fold(a_fact("R1", 1, "T-1", request_id="q", requested_at=after_noon(0)))
-    await linker.fold(a_request("q", "T-1", recording_id="R1"), a_request("q", "T-2", filename="R2.wav"))
+    await linker.fold(a_request("q", "T-1", recording_id="R1"), a_request("q", "T-2", recording_id="R2"))
     await linker.fold(a_recording("R1"), a_recording("R2"))
     await linker.match()
 
