@@ -91,7 +91,11 @@ async def _recordings(addresses: Addresses) -> Check:
     }
     if wrong:
         found = ", ".join(f"{reason}: {number:,}" for reason, number in wrong.items())
-        return _finding("recordings", found, "Which and why: ticketsync status; dead letters: topics *.dlq")
+        return _finding(
+            "recordings",
+            found,
+            "Which and why: ticketsync status; dead letters: the topics linker.dlq, transfer.dlq, cloud_updater.dlq",
+        )
     return Check("recordings", ok=True, found=f"{overview['recordings']:,}, none blocked")
 
 

@@ -109,7 +109,7 @@ async def link_recordings(
     """One result per request, in their order. `announce=False`: somebody says later when they may be announced."""
     chosen = await Choices(connection).made(requests)
     requests = [
-        replace(request, target=Target(chosen[place])) if place in chosen else request
+        replace(request, target=Target(recording_id)) if (recording_id := chosen.get(place)) else request
         for place, request in enumerate(requests)
     ]
     targets = [request.target for request in requests]
@@ -118,6 +118,9 @@ async def link_recordings(
     meant: list[tuple[int, LinkRequest, KnownRecording]] = []
     homeless: list[tuple[int, LinkRequest]] = []
     for place, (request, match) in enumerate(zip(requests, matches, strict=True)):
+        if place in chosen and chosen[place] is None:
+            results[place] = CameLate(None, 0)
+            continue
         match match:
             case Found(recording):
                 meant.append((place, request, recording))

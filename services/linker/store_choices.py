@@ -19,11 +19,12 @@ class Choices:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def made(self, requests: Sequence[LinkRequest]) -> dict[int, str]:
+    async def made(self, requests: Sequence[LinkRequest]) -> dict[int, str | None]:
         """For requests that come again, by their place, the recording that they were applied to: no new choice.
 
-        The link that a request has made says so as well, and is there again after the database was lost; but of two
-        that were made under one request_id it does not say which.
+        None: it waited in vain, because a newer one took its place or somebody took it back or gave it up. The link
+        that a request has made says so as well, and is there again after the database was lost; but of two that were
+        made under one request_id it does not say which.
         """
         came_before = await self._connection.scalar(
             text("""
@@ -40,12 +41,14 @@ class Choices:
             text(f"""
                 with p as (
                     select * from unnest(cast(:places as int[]), cast(:requests as text[]), cast(:targets as text[]),
-                                         cast(:names as text[]), cast(:folders as text[]), cast(:extended as boolean[]))
-                        as u (place, request_id, target, name_key, folder, has_extension)
+                                         cast(:requested as timestamptz[]), cast(:names as text[]),
+                                         cast(:folders as text[]), cast(:extended as boolean[]))
+                        as u (place, request_id, target, requested_at, name_key, folder, has_extension)
                 )
                 select p.place, a.applied_to as recording_id, true as parked
                 from p join parked_link a using (request_id, target)
-                where a.state = 'applied' and a.applied_to is not null
+                where (a.state = 'applied' and a.applied_to is not null)
+                    or (a.state in ('superseded', 'withdrawn', 'dropped') and a.requested_at = p.requested_at)
                 union all
                 select p.place, l.recording_id, false from p join link l using (request_id)
                 where md5({STEM.format("p.name_key")}) = md5({STEM.format(NAME.format("l.filename"))})
@@ -55,12 +58,13 @@ class Choices:
                 "places": list(range(len(requests))),
                 "requests": [one.request_id for one in requests],
                 "targets": [target_key(one.target) for one in requests],
+                "requested": [one.requested_at for one in requests],
                 "names": [one.target.name_key for one in requests],
                 "folders": [one.target.folder for one in requests],
                 "extended": [one.target.has_extension for one in requests],
             },
         )
-        parked: dict[int, str] = {}
+        parked: dict[int, str | None] = {}
         linked: dict[int, list[str]] = {}
         for row in found:
             if row.parked:

@@ -97,6 +97,7 @@ class Parked:
         What waits for the same folder, named by its id or its label, is meant; else the only one of that filename of
         which the folder is left open, by either.
         """
+        await one_at_a_time(self._connection)  # what is being parked in this moment is meant as well
         rows = await self._connection.execute(
             text("""
                 select u.place, p.folder, p.filename, p.folder is not distinct from u.folder as is_same,

@@ -1,5 +1,7 @@
 """A request that names its recording by a filename goes to one recording, however often and however late it comes."""
 
+import pytest
+
 from tests.linker.given import a_fact, a_recording, a_request
 from tests.linker.running import Linker
 
@@ -61,3 +63,39 @@ async def test_an_old_request_by_name_waits_as_any_other_where_there_was_no_data
 
     assert first.refused == ()
     assert await linker.link("R1") == (1, "T-X")
+
+
+@pytest.mark.parametrize("named", [{"filename": "a.wav"}, {"recording_id": "R1"}], ids=["by name", "by id"])
+async def test_a_parked_link_that_was_dropped_does_not_come_back_with_its_event(
+    linker: Linker, named: dict[str, str]
+) -> None:
+    request = a_request("x", "T-X", at=1, **named)
+    await linker.fold(request)
+    async with linker.api() as api:
+        waiting = (await api.get("/parked-links")).json()["items"]
+        await api.post("/parked-links/drop", json={"parked_ids": [one["parked_id"] for one in waiting]})
+    await linker.fold(a_recording("R1", filename="a.wav"))
+    await linker.match()
+
+    again = await linker.fold(request)
+
+    assert again.refused == ()
+    assert await linker.link("R1") is None
+
+
+async def test_a_parked_link_whose_place_a_newer_one_took_goes_to_no_recording_later(linker: Linker) -> None:
+    older = a_request("x", "T-X", at=1, filename="a.wav")
+    await linker.fold(older)
+    await linker.fold(a_request("y", "T-Y", at=2, filename="a.wav"))
+    await linker.fold(a_recording("R1", filename="a.wav"))
+    await linker.match()
+    await linker.fold(a_recording("R1", filename="b.wav", revision=2))
+    await linker.fold(a_recording("R2", filename="a.wav", folder_id="F2", folder_name="Tuesday"))
+    await linker.match()
+
+    again = await linker.fold(older)
+    await linker.match()
+
+    assert again.refused == ()
+    assert await linker.link("R1") == (1, "T-Y")
+    assert await linker.link("R2") is None
