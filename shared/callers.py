@@ -14,6 +14,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 CALLERS_MAX = 10_000
+# Sums of fractions are a little off; a hair more than a second is a second.
+ROUNDING_S = 1e-6
 
 
 class Tokens:
@@ -40,8 +42,9 @@ class Rate:
     def wait_s(self, caller: str, *, now_s: float) -> int:
         """0, and the request counts; or whole seconds until the next one of this caller will."""
         full_at = max(now_s, self._full_at.get(caller, 0.0)) + 60 / self._per_minute
-        if full_at - now_s > 60 + 1e-6:
-            return max(1, math.ceil(full_at - now_s - 60))
+        wait_s = full_at - now_s - 60
+        if wait_s > ROUNDING_S:
+            return max(1, math.ceil(wait_s - ROUNDING_S))
         self._full_at[caller] = full_at
         self._full_at.move_to_end(caller)
         if len(self._full_at) > CALLERS_MAX:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared import callers
@@ -34,6 +34,8 @@ def test_each_caller_has_a_limit_of_its_own() -> None:
 
 
 @given(st.integers(1, 100_000), st.lists(st.floats(0, 100), max_size=200))
+@example(1, [1.3279369983043168, 1.6131919619170887, 0.0])
+@example(1, [1.3279369983043168, 0.0])
 def test_nobody_gets_more_than_two_minutes_worth_in_any_minute_and_waiting_as_told_helps(
     per_minute: int, pauses: list[float]
 ) -> None:
