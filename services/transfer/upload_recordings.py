@@ -224,16 +224,19 @@ def _log(request: OpenRequest, folder: Folder, conclusion: Conclusion, *, record
         "files": len(request.files),
         "outcome": type(conclusion).__name__,
         "attempt": folder.failures + 1,
-        "recorded": recorded,
     }
+    if not recorded:
+        log.warning("outcome not recorded, the lease was lost", **said)
+        return
     match conclusion:
         case Transferred():
             log.info("recordings uploaded", **said)
         case Release(message) | Repeat(message):
             log.warning("recordings not uploaded", **said, message=message, wait_s=round(conclusion.wait_s, 1))
-        case Narrow(message, rejected) if rejected:
-            named = sorted(rejected)[:REFUSALS_LOGGED]
-            log.error("recordings refused by the cloud", **said, message=message, refused=len(rejected), named=named)
+        case Narrow(_, rejected) if rejected:
+            for recording_id, reason in sorted(rejected.items())[:REFUSALS_LOGGED]:
+                log.error("recording refused by the cloud", **said, recording_id=recording_id, message=reason)
+            log.error("recordings refused by the cloud", **said, refused=len(rejected))
         case Narrow(message):
             log.warning("recordings not uploaded", **said, message=message)
         case HoldRequest():

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.cloud_updater import seen
 from tests.cloud_updater.given import a_link, a_resync, a_transfer
@@ -107,9 +108,12 @@ async def test_named_refusals_cost_one_request_more(updater: Updater, cloud: Emu
     cloud.arm(status=422, route="update_ticket", body={"message": "Invalid.", "errors": errors})
 
     await updater.fold(*(a_link(name) for name in names))
-    await updater.push_and_hear()
+    with capture_logs() as lines:
+        await updater.push_and_hear()
 
     assert requests(cloud) == 2
+    refused = [line for line in lines if line["event"] == "ticket refused by the cloud"]
+    assert [(line["log_level"], line["recording_id"]) for line in refused] == [("error", "R1"), ("error", "R4")]
     assert tickets(cloud, uuid) == {**dict.fromkeys(names, "T-1"), "R1": None, "R4": None}
     assert await updater.rows("select recording_id, rejected from recording where rejected is not null order by 1") == [
         {"recording_id": "R1", "rejected": "token: The token is odd."},

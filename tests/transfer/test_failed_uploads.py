@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording
@@ -129,6 +130,23 @@ async def test_files_that_the_cloud_names_are_rejected_and_the_others_go(transfe
     assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R3.wav")]
     rejected = await transfer.rows("select recording_id, rejected from recording where rejected is not null")
     assert rejected == [{"recording_id": "R2", "rejected": "filename: The files.1.filename field is invalid."}]
+
+
+async def test_each_recording_that_the_cloud_refuses_is_an_error_line_with_its_own_reason(
+    transfer: Transfer, cloud: Emulator
+) -> None:
+    errors = {"files.0.token": ["The token is odd."], "files.2.size": ["too big"]}
+    cloud.arm(route="create", status=422, body={"message": "Invalid.", "errors": errors})
+    await transfer.fold(a_recording("R1"), a_recording("R2"), a_recording("R3"))
+
+    with capture_logs() as lines:
+        await transfer.upload()
+
+    refused = [line for line in lines if line["event"] == "recording refused by the cloud"]
+    assert [(line["log_level"], line["recording_id"], line["message"]) for line in refused] == [
+        ("error", "R1", "token: The token is odd."),
+        ("error", "R3", "size: too big"),
+    ]
 
 
 @pytest.mark.parametrize(
