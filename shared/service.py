@@ -43,6 +43,7 @@ CANCEL_AGAIN_S = 0.5
 CANCEL_TRIES = 6
 CLOSE_S = 2.0
 EXIT_BUG = 70
+KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
 POLL_LIMIT_S = 60.0
 KAFKA_RETRY_S = 1.0
 READINESS_TIMEOUT_S = 5.0
@@ -170,7 +171,8 @@ class Service:
             except Exception as error:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
-                log.warning("Kafka or the database not reached yet", error=type(error).__name__)
+                setting = KAFKA if isinstance(error, KafkaError) else f"{self.name.upper()}_DATABASE_URL"
+                log.warning("not reached yet", setting=setting, error=type(error).__name__)
                 await asyncio.sleep(KAFKA_RETRY_S)
         await asyncio.gather(*(fold.watch() for fold in self.folds))
 
