@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from cloudevents.core.base import BaseCloudEvent
@@ -108,6 +108,7 @@ def _constant_headers(event: type[Event], source: str) -> tuple[tuple[str, bytes
     return tuple((name, value) for name, value in headers.items() if name not in {"ce_id", "ce_time"})
 
 
+@lru_cache(maxsize=64)  # the facts of one import are of one moment
 def _rfc3339(time: datetime) -> bytes:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()
 
