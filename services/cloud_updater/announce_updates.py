@@ -7,6 +7,7 @@ fact that is lost with a broker, or comes late, costs one repeated push after a 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -68,10 +69,11 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     if len(rows) == limit:
         last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
         passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
-    return Lot([_record(row) for row in rows], len(rows) == limit, partial(_mark, passed=passed))
+    return Lot([record_of(row) for row in rows], len(rows) == limit, partial(_mark, passed=passed))
 
 
-def _record(row: Row[tuple[object, ...]]) -> Outgoing:
+def record_of(row: Row[Any]) -> Outgoing:
+    """The record that announces an acknowledgement, of the recording's row with its folder's `pushed_at`."""
     event = CloudTicketUpdated(
         recording_id=row.recording_id,
         clouds_uuid=row.clouds_uuid,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json, to_json
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
@@ -44,19 +44,20 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
         """),
         {"ids": list(recording_ids)},
     )
-    found = {}
-    for row in rows:
-        # A field without a value is left out; a link without a ticket says so.
-        given = zip(_FIELDS, row, strict=True)
-        fact: dict[str, Any] = {name: value for name, value in given if value is not None or name == "ticket_info"}
-        fact["ticket_info"] = from_json(row.ticket) if row.ticket else None
-        record = as_record(
-            TICKET_LINKED,
-            (TicketLinked, to_json(fact)),
-            key=fact["recording_id"],
-            version=str(fact["link_version"]),
-            source="linker",
-            time=fact["occurred_at"],
-        )
-        found[fact["recording_id"]] = (fact["link_version"], record)
-    return found
+    return {row.recording_id: (row.link_version, record_of(row)) for row in rows}
+
+
+def record_of(row: Row[Any]) -> Outgoing:
+    """The record that announces a link, of its row with the fields of TicketLinked in their order."""
+    # A field without a value is left out; a link without a ticket says so.
+    given = zip(_FIELDS, row, strict=True)
+    fact: dict[str, Any] = {name: value for name, value in given if value is not None or name == "ticket_info"}
+    fact["ticket_info"] = from_json(row.ticket) if row.ticket else None
+    return as_record(
+        TICKET_LINKED,
+        (TicketLinked, to_json(fact)),
+        key=row.recording_id,
+        version=str(row.link_version),
+        source="linker",
+        time=row.occurred_at,
+    )

@@ -5,8 +5,9 @@ published late, and so stands behind a newer one, is corrected by the same rule.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TransferredFile
@@ -41,24 +42,25 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
         """),
         {"ids": list(recording_ids), "lot_bytes": LOT_BYTES},
     )
-    found = {}
-    for row in rows:
-        event = RecordingTransferred(
-            recording_id=row.recording_id,
-            folder_id=row.folder_id,
-            clouds_uuid=row.clouds_uuid,
-            transfer_version=row.transfer_version,
-            file=TransferredFile(filename=row.filename, size=row.size, token=row.token, transcribe=row.transcribe),
-            link_version=row.link_version,
-            transferred_at=row.transferred_at,
-        )
-        record = as_record(
-            RECORDING_TRANSFERRED,
-            event,
-            key=row.recording_id,
-            version=str(row.transfer_version),
-            source="transfer",
-            time=row.transferred_at,
-        )
-        found[row.recording_id] = (row.transfer_version, record)
-    return found
+    return {row.recording_id: (row.transfer_version, record_of(row)) for row in rows}
+
+
+def record_of(row: Row[Any]) -> Outgoing:
+    """The record that announces a transfer, of its row."""
+    event = RecordingTransferred(
+        recording_id=row.recording_id,
+        folder_id=row.folder_id,
+        clouds_uuid=row.clouds_uuid,
+        transfer_version=row.transfer_version,
+        file=TransferredFile(filename=row.filename, size=row.size, token=row.token, transcribe=row.transcribe),
+        link_version=row.link_version,
+        transferred_at=row.transferred_at,
+    )
+    return as_record(
+        RECORDING_TRANSFERRED,
+        event,
+        key=row.recording_id,
+        version=str(row.transfer_version),
+        source="transfer",
+        time=row.transferred_at,
+    )
