@@ -11,7 +11,7 @@ While a lane is stopped nothing is rejected and nothing sleeps while it holds so
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -144,16 +144,8 @@ class Lane:
         """The step of a reconcile loop: ask the cloud for its capabilities when it is time, one replica for all."""
         async with self.database.transaction() as connection:
             state = await self.look(connection)
-            wait_s = PING_S.get(state.reason or "", self.ping_every_s)
-            due = await connection.execute(
-                text("""
-                    update lane set pinged_at = now()
-                    where pinged_at is null or pinged_at <= now() - make_interval(secs => :wait_s)
-                """),
-                {"wait_s": wait_s},
-            )
-        if not due.rowcount:
-            return None
+            if not await self._take_ping(connection, PING_S.get(state.reason or "", self.ping_every_s)):
+                return None
         outcome = await self.cloud.post("ping", "/ping", b"{}", repeatable=True)
         async with self.database.transaction() as connection:
             reset = await self._heed(connection, outcome)
@@ -171,7 +163,7 @@ class Lane:
         match outcome:
             case Done(data):
                 capabilities = _names(data.get("capabilities"))
-                await connection.execute(text("update lane set capabilities = :named"), {"named": capabilities})
+                await self._put_capabilities(connection, capabilities)
                 newly_there = self.route in capabilities and self.route not in state.capabilities
                 if state.reason in {"not_reached", "unauthorized"} or (state.reason == "no_route" and newly_there):
                     return await self._open(connection)
@@ -179,7 +171,7 @@ class Lane:
             case Unauthorized(message):
                 await self._stop(connection, "unauthorized", message, None)
             case NothingDone(message) | Unknown(message) if state.reason == "not_reached":
-                await connection.execute(text("update lane set message = :message"), {"message": message})
+                await self._put_message(connection, message)
             case NothingDone() | Unknown():
                 pass  # what the requests themselves meet decides
             case _ if state.reason == "not_reached":
@@ -187,6 +179,23 @@ class Lane:
             case _:
                 return state.reason == "circuit_open"
         return False
+
+    async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:
+        """Whether it is this replica that pings now: nobody has for `wait_s` seconds."""
+        due = await connection.execute(
+            text("""
+                update lane set pinged_at = now()
+                where pinged_at is null or pinged_at <= now() - make_interval(secs => :wait_s)
+            """),
+            {"wait_s": wait_s},
+        )
+        return bool(due.rowcount)
+
+    async def _put_capabilities(self, connection: AsyncConnection, named: Sequence[str]) -> None:
+        await connection.execute(text("update lane set capabilities = :named"), {"named": named})
+
+    async def _put_message(self, connection: AsyncConnection, message: str) -> None:
+        await connection.execute(text("update lane set message = :message"), {"message": message})
 
     async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
         """True if the lane was stopped. Only writes if there is something to change: this runs after every request."""
