@@ -47,14 +47,18 @@ class ExpandResyncs:
             if targets is not None and all(folded.get(partition, 0) >= end for partition, end in targets.items()):
                 await self._carry_out(request, connection)
                 return 0
-        return LOOK_AGAIN_S if targets is not None else await self._take_up(request, folded)
+        return await self._take_up(request, folded)
 
     async def _take_up(self, request: OpenRequest, folded: Offsets) -> float:
+        """Note where the topics end, if they do not end before what was noted: then they were made anew since."""
         try:
             targets = await self.ends()
         except (KafkaError, TimeoutError) as error:
             log.warning("resync waits for Kafka", request_id=request.request_id, error=type(error).__name__)
             return AFTER_FAILURE_S
+        noted = self._targets.get(request.request_id)
+        if noted is not None and all(end <= targets.get(partition, 0) for partition, end in noted.items()):
+            return LOOK_AGAIN_S
         if any(folded.get(partition, 0) > end for partition, end in targets.items()):
             return LOOK_AGAIN_S  # a topic that was made anew: the fold sets the position back, and then it counts
         self._targets[request.request_id] = targets

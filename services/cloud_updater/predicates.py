@@ -8,10 +8,11 @@ written into `known_*` only when a recording takes a new seq, so a push writes n
 # The newest link is newer than what the row itself knows the cloud to show.
 BEHIND = "(r.transfer_version, r.link_version) > (r.known_transfer_version, r.known_link_version)"
 
-# To be pushed. A recording that was never linked has no ticket row and owes nothing.
+# To be pushed. A recording that was never linked has no ticket row and owes nothing. Nor does one of which the cloud
+# has a newer link than is known here, such as one that travelled with its upload: no request undoes that.
 OWED = f"""
     r.clouds_uuid = l.clouds_uuid and r.seq > l.cursor and r.rejected is null and r.link_version > 0
-    and r.known_transfer_version <= r.transfer_version
+    and (r.known_transfer_version, r.known_link_version) <= (r.transfer_version, r.link_version)
     and (r.forced or r.seq <= l.forced_until or {BEHIND})
 """
 

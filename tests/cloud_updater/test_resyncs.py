@@ -8,7 +8,7 @@ from services.cloud_updater.expand_resyncs import FOLDERS_AT_ONCE, ExpandResyncs
 from shared import positions
 from tests.cloud_updater.given import a_link, a_resync, a_transfer
 from tests.cloud_updater.running import Updater, holding, pushed, requests, tickets, transferred
-from tests.emulator.running import Emulator
+from tests.emulator.running import Emulator, a_file
 
 
 async def _in_sync(updater: Updater, cloud: Emulator) -> tuple[str, str]:
@@ -220,3 +220,36 @@ async def test_a_request_acts_once_all_is_folded_that_the_topics_held_when_it_wa
     assert waits > 0
     await updater.push()
     assert tickets(cloud, uuid) == {"R1": "T-1"}
+
+
+async def test_a_resync_does_not_undo_a_newer_link_that_travelled_with_the_upload(
+    updater: Updater, cloud: Emulator
+) -> None:
+    uuid = cloud.folder(a_file("R1.wav"))
+    await updater.fold(a_link("R1", 1, ticket_id="T-1"))
+    await updater.fold(a_transfer("R1", uuid=uuid, link_version=2))
+
+    await updater.resync(a_resync("Q1", force=True, recording_ids=["R1"]))
+    await updater.push()
+    await updater.fold(a_link("R1", 2, ticket_id=None))
+    await updater.push()
+
+    assert tickets(cloud, uuid) == {"R1": None}
+
+
+async def test_a_resync_is_carried_out_although_a_topic_was_made_anew_since_it_was_taken_up(updater: Updater) -> None:
+    links = TopicPartition("TicketLinked", 0)
+    ends = {links: 3}
+
+    async def topic_ends() -> dict[TopicPartition, int]:
+        return dict(ends)
+
+    expanding = ExpandResyncs(updater.database, updater.gate, topic_ends)
+    await updater.fold(a_resync("Q1"))
+    await expanding.step()
+
+    ends[links] = 0
+    for _ in range(3):
+        await expanding.step()
+
+    assert await updater.rows("select request_id from sync_request where done_at is null") == []
