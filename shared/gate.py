@@ -8,6 +8,7 @@ read first, such as uploading a lost folder again with all of its recordings, ha
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 
 LOOK_AGAIN_S = 0.1
 AFTER_FAILURE_S = 1.0
+ASK_AGAIN_S = 1.0
 RETRY_AFTER_S = 1
 
 Offsets = Mapping[TopicPartition, int]
@@ -41,6 +43,7 @@ class Gate:
         self._ends = ends
         self._seen: dict[TopicPartition, int] = {}
         self._targets: Offsets | None = None
+        self._asked_at = 0.0
         self._closings = 0
         self._open = asyncio.Event()
         self._closed = asyncio.Event()
@@ -105,7 +108,7 @@ class Gate:
         closings = self._closings
         if self._targets is None:
             before = await self._rows()
-            targets = await self._ends()
+            targets = await self._ask()
             if any(before.get(partition, 0) > end for partition, end in targets.items()):
                 # Rows of another Kafka, or of a topic that was made anew: they say nothing about this one. The fold
                 # sets them back, and then they count.
@@ -121,6 +124,15 @@ class Gate:
             self._closed.clear()
             self._open.set()
             log.info("gate open", topics=list(self._topics))
+        elif time.monotonic() - self._asked_at >= ASK_AGAIN_S:
+            targets, ends = self._targets, await self._ask()
+            # A topic that was made anew since may never get as far as the one before it.
+            if closings == self._closings and any(end > ends.get(partition, 0) for partition, end in targets.items()):
+                self._targets = None
+
+    async def _ask(self) -> Offsets:
+        self._asked_at = time.monotonic()
+        return await self._ends()
 
     async def _rows(self) -> Offsets:
         async with self._database.transaction() as connection:

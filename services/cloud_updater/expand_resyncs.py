@@ -5,6 +5,7 @@ topics held when it was taken up: in daily work for the moment that this service
 until all of them are read again.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -24,6 +25,7 @@ SELECTED_FROM: Sequence[str] = (RECORDING_TRANSFERRED.name, TICKET_LINKED.name)
 FOLDERS_AT_ONCE = 200
 LOOK_AGAIN_S = 0.1
 AFTER_FAILURE_S = 1.0
+ASK_AGAIN_S = 1.0
 
 
 @dataclass(eq=False)
@@ -34,6 +36,7 @@ class ExpandResyncs:
     gate: Gate
     ends: Ends
     _targets: dict[str, Offsets] = field(default_factory=dict)
+    _asked_at: float = 0.0
 
     async def step(self) -> float | None:
         """Carry out one bounded part of the oldest open request, or see whether it can be."""
@@ -47,10 +50,13 @@ class ExpandResyncs:
             if targets is not None and all(folded.get(partition, 0) >= end for partition, end in targets.items()):
                 await self._carry_out(request, connection)
                 return 0
+        if targets is not None and time.monotonic() - self._asked_at < ASK_AGAIN_S:
+            return LOOK_AGAIN_S
         return await self._take_up(request, folded)
 
     async def _take_up(self, request: OpenRequest, folded: Offsets) -> float:
         """Note where the topics end, if they do not end before what was noted: then they were made anew since."""
+        self._asked_at = time.monotonic()
         try:
             targets = await self.ends()
         except (KafkaError, TimeoutError) as error:

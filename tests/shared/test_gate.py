@@ -176,6 +176,17 @@ async def test_rows_beyond_the_topics_end_are_those_of_another_kafka(things_url:
         assert await kept.opens()
 
 
+async def test_a_topic_that_is_made_anew_while_it_is_closed_is_waited_for_as_it_is_now(things_url: str) -> None:
+    async with _keeping(things_url, Kafka({ZERO: 5})) as kept:
+        await kept.rows(p0=0)
+        before = await kept.opens()
+
+        kept.kafka.ends = {ZERO: 0}
+        await asyncio.wait_for(kept.gate.wait_open(), 10)
+
+        assert not before
+
+
 async def test_a_partition_that_is_no_more_is_not_waited_for(things_url: str) -> None:
     async with _keeping(things_url, Kafka({ZERO: 5})) as kept:
         await kept.rows(p0=5, p1=99)
