@@ -1,8 +1,9 @@
-# setup: everything into .venv   demo: the main job in a minute   test: all checks and tests   check: the quick half
+# setup: everything into .venv   demo: the main job in a minute   test: all checks and tests   check: the quick half   simulate: many seeds
+SEEDS ?= 1000
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check schemas bench test-docker clean
+.PHONY: setup demo test check simulate schemas bench test-docker clean
 
 setup: .venv/.done
 
@@ -25,6 +26,9 @@ check: setup
 test: check
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "servers and not stack and not docker"
 	$(BIN)/pytest -m "stack or docker"
+
+simulate: setup
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 schemas: setup
 	$(BIN)/python -m schemas.generate

@@ -1,0 +1,126 @@
+"""A broker: partitions of records, what a consumer polls of them, and who is to have which partition.
+
+It delivers at least once and promises nothing else: records come again after a seek, compaction leaves gaps, a topic
+may be deleted and made anew, and a consumer that has not heard of a rebalance goes on with what it had.
+"""
+
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from aiokafka import ConsumerRecord, TopicPartition
+
+from schemas.topics import TOPICS
+from shared.producer import Outgoing
+
+PARTITIONS = 2
+POLLED_MAX = 4
+
+
+class Broker:
+    """`appended` is told of every record."""
+
+    def __init__(self, now: Callable[[], datetime], appended: Callable[[ConsumerRecord], None]) -> None:
+        self._now = now
+        self._appended = appended
+        self.logs: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self._ends: dict[TopicPartition, int] = {}
+        for topic in TOPICS:
+            self.make(topic.name)
+
+    def make(self, topic: str) -> None:
+        """Make the topic anew, empty."""
+        for partition in range(PARTITIONS):
+            self.logs[TopicPartition(topic, partition)] = []
+            self._ends[TopicPartition(topic, partition)] = 0
+
+    def append(self, one: Outgoing, timestamp: datetime | None = None) -> ConsumerRecord:
+        """Take a record; its key decides the partition."""
+        place = TopicPartition(one.topic, zlib.crc32(one.key or b"") % PARTITIONS)
+        record = ConsumerRecord(
+            topic=one.topic,
+            partition=place.partition,
+            offset=self._ends[place],
+            timestamp=int((timestamp or self._now()).timestamp() * 1000),
+            timestamp_type=1,
+            key=one.key,
+            value=one.value,
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            headers=tuple(one.headers),
+        )
+        self._ends[place] += 1
+        self.logs[place].append(record)
+        self._appended(record)
+        return record
+
+    def end(self, place: TopicPartition) -> int:
+        """The next offset."""
+        return self._ends[place]
+
+    def ends(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        """Of all partitions of these topics."""
+        return {place: end for place, end in self._ends.items() if place.topic in topics}
+
+    def compact(self, place: TopicPartition) -> int:
+        """Keep the newest record of each key. Returns how many went."""
+        newest = {record.key: record for record in self.logs[place]}
+        kept = [record for record in self.logs[place] if newest[record.key] is record]
+        gone = len(self.logs[place]) - len(kept)
+        self.logs[place] = kept
+        return gone
+
+    def between(self, place: TopicPartition, first: int, end: int) -> Sequence[ConsumerRecord]:
+        """Records at these offsets, as far as they are still there."""
+        return [record for record in self.logs[place] if first <= record.offset < end]
+
+
+class Consumer:
+    """What shared.fold.Fold asks of aiokafka's consumer, and `poll`, which FastStream does for it."""
+
+    failed_polls = 0
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self._positions: dict[TopicPartition, int] = {}
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """What this consumer believes to have."""
+        return self.assigned
+
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        """It has heard of a rebalance. Where it stands in a partition that is new to it, only rows say."""
+        self.assigned = frozenset(partitions)
+        self._positions = {one: self._positions.get(one, 0) for one in self.assigned}
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Poll from there."""
+        self._positions[partition] = offset
+
+    async def position(self, partition: TopicPartition) -> int:
+        """Where the next poll begins."""
+        return self._positions[partition]
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Of these."""
+        return {one: self._broker.end(one) for one in partitions}
+
+    @property
+    def lags(self) -> bool:
+        """Whether a poll would return something."""
+        return any(self._positions[one] < self._broker.end(one) for one in self.assigned)
+
+    def poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Some records of each partition, by their order in it."""
+        polled: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
+        for one in sorted(self.assigned):
+            if self._positions[one] > self._broker.end(one):
+                self._positions[one] = 0  # out of range: auto_offset_reset="earliest"
+            records = [record for record in self._broker.logs[one] if record.offset >= self._positions[one]]
+            if records:
+                polled[one] = records[:POLLED_MAX]
+                self._positions[one] = polled[one][-1].offset + 1
+        return dict(polled)

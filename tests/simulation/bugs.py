@@ -1,0 +1,231 @@
+"""Deliberate bugs: each takes one rule out of the product, and the simulation must notice.
+
+A bug is a replacement of one function of the product, or of the model of its SQL, for as long as seeds are run. A
+simulation that does not catch one of them proves nothing about the rule that it breaks.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import TicketLinked
+from services.cloud_updater import on_ticket_linked, push_tickets
+from services.cloud_updater.claims import Claimed
+from services.linker import link_recordings
+from services.linker.decisions import CurrentLink, KnownRecording, LinkDecision, LinkRequest, decide_link
+from services.transfer.requests import OpenRequest, Requests
+from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.uploads import Folder
+from shared import positions
+from shared.announce_once import GATHER_S, OnceAnnouncer
+from shared.batch import Folded, fold_records
+from shared.fold import Fold, _RowsElsewhere
+from shared.gate import Gate
+from shared.positions import Move
+from tests.simulation import runs, updater_store
+from tests.simulation.database import tables_of
+from tests.simulation.seams import replaced
+from tests.simulation.updater_outcomes import PushesModel
+from tests.simulation.updater_store import ClaimsModel, Ledger, Recording, UpdaterTables
+
+SEEDS_MAX = 2_000
+_ONE_TOKEN = UUID(int=1)
+_LONG_AGO = (datetime.min.replace(tzinfo=UTC), "")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """`changes`: (owner, name, what stands there instead)."""
+
+    name: str
+    what: str
+    changes: tuple[tuple[Any, str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """`seed` is None if no seed caught it; `caught`: what the first one said."""
+
+    bug: Bug
+    seed: int | None
+    caught: str | None
+
+
+async def _position_first(self: Fold, moves: list[Move], records: list[Any]) -> Folded:
+    async with self.database.transaction() as connection:
+        if not await positions.move(connection, moves):
+            raise _RowsElsewhere
+    async with self.database.transaction() as connection:
+        return await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
+
+
+def _whatever_comes_last(facts: Iterable[TicketLinked], known: object) -> dict[str, TicketLinked]:  # noqa: ARG001
+    return {fact.recording_id: fact for fact in facts}
+
+
+async def _rebuilt(
+    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest
+) -> OpenRequest | None:
+    await Requests(connection).close(found)
+    return await self._freeze(connection, folder, await self.lane.look(connection))
+
+
+_claim = ClaimsModel.claim
+
+
+async def _claim_what_others_have(
+    self: ClaimsModel, token: UUID, *, lease_s: float, limit: int = 1
+) -> Sequence[Claimed]:
+    tables = tables_of(self._connection, UpdaterTables)
+    for uuid, row in tables.ledger.items():
+        if row.lease_until:
+            tables.ledger[uuid] = row._replace(lease_until=None, due_at=row.changed_at or row.due_at)
+    return await _claim(self, token, lease_s=lease_s, limit=limit)
+
+
+def _is_there(ledger: Ledger, _: object) -> bool:
+    return not ledger.missing
+
+
+async def _mark_first(self: OnceAnnouncer) -> float | None:
+    async with self.database.transaction() as connection:
+        lot = await self.lot(connection)
+        if lot is None:
+            return None
+        await lot.mark(connection)
+    await self.producer.publish(lot.records)
+    return GATHER_S
+
+
+_acknowledged = PushesModel.acknowledged
+
+
+async def _clear_duties(self: PushesModel, claimed: Sequence[Claimed], *, quiet_s: float) -> frozenset[str]:
+    duties = tables_of(self._connection, UpdaterTables).duty
+    for one in claimed:
+        for file in one.files:
+            duties.pop(file.recording_id, None)
+    return await _acknowledged(self, claimed, quiet_s=quiet_s)
+
+
+async def _forget_the_generation(self: PushesModel, claimed: Sequence[Claimed], *, quiet_s: float) -> frozenset[str]:
+    ledgers = tables_of(self._connection, UpdaterTables).ledger
+    present = [replace(one, generation=ledgers[one.clouds_uuid].generation) for one in claimed]
+    return await _acknowledged(self, present, quiet_s=quiet_s)
+
+
+async def _pass(self: Gate, connection: AsyncConnection) -> None:
+    """Nobody looks."""
+
+
+def _in_order_of_arrival(
+    request: LinkRequest, recording: KnownRecording, current: CurrentLink | None, *, now: datetime
+) -> LinkDecision:
+    return decide_link(request, recording, current and replace(current, order=_LONG_AGO), now=now)
+
+
+async def _note_nothing(self: ClaimsModel, claimed: Claimed) -> None:
+    """As if a crash left nothing."""
+
+
+def _shown_although_refused(row: Recording, up_to: int) -> bool:
+    return row.seq <= up_to and row.link_version > 0 and updater_store.behind(row)
+
+
+BUGS = (
+    Bug(
+        "position moved outside the transaction",
+        "the fold commits a position, then the rows",
+        ((Fold, "_store", _position_first),),
+    ),
+    Bug(
+        "no version check",
+        "cloud_updater takes whichever TicketLinked comes last",
+        ((on_ticket_linked, "newest_links", _whatever_comes_last),),
+    ),
+    Bug(
+        "create rebuilt instead of repeated",
+        "an upload of unknown outcome goes again as a new request",
+        ((UploadRecordings, "_take_up", _rebuilt),),
+    ),
+    Bug(
+        "lease ignored",
+        "a folder is pushed by whoever comes, and every worker's outcome counts",
+        (
+            (updater_store.ClaimsModel, "claim", _claim_what_others_have),
+            (updater_store, "_claimable", _is_there),
+            (push_tickets, "uuid4", lambda: _ONE_TOKEN),
+        ),
+    ),
+    Bug(
+        "mark before announce",
+        "a row counts as announced before Kafka has it",
+        ((OnceAnnouncer, "step", _mark_first),),
+    ),
+    Bug(
+        "duty cleared by an acknowledgement",
+        "a later success takes back the second push",
+        ((PushesModel, "acknowledged", _clear_duties),),
+    ),
+    Bug(
+        "gate left out",
+        "a process acts before it has read its own topic",
+        ((Gate, "pass_through", _pass), (Gate, "is_open", True)),
+    ),
+    Bug(
+        "request without order",
+        "the link request that comes last wins, not the one that was made last",
+        ((link_recordings, "decide_link", _in_order_of_arrival),),
+    ),
+    Bug(
+        "claim not noted",
+        "a crash between sending and recording leaves no duty",
+        ((ClaimsModel, "note", _note_nothing),),
+    ),
+    Bug(
+        "refused counts as shown",
+        "what lies behind the cursor is acknowledged, whether or not it was refused",
+        ((updater_store, "shown_up_to", _shown_although_refused),),
+    ),
+    Bug(
+        "generation ignored",
+        "a push that was under way moves the cursor that a forced resync has set back",
+        ((PushesModel, "acknowledged", _forget_the_generation),),
+    ),
+)
+ELSEWHERE = (
+    ("key on update-ticket", "the header of a real HTTP request, which only the emulator sees"),
+    ("a transaction held open during a request", "connections and locks of a real PostgreSQL"),
+    ("rows locked in another order", "deadlocks of a real PostgreSQL; transactions here come one after another"),
+    ("work that blocks the event loop", "heartbeats of a real consumer group"),
+)
+
+
+def caught(bug: Bug, *, seeds_max: int = SEEDS_MAX) -> Found:
+    """Run seeds with it until one fails."""
+    with replaced(*bug.changes):
+        for seed in range(seeds_max):
+            run = runs.make(seed)
+            if run.violation:
+                return Found(bug, seed, run.violation)
+    return Found(bug, None, None)
+
+
+def hunt() -> Sequence[Found]:
+    """Every bug, one at a time."""
+    return [caught(bug) for bug in BUGS]
+
+
+def as_table(found: Sequence[Found]) -> str:
+    """For docs/deliberate-bugs.md, word for word."""
+    lines = ["| bug | what it does | caught by seed | which said |", "| --- | --- | --- | --- |"]
+    for one in found:
+        seed = "never" if one.seed is None else str(one.seed)
+        lines.append(f"| {one.bug.name} | {one.bug.what} | {seed} | {one.caught or ''} |")
+    lines += ["", "| bug that only real processes show | why |", "| --- | --- |"]
+    lines += [f"| {name} | {why} |" for name, why in ELSEWHERE]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""The rules of the plumbing's tables, over the model: positions, leases, dead letters, the lane.
+
+Stands for the SQL of shared/positions.py, shared/lease.py, shared/dead_letters.py and shared/lane.py; tests
+hold both to the same on PostgreSQL.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from aiokafka import TopicPartition
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared import dead_letters
+from shared.dead_letters import MAX_ERROR_LENGTH, DeadLetter, Unpublished
+from shared.lane import FAILURES_TO_OPEN, PROBE_S, Lane, LaneShut, LaneState
+from shared.positions import Move
+from tests.simulation.database import DeadLetterRow, Tables, now_of, tables_of
+
+
+async def read(connection: AsyncConnection, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """shared.positions.read."""
+    wanted = set(topics)
+    stored = tables_of(connection, Tables).position
+    return {TopicPartition(*place): offset for place, offset in stored.items() if place[0] in wanted}
+
+
+async def begin(connection: AsyncConnection, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+    """shared.positions.begin."""
+    stored = tables_of(connection, Tables).position
+    return {one: stored.setdefault((one.topic, one.partition), 0) for one in sorted(partitions)}
+
+
+async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
+    """shared.positions.move."""
+    stored = tables_of(connection, Tables).position
+    moved = True
+    for one in moves:
+        place = (one.partition.topic, one.partition.partition)
+        if stored.get(place) == one.known:
+            stored[place] = one.end
+        else:
+            moved = False
+    return moved
+
+
+async def put(connection: AsyncConnection, offsets: Mapping[TopicPartition, int]) -> None:
+    """shared.positions.put."""
+    tables_of(connection, Tables).position.update({(one.topic, one.partition): at for one, at in offsets.items()})
+
+
+async def take(connection: AsyncConnection, name: str, token: UUID, *, seconds: float) -> bool:
+    """shared.lease.take."""
+    leases, now = tables_of(connection, Tables).lease, now_of(connection)
+    held = leases.get(name)
+    if held and held[0] != token and held[1] >= now:
+        return False
+    leases[name] = (token, now + timedelta(seconds=seconds))
+    return True
+
+
+async def give_back(connection: AsyncConnection, name: str, token: UUID) -> None:
+    """shared.lease.give_back."""
+    leases = tables_of(connection, Tables).lease
+    if name in leases and leases[name][0] == token:
+        del leases[name]
+
+
+async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> int:
+    """shared.dead_letters.keep."""
+    rows = tables_of(connection, Tables).dead_letter
+    before = len(rows)
+    for letter in letters:
+        record = letter.record
+        place = (record.topic, record.partition, record.offset, dead_letters._content(record))
+        rows.setdefault(
+            place,
+            DeadLetterRow(
+                *place,
+                record.key,
+                record.value,
+                letter.reason,
+                letter.error[:MAX_ERROR_LENGTH],
+                now_of(connection),
+                None,
+            ),
+        )
+    return len(rows) - before
+
+
+async def unpublished(connection: AsyncConnection, *, limit: int) -> list[Unpublished]:
+    """shared.dead_letters.unpublished."""
+    rows = [one for one in tables_of(connection, Tables).dead_letter.values() if one.published_at is None]
+    rows.sort(key=lambda one: (one.failed_at, one.topic, one.partition, one.offset))
+    return [Unpublished(*one[:9]) for one in rows[:limit]]
+
+
+async def mark_published(connection: AsyncConnection, letters: Sequence[Unpublished]) -> None:
+    """shared.dead_letters.mark_published."""
+    rows = tables_of(connection, Tables).dead_letter
+    for one in letters:
+        place = (one.topic, one.partition, one.offset, one.content)
+        if place in rows:
+            rows[place] = rows[place]._replace(published_at=now_of(connection))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelLane(Lane):
+    """shared.lane.Lane with its statements over the model; what it decides is its own."""
+
+    async def look(self, connection: AsyncConnection) -> LaneState:
+        row, now = tables_of(connection, Tables).lane["one"], now_of(connection)
+        due = row.probe_at is not None and row.probe_at <= now
+        return LaneState(row.reason, row.message, row.probe_at, due, row.failures, frozenset(row.capabilities))
+
+    async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
+        lane, now = tables_of(connection, Tables).lane, now_of(connection)
+        if state.reason:
+            probe_at = lane["one"].probe_at
+            if probe_at is None or probe_at > now:
+                raise LaneShut(PROBE_S.get(state.reason))
+            lane["one"] = lane["one"]._replace(probe_at=now + timedelta(seconds=PROBE_S.get(state.reason, 1.0)))
+        if self.requests_per_minute:
+            next_at = lane["one"].next_request_at
+            if next_at is not None and next_at > now:
+                raise LaneShut(60 / self.requests_per_minute)
+            gap = timedelta(seconds=60 / self.requests_per_minute)
+            lane["one"] = lane["one"]._replace(next_request_at=now + gap)
+
+    async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:
+        lane, now = tables_of(connection, Tables).lane, now_of(connection)
+        pinged_at = lane["one"].pinged_at
+        if pinged_at is not None and pinged_at > now - timedelta(seconds=wait_s):
+            return False
+        lane["one"] = lane["one"]._replace(pinged_at=now)
+        return True
+
+    async def _put_capabilities(self, connection: AsyncConnection, named: Sequence[str]) -> None:
+        lane = tables_of(connection, Tables).lane
+        lane["one"] = lane["one"]._replace(capabilities=tuple(named))
+
+    async def _put_message(self, connection: AsyncConnection, message: str) -> None:
+        lane = tables_of(connection, Tables).lane
+        lane["one"] = lane["one"]._replace(message=message)
+
+    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
+        lane = tables_of(connection, Tables).lane
+        row = lane["one"]
+        changes = row.reason is not None or row.failures > 0
+        if not changes or (row.reason is not None and entered is not None and entered.reason != row.reason):
+            return False
+        lane["one"] = row._replace(reason=None, message=None, probe_at=None, failures=0)
+        return row.reason is not None
+
+    async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
+        lane = tables_of(connection, Tables).lane
+        row = lane["one"]
+        probe_at = None if probe_in_s is None else now_of(connection) + timedelta(seconds=probe_in_s)
+        if row.reason == reason == "rate_limited":
+            probe_at = max(filter(None, (probe_at, row.probe_at)), default=None)
+        lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at)
+
+    async def _count_failure(self, connection: AsyncConnection, message: str) -> None:
+        lane = tables_of(connection, Tables).lane
+        lane["one"] = lane["one"]._replace(failures=lane["one"].failures + 1)
+        if lane["one"].reason is None and lane["one"].failures >= FAILURES_TO_OPEN:
+            await self._stop(connection, "circuit_open", message, PROBE_S["circuit_open"])

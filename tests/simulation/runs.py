@@ -1,0 +1,225 @@
+"""Makes a run of a seed, replays a list of moves, and shrinks a list that breaks a promise."""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from tests.simulation.broker import PARTITIONS
+from tests.simulation.cloud import FAULTS
+from tests.simulation.healing import check_promises, heal
+from tests.simulation.oracle import Violation
+from tests.simulation.processes import OWN, SENDERS, SERVICES, Process
+from tests.simulation.seams import modelled
+from tests.simulation.world import RECORDINGS, Move, Shape, World
+
+MOVES = 140
+SETTLING_ROUNDS = 5
+TOPICS_OF_OTHERS = ("RecordingProcessed", "TicketLinkRequested")
+_WEIGHTS = {
+    "run": 70, "go": 24, "crash": 6, "nap": 3, "advance": 12, "jump": 1, "commit_fails": 2, "back_up": 1,
+    "set_back": 1, "lose": 0.5, "rebalance": 2, "compact": 1, "make_anew": 0.5, "arm": 8, "let_through": 3,
+    "lose_folder": 0.4, "wipe_tickets": 0.4, "process": 8, "ask": 14, "resync": 1.5, "poison": 0.7, "say_again": 3,
+}  # fmt: skip
+KINDS, WEIGHTS = tuple(_WEIGHTS), tuple(_WEIGHTS.values())
+EXPECTED = (
+    *FAULTS,
+    *(f"crash at {one}" for one in ("polled", "folded", "claimed", "sending", "answered", "recorded", "gathered")),
+    "crash at published", "a sleeper woke after its lease", "a clock jumped", "a commit was not heard of",
+    "a database was set back", "a database was lost", "a rebalance left a zombie owner", "compaction",
+    "a topic was made anew", "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
+    "a resync was asked for", "a poison record", "a duplicate, out of order",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of it. `violation` is None if every promise held."""
+
+    shape: Shape
+    seed: int
+    moves: tuple[Move, ...]
+    violation: str | None
+    fired: Counter[str]
+
+
+def shape_of(chance: random.Random) -> Shape:
+    """What a seed's world is like."""
+    return Shape(
+        replicas=chance.choice((1, 2)),
+        honours_keys=chance.random() < 0.7,
+        compares_versions=chance.random() < 0.4,
+        by_name=chance.random() < 0.4,
+        settled=chance.random() < 0.6,
+    )
+
+
+class _Choosing(NamedTuple):
+    """What the arguments of a move are chosen from; `number` counts the moves."""
+
+    chance: random.Random
+    number: int
+    service: str
+    replica: int
+    replicas: int
+    process: Process
+
+    def task(self) -> str:
+        """Mostly one that stands somewhere, else one that would talk to the cloud, else any."""
+        under_way, lot = list(self.process.tasks), self.chance.random()
+        if under_way and lot < 0.6:
+            return self.chance.choice(under_way)
+        senders = [one for one in self.process.steps if one in SENDERS]
+        return self.chance.choice(senders if senders and lot > 0.8 else list(self.process.steps))
+
+    def sleeper(self) -> str:
+        """Preferably one that is about to send."""
+        senders = [one for one in self.process.tasks if one in SENDERS]
+        return self.chance.choice(senders or list(self.process.tasks) or ["nobody"])
+
+    def recording(self) -> str:
+        """One of them."""
+        return self.chance.choice(list(RECORDINGS))
+
+    def own_topic(self) -> str:
+        """A compacted topic of the services."""
+        return self.chance.choice([one.name for one in OWN.values()])
+
+    def ticket(self) -> int | None:
+        """A new one, an old one, or none."""
+        return None if self.chance.random() < 0.2 else self.chance.choice((self.number, self.number, 1))
+
+
+_ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
+    "run": lambda of: (of.service, of.replica, of.task()),
+    "go": lambda of: (of.service, of.replica),
+    "crash": lambda of: (of.service, of.replica),
+    "nap": lambda of: (of.service, of.replica, of.sleeper(), of.chance.choice((10.0, 20.0, 50.0, 120.0))),
+    "advance": lambda of: (of.chance.choice((0.1, 0.5, 1.0, 1.0, 5.0, 31.0, 50.0, 70.0)),),
+    "jump": lambda of: (of.service, of.chance.choice((-600.0, -50.0, 50.0, 600.0))),
+    "commit_fails": lambda of: (of.service, of.chance.random() < 0.5),
+    "back_up": lambda of: (of.service,),
+    "set_back": lambda of: (of.service,),
+    "lose": lambda of: (of.service,),
+    "rebalance": lambda of: (
+        of.service,
+        of.chance.choice(list(of.process.folds)),
+        tuple(of.chance.randrange(of.replicas) for _ in range(PARTITIONS)),
+    ),
+    "compact": lambda of: (of.own_topic(), of.chance.randrange(PARTITIONS)),
+    "make_anew": lambda of: (of.own_topic(),),
+    "arm": lambda of: (of.chance.choice(("transfer", "cloud_updater")), of.chance.choice(FAULTS)),
+    "let_through": lambda of: (of.chance.randrange(50),),
+    "lose_folder": lambda of: (of.chance.randrange(50),),
+    "say_again": lambda of: (of.chance.randrange(50),),
+    "wipe_tickets": lambda of: (of.number,),
+    "process": lambda of: (of.recording(), of.chance.randrange(1, 4)),
+    "ask": lambda of: (
+        of.number,
+        of.recording(),
+        of.ticket(),
+        of.chance.choice((0.0, 0.0, 1.0, 60.0)),
+        of.chance.random() < 0.5,
+    ),
+    "resync": lambda of: (
+        f"resync-{of.number}",
+        of.chance.choice(("all", "Monday", "Tuesday", *RECORDINGS)),
+        of.chance.random() < 0.5,
+    ),
+    "poison": lambda of: (of.chance.choice(TOPICS_OF_OTHERS), of.chance.randrange(3)),
+}
+
+
+def choose(world: World, chance: random.Random, number: int) -> Move:
+    """The next move."""
+    kind = chance.choices(KINDS, WEIGHTS)[0]
+    service, replica = chance.choice(SERVICES), chance.randrange(world.shape.replicas)
+    process = world.processes[service, replica]
+    return Move(kind, _ARGUMENTS[kind](_Choosing(chance, number, service, replica, world.shape.replicas, process)))
+
+
+def make(seed: int, *, moves: int = MOVES) -> Run:
+    """The run of this seed: the same whenever it is asked for."""
+    chance = random.Random(seed)
+    with modelled():
+        world = World(shape_of(chance), seed)
+        made: list[Move] = []
+        try:
+            if world.shape.settled:
+                made += _settling(world)
+            for number in range(moves):
+                made.append(choose(world, chance, number))
+                world.apply(made[-1])
+            _end(world)
+        except (Violation, AssertionError) as error:
+            return Run(world.shape, seed, tuple(made), str(error) or repr(error), world.fired)
+        finally:
+            _close(world)
+        return Run(world.shape, seed, tuple(made), None, _fired(world))
+
+
+def _settling(world: World) -> list[Move]:
+    """Every recording is uploaded and linked before anything goes wrong, so that it goes wrong with the pushes."""
+    moves = [Move("process", (one, 1)) for one in RECORDINGS]
+    moves += [Move("ask", (-place, one, -place, 0.0, False)) for place, one in enumerate(RECORDINGS, start=1)]
+    for _ in range(SETTLING_ROUNDS):
+        moves += [Move("go", key) for key in world.processes]
+        moves.append(Move("advance", (1.0,)))
+    for move in moves:
+        world.apply(move)
+    return moves
+
+
+def replay(shape: Shape, seed: int, moves: Sequence[Move]) -> str | None:
+    """What this list of moves breaks."""
+    with modelled():
+        world = World(shape, seed)
+        try:
+            for move in moves:
+                world.apply(move)
+            _end(world)
+        except (Violation, AssertionError) as error:
+            return str(error) or repr(error)
+        finally:
+            _close(world)
+    return None
+
+
+def shrink(run: Run) -> tuple[Move, ...]:
+    """As few of its moves as still break a promise: parts are left out, the larger first, as long as one can be."""
+    moves, kind = list(run.moves), _kind(run.violation)
+    size = len(moves) // 2
+    while size:
+        place = 0
+        while place < len(moves):
+            fewer = moves[:place] + moves[place + size :]
+            if _kind(replay(run.shape, run.seed, fewer)) == kind:
+                moves = fewer
+            else:
+                place += size
+        size //= 2
+    return tuple(moves)
+
+
+def _kind(violation: str | None) -> str | None:
+    """Its first words: what a run breaks must not change while it is made shorter."""
+    return violation and " ".join(re.sub(r"\S*\d\S*", "#", violation).split()[:4])
+
+
+def _end(world: World) -> None:
+    for recording in RECORDINGS:
+        world.apply(Move("process", (recording, 4)))
+    heal(world)
+    check_promises(world)
+
+
+def _close(world: World) -> None:
+    for process in world.processes.values():
+        process.stop()
+
+
+def _fired(world: World) -> Counter[str]:
+    failed = sum(one.failed_commits for one in world.databases.values())
+    return world.fired + world.cloud.fired + Counter({"a commit was not heard of": failed})

@@ -1,0 +1,120 @@
+"""Where the product is cut for a simulation: SQL, clocks and metrics. Everything else that runs is the product's own.
+
+Each class of a service that holds SQL gets the methods of its model, each module that asks for the time gets the
+virtual one, for as long as the block runs. This is the whole list: a statement that was forgotten ends a run with
+`no model for` and its text.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any
+
+import structlog
+
+from services.cloud_updater import claims, expand_resyncs, ledgers, push_tickets, pushes, resyncs
+from services.cloud_updater import store as updater
+from services.linker import (
+    match_parked,
+    on_ticket_link_requested,
+    store_catalogue,
+    store_choices,
+    store_links,
+    store_matching,
+    store_parked,
+)
+from services.transfer import conclusions, requests, transfers, upload_recordings, uploads
+from services.transfer import store as transfer
+from shared import announce, dead_letters, fold, gate, insist, lease, positions
+from tests.simulation import (
+    linker_store,
+    parked_store,
+    plumbing_store,
+    transfer_store,
+    updater_outcomes,
+    updater_store,
+)
+from tests.simulation.clock import VIRTUAL_ASYNCIO, VIRTUAL_TIME, VirtualDatetime
+
+MODELS: tuple[tuple[type, type], ...] = (
+    (updater.Store, updater_store.StoreModel),
+    (ledgers.Ledgers, updater_store.LedgersModel),
+    (claims.Claims, updater_store.ClaimsModel),
+    (pushes.Pushes, updater_outcomes.PushesModel),
+    (resyncs.Resyncs, updater_outcomes.ResyncsModel),
+    (transfer.Store, transfer_store.StoreModel),
+    (transfers.Transfers, transfer_store.TransfersModel),
+    (uploads.Uploads, transfer_store.UploadsModel),
+    (requests.Requests, transfer_store.RequestsModel),
+    (conclusions.Conclusions, transfer_store.ConclusionsModel),
+    (store_catalogue.Catalogue, linker_store.CatalogueModel),
+    (store_links.Links, linker_store.LinksModel),
+    (store_parked.Parked, parked_store.ParkedModel),
+    (store_choices.Choices, parked_store.ChoicesModel),
+    (store_matching.Matching, parked_store.MatchingModel),
+)
+FUNCTIONS: tuple[tuple[Any, str, Any], ...] = (
+    (positions, "read", plumbing_store.read),
+    (positions, "begin", plumbing_store.begin),
+    (positions, "move", plumbing_store.move),
+    (positions, "put", plumbing_store.put),
+    (lease, "take", plumbing_store.take),
+    (lease, "give_back", plumbing_store.give_back),
+    (dead_letters, "keep", plumbing_store.keep),
+    (dead_letters, "unpublished", plumbing_store.unpublished),
+    (dead_letters, "mark_published", plumbing_store.mark_published),
+    (announce, "time", VIRTUAL_TIME),
+    (expand_resyncs, "time", VIRTUAL_TIME),
+    (gate, "time", VIRTUAL_TIME),
+    (fold, "time", VIRTUAL_TIME),
+    (insist, "time", VIRTUAL_TIME),
+    (insist, "asyncio", VIRTUAL_ASYNCIO),
+    (push_tickets, "time", VIRTUAL_TIME),
+    (upload_recordings, "time", VIRTUAL_TIME),
+    (match_parked, "datetime", VirtualDatetime),
+    (on_ticket_link_requested, "datetime", VirtualDatetime),
+)
+
+
+@contextmanager
+def replaced(*changes: tuple[Any, str, Any]) -> Iterator[None]:
+    """While the block runs, each (owner, name) is the given one."""
+    before = [(owner, name, vars(owner)[name]) for owner, name, _ in changes]
+    for owner, name, new in changes:
+        setattr(owner, name, new)
+    try:
+        yield
+    finally:
+        for owner, name, old in reversed(before):
+            setattr(owner, name, old)
+
+
+@contextmanager
+def modelled() -> Iterator[None]:
+    """While the block runs, the product runs over models, in virtual time, and says nothing."""
+    methods = [
+        (real, name, method)
+        for real, model in MODELS
+        for name, method in vars(model).items()
+        if isinstance(method, FunctionType) and name in vars(real)
+    ]
+    helpers = [
+        (real, name, method)
+        for real, model in MODELS
+        for name, method in vars(model).items()
+        if isinstance(method, FunctionType) and name not in vars(real)
+    ]
+    configured = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False
+    )
+    for real, name, method in helpers:
+        setattr(real, name, method)
+    try:
+        with replaced(*methods, *FUNCTIONS):
+            yield
+    finally:
+        for real, name, _ in helpers:
+            delattr(real, name)
+        structlog.configure(**configured)

@@ -1,0 +1,383 @@
+"""The rules of cloud_updater's tables, over the model.
+
+Stands for the SQL of store.py, ledgers.py, claims.py, pushes.py, resyncs.py, announce_updates.py and predicates.py in
+services/cloud_updater; tests hold both to the same on PostgreSQL. Each class has the methods of the one it is named
+after, so the service's own folds and steps run over it.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import RecordingTransferred, TicketLinked
+from services.cloud_updater.announce_updates import Passed, record_of
+from services.cloud_updater.claims import MAX_BYTES, MAX_FILES, SHORTEST_WAIT_S, Claimed, Claims
+from services.cloud_updater.decisions import OwedFile
+from services.cloud_updater.ledgers import Change, Ledgers, Quiet
+from services.cloud_updater.store import RecordingRow, Store
+from shared.announce_once import Lot
+from tests.simulation.database import Tables, now_of, tables_of
+
+
+class Recording(NamedTuple):
+    """A row of `recording`."""
+
+    recording_id: str
+    folder_id: str | None = None
+    clouds_uuid: str | None = None
+    transfer_version: int = 0
+    link_version: int = 0
+    known_transfer_version: int = 0
+    known_link_version: int = 0
+    seq: int = 0
+    forced: bool = False
+    rejected: str | None = None
+
+    @property
+    def known(self) -> tuple[int, int]:
+        """What the row knows the cloud to show."""
+        return self.known_transfer_version, self.known_link_version
+
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """What the cloud is to show."""
+        return self.transfer_version, self.link_version
+
+
+class Ledger(NamedTuple):
+    """A row of `ledger`."""
+
+    clouds_uuid: str
+    folder_id: str
+    last_seq: int = 0
+    cursor: int = 0
+    announced_cursor: int = 0
+    forced_until: int = 0
+    generation: int = 0
+    changed_at: datetime | None = None
+    owed_since: datetime | None = None
+    due_at: datetime | None = None
+    lease_token: UUID | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+    last_error: str | None = None
+    batch_limit: int | None = None
+    missing: bool = False
+    pushed_at: datetime | None = None
+
+
+class SyncRequest(NamedTuple):
+    """A row of `sync_request`."""
+
+    request_id: str
+    force: bool
+    recording_ids: tuple[str, ...] | None
+    folder_id: str | None
+    received_at: datetime
+    after_uuid: str = ""
+    done_at: datetime | None = None
+
+
+class UpdaterTables(Tables):
+    """services/cloud_updater/tables.py."""
+
+    def __init__(self, made_at: datetime) -> None:
+        super().__init__(made_at)
+        self.recording: dict[str, Recording] = {}
+        self.file: dict[str, str] = {}
+        self.ticket: dict[str, str] = {}
+        self.ledger: dict[str, Ledger] = {}
+        self.claim: dict[str, tuple[UUID, tuple[str, ...]]] = {}
+        self.duty: dict[str, datetime] = {}
+        self.sync_request: dict[str, SyncRequest] = {}
+
+    def free_leases(self, now: datetime) -> None:
+        super().free_leases(now)
+        for uuid, row in self.ledger.items():
+            if row.lease_until and row.lease_until > now:
+                self.ledger[uuid] = row._replace(lease_until=now, due_at=now)
+
+    def of_folder(self, uuid: str) -> list[Recording]:
+        """Its recordings in order of seq."""
+        return sorted((one for one in self.recording.values() if one.clouds_uuid == uuid), key=lambda one: one.seq)
+
+
+def _tables(connection: AsyncConnection) -> UpdaterTables:
+    return tables_of(connection, UpdaterTables)
+
+
+def behind(row: Recording) -> bool:
+    """predicates.BEHIND."""
+    return row.wanted > row.known
+
+
+def owed(row: Recording, ledger: Ledger) -> bool:
+    """predicates.OWED."""
+    return (
+        row.seq > ledger.cursor
+        and row.rejected is None
+        and row.link_version > 0
+        and row.known <= row.wanted
+        and (row.forced or row.seq <= ledger.forced_until or behind(row))
+    )
+
+
+def shown_up_to(row: Recording, up_to: int) -> bool:
+    """predicates._SHOWN_UP_TO."""
+    return row.seq <= up_to and row.rejected is None and row.link_version > 0 and behind(row)
+
+
+def acknowledged(row: Recording, ledger: Ledger | None) -> tuple[int, int]:
+    """predicates.ACKNOWLEDGED_*."""
+    return row.wanted if ledger and shown_up_to(row, ledger.announced_cursor) else row.known
+
+
+def still_forced(row: Recording, ledger: Ledger | None) -> bool:
+    """predicates.STILL_FORCED."""
+    return ledger is not None and (row.forced or row.seq <= ledger.forced_until) and row.seq > ledger.cursor
+
+
+def with_known(row: Recording, ledger: Ledger | None) -> Recording:
+    """What the announced cursor says, written into the row."""
+    transfer_version, link_version = acknowledged(row, ledger)
+    return row._replace(known_transfer_version=transfer_version, known_link_version=link_version)
+
+
+class StoreModel(Store):
+    """services.cloud_updater.store.Store."""
+
+    async def link_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
+        rows = _tables(self._connection).recording
+        return {one: rows[one].link_version for one in recording_ids if one in rows}
+
+    async def transfer_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
+        rows = _tables(self._connection).recording
+        return {one: rows[one].transfer_version for one in recording_ids if one in rows}
+
+    async def acknowledged_versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+        tables = _tables(self._connection)
+        found = [tables.recording[one] for one in recording_ids if one in tables.recording]
+        return {one.recording_id: acknowledged(one, tables.ledger.get(one.clouds_uuid or "")) for one in found}
+
+    async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
+        rows = _tables(self._connection).recording
+        found = [rows.setdefault(one, Recording(one)) for one in sorted(recording_ids)]
+        return {
+            one.recording_id: RecordingRow(
+                one.recording_id, one.clouds_uuid, one.transfer_version, one.link_version, one.known
+            )
+            for one in found
+        }
+
+    async def want(
+        self, links: Collection[TicketLinked], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
+    ) -> None:
+        tables = _tables(self._connection)
+        for link in links:
+            one = link.recording_id
+            tables.ticket[one] = link.ticket_info.model_dump_json() if link.ticket_info else "null"
+            row, ledger = tables.recording[one], tables.ledger.get(rows[one].clouds_uuid or "")
+            tables.recording[one] = with_known(row, ledger)._replace(
+                link_version=link.link_version,
+                seq=seqs.get(one, row.seq),
+                rejected=None,
+                forced=still_forced(row, ledger),
+            )
+
+    async def place(self, transfers: Collection[RecordingTransferred], seqs: Mapping[str, int]) -> None:
+        tables = _tables(self._connection)
+        for fact in transfers:
+            tables.file[fact.recording_id] = fact.file.model_dump_json()
+            row = tables.recording[fact.recording_id]
+            travelled = (fact.transfer_version, fact.link_version) > row.known
+            tables.recording[fact.recording_id] = row._replace(
+                folder_id=fact.folder_id,
+                clouds_uuid=fact.clouds_uuid,
+                transfer_version=fact.transfer_version,
+                seq=seqs[fact.recording_id],
+                forced=False,
+                rejected=None,
+                known_transfer_version=max(row.known_transfer_version, fact.transfer_version),
+                known_link_version=fact.link_version if travelled else row.known_link_version,
+            )
+
+    async def acknowledge(self, newer: Mapping[str, tuple[int, int]]) -> int:
+        rows = _tables(self._connection).recording
+        news = {one: order for one, order in newer.items() if one in rows and rows[one].known < order}
+        for one, (transfer_version, link_version) in news.items():
+            rows[one] = rows[one]._replace(known_transfer_version=transfer_version, known_link_version=link_version)
+        return len(news)
+
+
+class LedgersModel(Ledgers):
+    """services.cloud_updater.ledgers.Ledgers."""
+
+    async def open(self, folders: Mapping[str, str]) -> None:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        for uuid, folder_id in folders.items():
+            row = tables.ledger.setdefault(uuid, Ledger(uuid, folder_id))
+            if row.missing:
+                tables.ledger[uuid] = row._replace(missing=False, due_at=now)
+
+    async def take_seqs(self, changes: Sequence[Change], quiet: Quiet) -> dict[str, int]:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        by_uuid: dict[str, list[Change]] = defaultdict(list)
+        for change in changes:
+            by_uuid[change.clouds_uuid].append(change)
+        seqs: dict[str, int] = {}
+        for uuid, of_folder in by_uuid.items():
+            row = tables.ledger[uuid]
+            last_seq = row.last_seq + len(of_folder)
+            is_behind = any(one.behind for one in of_folder)
+            at_once = len(of_folder) == 1 and not of_folder[0].patient
+            tables.ledger[uuid] = row._replace(
+                last_seq=last_seq,
+                cursor=row.cursor if is_behind or row.cursor < row.last_seq else last_seq,
+                announced_cursor=(
+                    row.announced_cursor if is_behind or row.announced_cursor < row.last_seq else last_seq
+                ),
+                changed_at=now if is_behind else row.changed_at,
+                owed_since=(row.owed_since or now) if is_behind else row.owed_since,
+                due_at=_due_at(row, quiet, now, at_once=at_once) if is_behind else row.due_at,
+            )
+            seqs |= {one.recording_id: row.last_seq + 1 + place for place, one in enumerate(of_folder)}
+        return seqs
+
+    async def lock(self, uuids: Iterable[str]) -> None:
+        """One transaction at a time: nothing to lock."""
+
+
+def _due_at(row: Ledger, quiet: Quiet, now: datetime, *, at_once: bool) -> datetime:
+    least = timedelta(seconds=quiet.least_s)
+    if row.attempts > 0 and row.due_at is not None:
+        return row.due_at
+    if at_once and (row.changed_at is None or row.changed_at < now - least):
+        return now
+    return min(now + least, (row.owed_since or now) + timedelta(seconds=quiet.most_s))
+
+
+class ClaimsModel(Claims):
+    """services.cloud_updater.claims.Claims."""
+
+    async def claim(self, token: UUID, *, lease_s: float, limit: int = 1) -> list[Claimed]:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        until = now + timedelta(seconds=lease_s)
+        due = [
+            one
+            for one in tables.ledger.values()
+            if _claimable(one, tables)
+            and one.due_at is not None
+            and one.due_at <= now
+            and (one.lease_until is None or one.lease_until < now)
+        ]
+        claimed = []
+        for one in sorted(due, key=lambda one: one.due_at or now)[:limit]:
+            tables.ledger[one.clouds_uuid] = one._replace(lease_token=token, lease_until=until, due_at=until)
+            files, more = _gather(one, tables)
+            up_to_seq = files[-1].seq if more else one.last_seq
+            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files))
+        return claimed
+
+    async def next_due_s(self) -> float | None:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        due = [
+            max(one.due_at, one.lease_until or one.due_at)
+            for one in tables.ledger.values()
+            if one.due_at is not None and _claimable(one, tables)
+        ]
+        return max((min(due) - now).total_seconds(), SHORTEST_WAIT_S) if due else None
+
+    async def note(self, claimed: Claimed) -> None:
+        ids = tuple(one.recording_id for one in claimed.files)
+        _tables(self._connection).claim[claimed.clouds_uuid] = (claimed.token, ids)
+
+    async def end_claim(self, claimed: Claimed, *, may_take_effect: bool, second_push_after_s: float) -> None:
+        claims = _tables(self._connection).claim
+        noted = claims.get(claimed.clouds_uuid)
+        if noted is None or noted[0] != claimed.token:
+            return
+        del claims[claimed.clouds_uuid]
+        if may_take_effect:
+            self._oblige(noted[1], second_push_after_s)
+
+    async def push_once_more(self, claimed: Claimed, *, after_s: float) -> None:
+        self._oblige([one.recording_id for one in claimed.files], after_s)
+
+    async def end_claims_of_the_dead(self, *, second_push_after_s: float) -> int:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        made = 0
+        for uuid, (token, ids) in list(tables.claim.items()):
+            ledger = tables.ledger.get(uuid)
+            if ledger and ledger.lease_token == token and ledger.lease_until and ledger.lease_until >= now:
+                continue
+            del tables.claim[uuid]
+            self._oblige(ids, second_push_after_s)
+            made += len(set(ids))
+        return made
+
+    async def due_duties(self, limit: int) -> Collection[str]:
+        duties, now = _tables(self._connection).duty, now_of(self._connection)
+        due = sorted(one for one, due_at in duties.items() if due_at <= now)[:limit]
+        for one in due:
+            del duties[one]
+        return due
+
+    def _oblige(self, recording_ids: Iterable[str], after_s: float) -> None:
+        due_at = now_of(self._connection) + timedelta(seconds=after_s)
+        _tables(self._connection).duty.update(dict.fromkeys(recording_ids, due_at))
+
+
+def _claimable(ledger: Ledger, tables: UpdaterTables) -> bool:
+    return not ledger.missing and ledger.clouds_uuid not in tables.claim
+
+
+def _gather(ledger: Ledger, tables: UpdaterTables) -> tuple[list[OwedFile], bool]:
+    limit = ledger.batch_limit or MAX_FILES
+    rows = [one for one in tables.of_folder(ledger.clouds_uuid) if owed(one, ledger)][: limit + 1]
+    files: list[OwedFile] = []
+    size_bytes = 0
+    for one in rows:
+        file, ticket = tables.file[one.recording_id], tables.ticket[one.recording_id]
+        size_bytes += len(file.encode()) + len(ticket.encode()) + 100
+        if files and (len(files) >= limit or size_bytes > MAX_BYTES):
+            break
+        files.append(OwedFile(one.recording_id, one.seq, one.link_version, file, ticket))
+    return files, len(rows) > len(files)
+
+
+async def next_lot(connection: AsyncConnection, *, limit: int = 5_000) -> Lot | None:
+    """services.cloud_updater.announce_updates.next_lot."""
+    tables = _tables(connection)
+    folders = [one for _, one in sorted(tables.ledger.items()) if one.announced_cursor < one.cursor]
+    if not folders:
+        return None
+    records = [
+        record_of(_Announced(*row[:1], ledger.clouds_uuid, *row.wanted, ledger.pushed_at))  # type: ignore[arg-type]
+        for ledger in folders
+        for row in tables.of_folder(ledger.clouds_uuid)
+        if row.seq > ledger.announced_cursor and shown_up_to(row, ledger.cursor)
+    ][:limit]
+    passed = [Passed(one.clouds_uuid, one.generation, one.cursor) for one in folders]
+    return Lot(records, full=False, mark=partial(mark, passed=passed))
+
+
+class _Announced(NamedTuple):
+    recording_id: str
+    clouds_uuid: str
+    transfer_version: int
+    link_version: int
+    pushed_at: datetime | None
+
+
+async def mark(connection: AsyncConnection, *, passed: Sequence[Passed]) -> None:
+    """services.cloud_updater.announce_updates._mark."""
+    ledgers = _tables(connection).ledger
+    for one in passed:
+        row = ledgers.get(one.clouds_uuid)
+        if row and row.generation == one.generation:
+            ledgers[one.clouds_uuid] = row._replace(announced_cursor=max(row.announced_cursor, one.up_to_seq))

@@ -1,0 +1,378 @@
+"""The world of one run: clock, broker, cloud, three databases and the processes; a move changes it.
+
+A move is a value and has the same effect whenever the moves before it were the same, so a run is its list of moves. One
+that makes no sense in the present state does nothing, so any list is a run: that is what shrinking needs.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+
+from schemas.envelope import encode
+from schemas.events import Event, RecordingProcessed, TicketDetails, TicketLinkRequested, TicketSyncRequested
+from schemas.topics import TOPICS
+from shared.producer import Outgoing
+from tests.simulation import clock as clocks
+from tests.simulation.broker import PARTITIONS, Broker
+from tests.simulation.clock import Clock
+from tests.simulation.cloud import Cloud
+from tests.simulation.database import ModelDatabase, Tables
+from tests.simulation.linker_store import LinkerTables
+from tests.simulation.oracle import Oracle, Violation
+from tests.simulation.processes import OWN, SERVICES, Outside, Process
+from tests.simulation.transfer_store import TransferTables
+from tests.simulation.truth import Asked, Truth
+from tests.simulation.updater_store import UpdaterTables
+
+TABLES: dict[str, type[Tables]] = {
+    "linker": LinkerTables,
+    "transfer": TransferTables,
+    "cloud_updater": UpdaterTables,
+}
+STEPS_MAX = 60
+RECORDINGS = {"R1": "Monday", "R2": "Monday", "R3": "Tuesday"}
+
+
+class Shape(NamedTuple):
+    """What is the same through a run. `by_name`: some requests name a filename; then linker's database is not lost,
+    because what was chosen for them stands only there. `settled`: all is uploaded and linked before the first fault."""
+
+    replicas: int
+    honours_keys: bool
+    compares_versions: bool
+    by_name: bool
+    settled: bool
+
+
+class Move(NamedTuple):
+    """`kind` is the name of one of World's moves."""
+
+    kind: str
+    args: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(repr, self.args))})"
+
+
+class World:
+    """`fired`: what has really happened, by name."""
+
+    def __init__(self, shape: Shape, seed: int) -> None:
+        random.seed(seed)  # the product's jitter
+        self.shape = shape
+        self.fired: Counter[str] = Counter()
+        self.clock = Clock()
+        clocks.begin(self.clock)
+        self.truth = Truth()
+        self.oracle = Oracle(self.truth)
+        self.broker = Broker(self.clock.now, self.oracle.appended)
+        self.cloud = Cloud(self.clock, self._capabilities(), self.oracle.effected)
+        self.oracle.broker, self.oracle.cloud = self.broker, self.cloud
+        self._running = ""
+        self.databases = {one: self._database(one) for one in SERVICES}
+        self._copies: dict[str, dict[str, dict[Any, Any]]] = {}
+        self._frozen_then: set[str] = set()
+        self._spoken: list[Outgoing] = []
+        self.processes: dict[tuple[str, int], Process] = {}
+        for service in SERVICES:
+            for number in range(shape.replicas):
+                self._start(service, number, {})
+        for service in SERVICES:
+            for topic in self.processes[service, 0].folds:
+                self.rebalance(service, topic, tuple(one % shape.replicas for one in range(PARTITIONS)))
+        self.fired.clear()
+
+    def apply(self, move: Move) -> None:
+        """Do it. Raises Violation."""
+        doing: Callable[..., None] = getattr(self, move.kind)
+        try:
+            doing(*move.args)
+        except (Violation, AssertionError):
+            raise
+        except Exception as error:
+            raise Violation(f"{type(error).__name__} in {self._running}: {error}") from error
+
+    def tables(self, service: str) -> Any:  # noqa: ANN401  # of that service
+        """The rows of a service."""
+        return self.databases[service].tables
+
+    # What happens inside.
+
+    def run(self, service: str, number: int, name: str) -> None:
+        """One task, to its next point."""
+        self._step(self.processes[service, number], name)
+
+    def go(self, service: str, number: int) -> None:
+        """Every task of a process that is awake, to its end."""
+        process = self.processes[service, number]
+        for name in process.steps:
+            for _ in range(STEPS_MAX):
+                if not self._step(process, name):
+                    break
+
+    def _step(self, process: Process, name: str) -> bool:
+        task = process.start(name)
+        if task is None or task.asleep_until_s > self.clock.monotonic_s:
+            return False
+        if task.asleep_until_s:
+            self.fired["a sleeper woke after its lease"] += 1
+            task.asleep_until_s = 0.0
+        self._running = f"{process.service}.{process.number} {name}"
+        if task.run():
+            process.tasks.pop(name, None)
+            return False
+        return True
+
+    def crash(self, service: str, number: int) -> None:
+        """A process dies where its tasks stand, and is started again."""
+        process = self.processes[service, number]
+        for task in process.tasks.values():
+            self.fired[f"crash at {task.point}"] += 1
+        process.stop()
+        self._start(service, number, process.targets)
+
+    def nap(self, service: str, number: int, name: str, seconds: float) -> None:
+        """A task that stands still goes on after so long, and not before."""
+        task = self.processes[service, number].tasks.get(name)
+        if task:
+            task.asleep_until_s = self.clock.monotonic_s + seconds
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.clock.monotonic_s += seconds
+
+    # What happens to the machines.
+
+    def jump(self, service: str, seconds: float) -> None:
+        """A database's clock is set forward or back."""
+        if service == "cloud_updater":
+            self._settle_the_late()  # a second push that comes too early is no fault of the bookkeeping
+        self.clock.offsets_s[service] = self.clock.offsets_s.get(service, 0.0) + seconds
+        self.fired["a clock jumped"] += 1
+
+    def commit_fails(self, service: str, takes_place: bool) -> None:  # noqa: FBT001  # an argument of a move
+        """The next commit of this database is not heard of."""
+        self.databases[service].commits_fail.append(takes_place)
+
+    def back_up(self, service: str) -> None:
+        """Keep a copy of a database."""
+        self._copies[service] = self.tables(service).copy()
+
+    def set_back(self, service: str) -> None:
+        """The newest copy takes the database's place, under the running processes."""
+        if service in self._copies and self._may_lose(service):
+            self._about_to_lose(service)
+            copy = {name: dict(rows) for name, rows in self._copies[service].items()}
+            self.tables(service).put_back(copy)
+            if service == "transfer":
+                rows: TransferTables = self.tables(service)
+                self.truth.excused |= rows.frozen.keys()
+            self.fired["a database was set back"] += 1
+
+    def lose(self, service: str) -> None:
+        """The database is gone; an empty one takes its place."""
+        if self._may_lose(service):
+            self._about_to_lose(service)
+            self.databases[service].tables = TABLES[service](self.databases[service].now)
+            self._copies.pop(service, None)
+            self.fired["a database was lost"] += 1
+
+    def rebalance(self, service: str, topic: str, owners: tuple[int, ...]) -> None:
+        """The group has other plans; each process hears of it when it joins."""
+        for number in range(self.shape.replicas):
+            places = (TopicPartition(topic, one) for one, owner in enumerate(owners) if owner == number)
+            process = self.processes[service, number]
+            held = process.consumers[topic].assigned
+            process.targets[topic] = frozenset(places)
+            if held - process.targets[topic]:
+                self.fired["a rebalance left a zombie owner"] += 1
+
+    def compact(self, topic: str, partition: int) -> None:
+        """Older records of a key go."""
+        if self.broker.compact(TopicPartition(topic, partition)):
+            self.fired["compaction"] += 1
+
+    def make_anew(self, topic: str) -> None:
+        """A topic is deleted and made anew, when all that it said is known to those who keep it."""
+        ends = self.broker.ends({topic})
+        readers = [self.tables(one) for one in SERVICES if topic in self.processes[one, 0].folds]
+        read = all(rows.position.get(tuple(place), 0) >= end for rows in readers for place, end in ends.items())
+        if read and any(ends.values()):
+            self.broker.make(topic)
+            self.oracle.must_have_read = {
+                one: ends for one, ends in self.oracle.must_have_read.items() if OWN[one].name != topic
+            }
+            self._copies.clear()
+            self._gone.add(topic)
+            for process in self.processes.values():
+                # Everybody looks once a second. A topic that grows beyond its old end before that looks unchanged.
+                for _ in range(STEPS_MAX):
+                    if topic not in process.folds or not self._step(process, f"look:{topic}"):
+                        break
+            self.fired["a topic was made anew"] += 1
+
+    # What happens in the cloud.
+
+    def arm(self, service: str, fault: str) -> None:
+        """The next request of this service meets a fault."""
+        if len(self.cloud.armed[service]) < 3:
+            self.cloud.armed[service].append(fault)
+
+    def let_through(self, place: int) -> None:
+        """A late effect takes place."""
+        if self.cloud.late and self.cloud.let_through(place % len(self.cloud.late)):
+            self.fired["a late effect took place"] += 1
+
+    def lose_folder(self, place: int) -> None:
+        """The cloud loses a folder."""
+        present = [one for one in self.cloud.folders.values() if not one.lost and one.files]
+        if present:
+            present[place % len(present)].lost = True
+            self.fired["the cloud lost a folder"] += 1
+
+    def wipe_tickets(self, request: int) -> None:
+        """The cloud forgets all tickets, and somebody asks for all of them again."""
+        if self.cloud.log and not self.cloud.late:
+            for folder in self.cloud.folders.values():
+                for file in folder.files:
+                    file.ticket_id, file.link_version = None, 0
+            self.resync(f"wiped-{request}", "all", force=True)
+            self.wiped = True
+            self.fired["the receiver was wiped"] += 1
+
+    # What others say.
+
+    def process(self, recording: str, revision: int) -> None:
+        """RecordingProcessed."""
+        fact = RecordingProcessed.model_validate(
+            {
+                "recording_id": recording,
+                "folder_id": RECORDINGS[recording],
+                "folder_name": RECORDINGS[recording],
+                "filename": f"{recording}.wav",
+                "size_bytes": 1,
+                "token": 1,
+                "transcript": f"words {revision}",
+                "requires_ticket": recording != "R2",
+                "processed_at": clocks.BEGINNING,
+                "revision": revision,
+            }
+        )
+        self.truth.recordings[recording] = (RECORDINGS[recording], f"{recording}.wav")
+        self._say(fact, recording)
+
+    def ask(self, request: int, recording: str, ticket: int | None, age_s: float, by_name: bool) -> None:  # noqa: FBT001
+        """TicketLinkRequested, `age_s` after it was made; ticket None is an unlink."""
+        asked_at = self.clock.now() - timedelta(seconds=age_s)
+        named = {"filename": f"{recording}.wav"} if by_name and self.shape.by_name else {"recording_id": recording}
+        event = TicketLinkRequested.model_validate(
+            {
+                "request_id": f"request-{request}",
+                "requested_at": asked_at,
+                "ticket_info": None if ticket is None else TicketDetails(ticket_id=f"T-{ticket}"),
+                **named,
+            }
+        )
+        order = (asked_at, f"request-{request}")
+        self.truth.asked.append(Asked(recording, order, None if ticket is None else f"T-{ticket}"))
+        self._say(event, f"request-{request}")
+
+    def resync(self, request: str, folder: str, force: bool) -> None:  # noqa: FBT001  # arguments of a move
+        """TicketSyncRequested."""
+        selected: dict[str, object] = {"all": True} if folder == "all" else {"folder_id": folder}
+        if folder in RECORDINGS:
+            selected = {"recording_ids": [folder]}
+        event = TicketSyncRequested.model_validate(
+            {"request_id": request, "requested_at": self.clock.now(), "requested_by": "ops", "force": force, **selected}
+        )
+        self._say(event, request)
+        self.fired["a resync was asked for"] += 1
+
+    def poison(self, topic: str, what: int) -> None:
+        """A record that is no event."""
+        value = (b"{", b'{"recording_id": 1}', b"\xff")[what]
+        self.broker.append(Outgoing(topic, b"poison", value, ()))
+        self.fired["a poison record"] += 1
+
+    def say_again(self, place: int) -> None:
+        """A publisher sends something once more, whatever came since."""
+        if self._spoken:
+            self.broker.append(self._spoken[place % len(self._spoken)])
+            self.fired["a duplicate, out of order"] += 1
+
+    def _say(self, event: Event, key: str) -> None:
+        topic = next(one for one in TOPICS if one.event is type(event))
+        encoded = encode(event, source="world", event_id=key, time=self.clock.now())
+        self._spoken.append(Outgoing(topic.name, key.encode(), encoded.value, encoded.headers))
+        self.broker.append(self._spoken[-1])
+
+    # Helpers, in the order of their first use.
+
+    _gone: set[str] = set()  # noqa: RUF012  # replaced in the instance
+    wiped = False
+
+    def _capabilities(self) -> frozenset[str]:
+        self._gone = set()
+        named = {"ticket-info", "read"}
+        named |= {"idempotency-key"} if self.shape.honours_keys else set()
+        return frozenset(named | ({"link-version"} if self.shape.compares_versions else set()))
+
+    def _database(self, service: str) -> ModelDatabase:
+        def committed(task: str, before: dict[str, dict[Any, Any]]) -> None:
+            self.oracle.committed(self.databases[service], task, before)
+
+        tables = TABLES[service](self.clock.now())
+        return ModelDatabase(service, self.clock, tables, committed, lambda: self._running.partition(" ")[2])
+
+    def _start(self, service: str, number: int, targets: dict[str, frozenset[TopicPartition]]) -> None:
+        database = self.databases[service]
+        if self.shape.replicas == 1:
+            database.tables.free_leases(database.now)
+        outside = Outside(self.clock, self.broker, self.cloud, database)
+        self.processes[service, number] = Process(service, number, outside, targets)
+
+    def _may_lose(self, service: str) -> bool:
+        """Whether what is lost can come back: from topics that hold it still, and nothing that stood only there."""
+        chosen = service == "linker" and self.shape.by_name
+        return not chosen and not self._gone & self.processes[service, 0].folds.keys()
+
+    def _about_to_lose(self, service: str) -> None:
+        own = OWN[service].name
+        rows = self.tables(service).position
+        seen = {TopicPartition(*place): offset for place, offset in rows.items() if place[0] == own}
+        for number in range(self.shape.replicas):
+            # Every process looks at least once a second; nobody replaces a database faster than that.
+            self.processes[service, number].gate.compare(seen, seen={})
+        if any(seen.values()):
+            # Nothing shows the loss of a database that had folded none of its own facts.
+            self.oracle.must_have_read[service] = self.broker.ends({own})
+        if service == "linker":
+            self.oracle.versions_may_meet = True
+        if service == "transfer":
+            self._excuse()
+        if service == "cloud_updater":
+            self._settle_the_late()  # what was to be pushed once more is known nowhere else
+            for number in range(self.shape.replicas):
+                self.crash(service, number)
+
+    def _excuse(self) -> None:
+        """Uploads that may have been sent and were not heard back, which transfer's database alone knows."""
+        rows: TransferTables = self.tables("transfer")
+        announced = {
+            (record.key or b"").decode()
+            for place, log in self.broker.logs.items()
+            if place.topic == OWN["transfer"].name
+            for record in log
+            if record.offset < rows.position.get((place.topic, place.partition), 0)
+        }
+        open_now = {file.recording_id for one in rows.upload_request.values() for file in one.files}
+        self.truth.excused |= open_now | (self.truth.recordings.keys() - announced)
+
+    def _settle_the_late(self) -> None:
+        for place in reversed(range(len(self.cloud.late))):
+            if self.cloud.late[place].call == "update_ticket":
+                self.cloud.let_through(place)
