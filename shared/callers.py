@@ -18,6 +18,12 @@ CALLERS_MAX = 10_000
 ROUNDING_S = 1e-6
 
 
+def token_of(authorization: str) -> str:
+    """What a request's Authorization header shows as a bearer token, empty if nothing."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 class Tokens:
     """The bearer tokens of one service."""
 

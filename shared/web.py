@@ -1,39 +1,40 @@
 """The HTTP side of a service: health, metrics, and what every route of its API shares.
 
-Every route but /livez, /readyz, /metrics and the OpenAPI document wants the bearer token. Errors are problem details
-(RFC 9457). Request bodies are cut off at a limit while they are read, whether or not they said how long they would be.
-Who may call, and how often: shared/callers.py.
+Whatever is asked for but health and metrics wants the bearer token, what does not exist included, and before a byte of
+the body is read: a route that is added cannot be left open. Errors are problem details (RFC 9457). Request bodies are
+cut off at a limit while they are read, whether or not they said how long they would be. Who may call, and how often:
+shared/callers.py.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Any
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schemas.rules import in_words
-from shared.callers import Rate, Tokens
+from shared import health
+from shared.callers import Rate, Tokens, token_of
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 from shared.openapi import PROBLEM_JSON, describe_problems
 
 log = structlog.get_logger()
 
+# For the OpenAPI document alone: `Entrance` is what looks at the token.
 bearer = HTTPBearer(auto_error=False, description="API_TOKEN of this service")
 
 # What FastAPI makes of a body that breaks its reader instead of being wrong JSON: other encodings, nesting without end.
 UNREADABLE_BODY = 400
-
-Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class ProblemDetails(BaseModel):
@@ -85,32 +86,16 @@ def build(
     title: str,
     api_token: str,
     router: APIRouter,
-    readiness: Readiness,
+    readiness: health.Readiness,
     max_request_bytes: int,
     previous_api_token: SecretStr | None = None,
     requests_per_minute: int | None = None,
 ) -> FastAPI:
-    """The application: `router` behind the token, health and metrics in front of it. None: no limit."""
+    """The application: health and metrics in front of the token, all else behind it. None: no limit."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
 
-    previous = [previous_api_token.get_secret_value()] if previous_api_token else []
-    tokens = Tokens([api_token, *previous])
-    rate = Rate(requests_per_minute) if requests_per_minute else None
-
-    async def authorized(
-        request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-    ) -> None:
-        token = tokens.known(credentials.credentials if credentials else "")
-        address = request.client.host if request.client else "unknown"
-        caller = f"address {address}" if token is None else f"token {token}"
-        if rate and (wait_s := rate.wait_s(caller, now_s=time.monotonic())):
-            limit = f"At most {requests_per_minute} requests a minute (API_REQUESTS_PER_MINUTE)"
-            raise Problem(429, "Too many requests", limit, retry_after_s=wait_s)
-        if token is None:
-            raise Problem(401, "Unauthorized", "Present the service's API_TOKEN as a bearer token")
-
-    app.include_router(router, dependencies=[Depends(authorized), Depends(_without_nul)], responses=PROBLEMS)
-    app.include_router(_health(readiness))
+    app.include_router(router, dependencies=[Depends(bearer), Depends(_without_nul)], responses=PROBLEMS)
+    app.include_router(health.routes(readiness))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(GateClosed, _catching_up)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -120,6 +105,8 @@ def build(
     app.add_exception_handler(Exception, _defect)
     describe_problems(app)
     app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
+    previous = [previous_api_token.get_secret_value()] if previous_api_token else []
+    app.add_middleware(Entrance, tokens=Tokens([api_token, *previous]), requests_per_minute=requests_per_minute)
     return app
 
 
@@ -134,30 +121,30 @@ async def _without_nul(request: Request) -> None:
         )
 
 
-def _health(readiness: Readiness) -> APIRouter:
-    router = APIRouter(tags=["health"])
+class Entrance:
+    """Refuses whoever shows no good token, or calls too often, before anything else looks at the request."""
 
-    @router.get("/livez")
-    async def livez() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "alive"}
+    def __init__(self, app: ASGIApp, *, tokens: Tokens, requests_per_minute: int | None) -> None:
+        self._app = app
+        self._tokens = tokens
+        self._rate = Rate(requests_per_minute) if requests_per_minute else None
+        self._limit = f"At most {requests_per_minute} requests a minute (API_REQUESTS_PER_MINUTE)"
 
-    @router.get("/readyz", responses={503: {"description": "Not ready; the body says why"}})
-    async def readyz() -> JSONResponse:
-        """Whether the process does its work now, and each thing that this rests on."""
-        state = await readiness()
-        return JSONResponse(dict(state), status_code=200 if state["ready"] else 503)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI entry."""
+        is_open = scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in health.PATHS)
+        problem = None if is_open else self._refusal(HTTPConnection(scope))
+        await (self._app if problem is None else _answer(problem))(scope, receive, send)
 
-    @router.get(
-        "/metrics",
-        response_class=Response,
-        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
-    )
-    async def metrics() -> Response:
-        """Prometheus' text format."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-    return router
+    def _refusal(self, asked: HTTPConnection) -> Problem | None:
+        token = self._tokens.known(token_of(asked.headers.get("authorization", "")))
+        address = asked.client.host if asked.client else "unknown"
+        caller = f"address {address}" if token is None else f"token {token}"
+        if self._rate and (wait_s := self._rate.wait_s(caller, now_s=time.monotonic())):
+            return Problem(429, "Too many requests", self._limit, retry_after_s=wait_s)
+        if token is None:
+            return Problem(401, "Unauthorized", "Present the service's API_TOKEN as a bearer token")
+        return None
 
 
 class LimitedBody:
@@ -186,8 +173,12 @@ class LimitedBody:
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Problem)  # noqa: S101  # registered for this type
-    headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s else {}
-    return _details(error.status, error.title, error.detail, headers=headers, **error.more)
+    return _answer(error)
+
+
+def _answer(problem: Problem) -> JSONResponse:
+    headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else {}
+    return _details(problem.status, problem.title, problem.detail, headers=headers, **problem.more)
 
 
 async def _catching_up(_: Request, __: Exception) -> JSONResponse:
