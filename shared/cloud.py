@@ -21,6 +21,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import metrics
+from shared.echo import without_echo
 from shared.outcome import Answer, NothingDone, Outcome, Unknown, classify
 
 PREFIX = "/api/external/v1"
@@ -98,11 +99,13 @@ class Cloud:
         self, call: str, path: str, body: bytes, *, repeatable: bool, idempotency_key: str | None = None
     ) -> Outcome:
         """Send once. `call` names the route in the metrics; `repeatable`: sending it twice is the same as once."""
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token()}"}
+        token = self._token()
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         with metrics.CLOUD_SECONDS.labels(call).time():
             outcome = await self._post(path, body, headers, repeatable=repeatable)
+        outcome = without_echo(outcome, body=body, token=token)
         metrics.CLOUD_REQUESTS.labels(call, type(outcome).__name__).inc()
         return outcome
 

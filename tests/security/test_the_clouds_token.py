@@ -1,0 +1,104 @@
+"""The cloud's token goes to the cloud alone, over TLS, and into nothing that is kept, shown or logged."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from shared.cloud import Cloud, CloudSettings, token_reader
+from shared.echo import without_echo
+from shared.outcome import Invalid, NothingDone, Outcome, Unauthorized, Unknown
+from tests.security.wire import Received, answer, listening
+
+TOKEN = "canary-token-of-the-cloud"
+CUSTOMER = "Canary O'Customer"
+TRANSCRIPT = "canary words of the call, " * 40
+BODY = json.dumps({"files": [{"transcribe": TRANSCRIPT, "ticket_info": {"customer_name": CUSTOMER}}]}).encode()
+
+
+async def outcome_at(url: str) -> Outcome:
+    settings = CloudSettings(clouds_url=url, clouds_token=SecretStr(TOKEN))
+    cloud = Cloud(settings, token=token_reader(settings))
+    try:
+        return await cloud.post("create", "/recording", BODY, repeatable=False)
+    finally:
+        await cloud.close()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Temporary", "308 Permanent"])
+async def test_the_token_is_never_sent_to_where_a_redirect_leads(status: str) -> None:
+    async with listening(lambda _: answer("200 OK")) as elsewhere:
+
+        def redirect(_: Received) -> bytes:
+            return answer(status, b"", f"location: {elsewhere.url}/api/external/v1/recording")
+
+        async with listening(redirect) as cloud:
+            outcome = await outcome_at(cloud.url)
+
+    assert isinstance(outcome, Unknown)
+    assert TOKEN.encode() in cloud.received[0].head
+    assert elsewhere.received == []
+
+
+@pytest.mark.parametrize("status", ["400 Bad", "401 No", "404 No", "422 No", "429 Slow", "500 No", "503 Not now"])
+async def test_a_cloud_that_quotes_what_it_got_brings_it_no_further(status: str) -> None:
+    quotes = f"Not with {TOKEN}: {CUSTOMER} said '{TRANSCRIPT[:100]}'"
+    body = json.dumps({"message": quotes, "errors": {"files.0.transcribe": [quotes]}}).encode()
+
+    async with listening(lambda _: answer(status, body)) as cloud:
+        outcome = await outcome_at(cloud.url)
+
+    kept = repr(outcome)
+    assert "Not with [...]: [...] said '[...]'" in kept
+    assert "anary" not in kept
+
+
+def test_an_echo_is_taken_out_whole_or_cut_off_and_nothing_else_is() -> None:
+    body = json.dumps({"files": [{"filename": "sent", "size": "2 B", "transcribe": "a longer\ntext of the call"}]})
+
+    outcome = without_echo(
+        Invalid("sent: a longer text of t", {0: "size: 2 B is a lot; a longer way, presented"}),
+        body=body.encode(),
+        token="token",
+    )
+
+    assert outcome == Invalid("[...]: [...]", {0: "size: 2 B is a lot; a longer way, pre[...]ed"})
+
+
+def test_what_an_outcome_says_besides_stays() -> None:
+    waits = without_echo(NothingDone("503: token", 7.0), body=b"{}", token="token")
+
+    assert asdict(waits) == {"message": "503: [...]", "retry_after_s": 7.0}
+    assert without_echo(Unauthorized("401: No"), body=b"[]", token="token") == Unauthorized("401: No")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cloud.example.com",
+        "http://10.0.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://127.0.0.1@cloud.example.com",
+        "http://[::ffff:10.0.0.1]",
+    ],
+)
+def test_a_token_goes_unencrypted_to_this_machine_alone(url: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        CloudSettings(clouds_url=url, clouds_token=SecretStr(TOKEN))
+
+    assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8090", "http://127.0.0.2:8090", "http://[::1]:8090"])
+def test_this_machine_needs_no_encryption(url: str) -> None:
+    assert CloudSettings(clouds_url=url, clouds_token=SecretStr(TOKEN)).clouds_url == url
+
+
+def test_another_machine_without_encryption_has_to_be_asked_for_by_name() -> None:
+    settings = CloudSettings(
+        clouds_url="http://cloud.example.com", clouds_token=SecretStr(TOKEN), cloud_allow_http=True
+    )
+
+    assert settings.clouds_url == "http://cloud.example.com"
