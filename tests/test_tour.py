@@ -10,7 +10,9 @@ from schemas.topics import TOPICS
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize("document", ["docs/tour.md", "README.md", "docs/cloud.md", "docs/reliability.md"])
+@pytest.mark.parametrize(
+    "document", ["docs/tour.md", "README.md", "docs/cloud.md", "docs/reliability.md", "docs/security.md"]
+)
 def test_every_path_that_is_named_exists(document: str) -> None:
     rooms = "services|shared|schemas|ops|local|bench|docs|tests"
     named = re.findall(rf"`((?:{rooms})/[\w/.-]+)`", (ROOT / document).read_text())
