@@ -179,8 +179,12 @@ class ImportRows(Answer):
 
 
 class Readiness(Answer):
-    """Whether a service does its work now. `gate` is closed while it reads its own facts back."""
+    """Whether a service does its work now. `gate` is closed while it reads its own facts back.
+
+    `stopped`: for each topic that is not read on because too many of its records cannot be applied, why.
+    """
 
     ready: bool
     gate: str
+    stopped: list[str] = []
     lane: LaneState | None = None

@@ -73,6 +73,9 @@ async def _service(addresses: Addresses, service: Service) -> Check:
     async with api(addresses, service) as asked:
         state = await asked.readiness()
     name = asked.service
+    if state.stopped:
+        todo = "Mend the publisher, or put the records aside; see DEAD_LETTER_LIMIT_PERCENT in docs/settings.md."
+        return _finding(name, "; ".join(state.stopped), todo)
     if state.lane and not state.lane.open:
         found = f"the way to the cloud is stopped: {state.lane.reason}, {state.lane.message}"
         return _finding(name, found, "It goes on by itself when the cloud answers; are CLOUDS_URL and token right?")

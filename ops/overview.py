@@ -68,6 +68,16 @@ class Services:
         """The same, by name."""
         return {"linker": self.linker, "transfer": self.transfer, "cloud_updater": self.cloud_updater}
 
+    async def stopped_topics(self) -> list[str]:
+        """For each topic that a service does not read on because too many records are bad: which, and why."""
+        asked = self.by_name()
+        answers = await asyncio.gather(*(one.readiness() for one in asked.values()))
+        return [
+            f"{service.replace('_', '-')}: {why}"
+            for service, answer in zip(asked, answers, strict=True)
+            for why in answer.stopped
+        ]
+
     async def blocked(self, folder_id: str | None, *, limit: int) -> list[BlockedRecording]:
         """The first `limit` that each service names as blocked; those that need a person come first."""
         params = {"folder": folder_id, "limit": limit}

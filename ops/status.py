@@ -48,11 +48,14 @@ def status(
             raise WrongInput("--wait looks at all recordings or at a --folder, not at one recording")
         _show_recording(asyncio.run(_recording(addresses, recording, folder)), json=json)
         return
-    overview, verdict, blocked = asyncio.run(_overview(addresses, folder, timeout if wait else None))
+    overview, verdict, blocked, unread = asyncio.run(_overview(addresses, folder, timeout if wait else None))
     if json:
-        show.as_json(overview.as_json() | ({"settled": verdict == "settled"} if wait else {}))
+        settled = {"settled": verdict == "settled"} if wait else {}
+        show.as_json(overview.as_json() | {"stopped_topics": unread} | settled)
     else:
         _show_overview(overview, blocked)
+    for why in unread:
+        show.note(f"{why}.")
     for stopped in overview.stopped_lanes:
         show.note(f"{stopped}. It goes on by itself once the cloud answers.")
     match verdict:
@@ -66,7 +69,8 @@ def status(
 
 async def _overview(
     addresses: Addresses, folder: str | None, timeout_s: float | None
-) -> tuple[Overview, Verdict | None, list[BlockedRecording]]:
+) -> tuple[Overview, Verdict | None, list[BlockedRecording], list[str]]:
+    """What there is, whether it is settled, the first that are blocked, and the topics that are not read on."""
     async with services(addresses) as asked:
         verdict: Verdict | None = None
         watch = Watch()
@@ -76,7 +80,8 @@ async def _overview(
             show.note(f"Last seen: {watch.doing}")
         folder_id = await folder_id_of(asked.linker, folder)
         overview = watch.overview or await asked.overview(folder_id)
-        return overview, verdict, await asked.blocked(folder_id, limit=BLOCKED_SHOWN)
+        blocked = await asked.blocked(folder_id, limit=BLOCKED_SHOWN)
+        return overview, verdict, blocked, await asked.stopped_topics()
 
 
 async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:

@@ -37,11 +37,16 @@ class Incoming(NamedTuple, Generic[E]):
 
 @dataclass(frozen=True)
 class Folded:
-    """What a service made of a batch: how many facts were newer, which loops have work now, what it had to refuse."""
+    """What a service made of a batch: how many facts were newer, which loops have work now, what it had to refuse.
+
+    `put_aside`: how many of the refused were no dead letters before; `empty`: how many records had no value.
+    """
 
     newer: int = 0
     wake: tuple[str, ...] = ()
     refused: tuple[DeadLetter, ...] = ()
+    put_aside: int = 0
+    empty: int = 0
 
     def __add__(self, other: "Folded") -> "Folded":
         return Folded(self.newer + other.newer, (*self.wake, *other.wake), (*self.refused, *other.refused))
@@ -67,11 +72,13 @@ async def fold_records(
             parsed.append(Incoming(event, record))
     folded = await _store(connection, parsed, apply) if parsed else Folded()
     refused = (*letters, *folded.refused)
-    await dead_letters.keep(connection, refused)
-    _count(
-        topic, read=len(records), newer=folded.newer, bad=len(refused), empty=len(records) - len(parsed) - len(letters)
+    return Folded(
+        folded.newer,
+        (*folded.wake, *(("announce_dead_letters",) if refused else ())),
+        refused,
+        put_aside=await dead_letters.keep(connection, refused),
+        empty=len(records) - len(parsed) - len(letters),
     )
-    return Folded(folded.newer, (*folded.wake, *(("announce_dead_letters",) if refused else ())), refused)
 
 
 async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]], apply: Apply) -> Folded:
@@ -90,7 +97,9 @@ async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]],
     return first + await _store(connection, incoming[middle:], apply)
 
 
-def _count(topic: Topic, *, read: int, newer: int, bad: int, empty: int) -> None:
-    unchanged = max(read - newer - bad - empty, 0)
-    for result, count in (("newer", newer), ("bad", bad), ("empty", empty), ("unchanged", unchanged)):
-        metrics.FOLDED.labels(topic.name, result).inc(count)
+def count(topic: Topic, folded: Folded, *, read: int) -> None:
+    """Count what became of `read` records, once they are stored. A dead letter that is read again is `unchanged`."""
+    unchanged = max(read - folded.newer - folded.put_aside - folded.empty, 0)
+    results = {"newer": folded.newer, "bad": folded.put_aside, "empty": folded.empty, "unchanged": unchanged}
+    for result, number in results.items():
+        metrics.FOLDED.labels(topic.name, result).inc(number)

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +22,10 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 
 from schemas.topics import Topic
 from shared import positions
-from shared.batch import Apply, Folded, fold_records
+from shared.batch import Apply, Folded, count, fold_records
 from shared.consumer import undecoded, without_headers
 from shared.database import Database, is_transient, notify
+from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed, Offsets
 from shared.positions import Move
 
@@ -34,6 +36,7 @@ FETCH_BYTES = 6_000_000
 SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
 RETRY_S = 0.5
+STOPPED_RETRY_S = 30.0
 LOOK_EVERY_S = 1.0
 LOOK_TIMEOUT_S = 10.0
 STALLED_S = 180.0
@@ -64,6 +67,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     gate: Gate
     wake: Callable[[str], None]
     batch_records: int
+    limit: DeadLetterLimit
     own: bool = False
     needs_gate: bool = False
     lag: dict[TopicPartition, int] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _error: Exception | None = None
     _subscriber: Any = None
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def subscribe(self, broker: KafkaBroker) -> None:
         """Register with FastStream. Every option that could lose a record is named; none is left to a default."""
@@ -129,6 +134,12 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
         Raises what is neither the network's nor the database's passing trouble, and Stalled.
         """
+        try:
+            await self._watch()
+        finally:
+            self._ended.set()
+
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._error:
@@ -137,7 +148,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 # The lock is waited for within the limit: a batch that hangs holds it.
                 async with asyncio.timeout(LOOK_TIMEOUT_S), self._busy:
                     await self._look()
-                    if sum(self.lag.values()) == 0 or (self.needs_gate and not self.gate.is_open):
+                    waits = (self.needs_gate and not self.gate.is_open) or self.limit.stopped
+                    if waits or sum(self.lag.values()) == 0:
                         self._progress_at = time.monotonic()
             except TimeoutError:
                 pass
@@ -157,7 +169,9 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         async with self._busy:
             folded = await self._try_to_fold(batch)
         if not folded:
-            await asyncio.sleep(RETRY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOPPED_RETRY_S if self.limit.stopped else RETRY_S):
+                    await self._ended.wait()
 
     async def _try_to_fold(self, batch: Batch) -> bool:
         """False: nothing of it is stored, and its partitions are read again from their rows."""
@@ -166,6 +180,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 await self._seek_to_rows(batch)
         except GateClosed:
             log.debug("waiting for the gate", topic=self.topic.name)
+        except Refused:
+            log.error("topic stopped", topic=self.topic.name, why=self.limit.stopped)  # noqa: TRY400  # no defect here
         except Exception as error:  # noqa: BLE001  # `watch` raises it
             if not (isinstance(error, KafkaError) or is_transient(error)):
                 self._error = error
@@ -188,6 +204,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             folded = await self._store(moves, records)
         except _RowsElsewhere:
             return False
+        self.limit.passed(Counted(len(records), folded.put_aside))
+        count(self.topic, folded, read=len(records))
         ends = {move.partition: move.end for move in moves}
         self._known.update(ends)
         if self.own:
@@ -204,6 +222,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             if not await positions.move(connection, moves):
                 raise _RowsElsewhere
             folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
+            if folded.refused:
+                self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)
             await notify(connection, folded.wake)
         return folded
 
@@ -249,7 +269,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         """Compare rows, topic ends and the consumer's own positions."""
         assigned = self.assigned
         if not assigned:
-            self.lag = {}
+            self.lag, self.limit.stopped = {}, None
             return
         self._forget_after_a_failed_poll()
         seen = self.gate.seen()
@@ -261,6 +281,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         moved = {partition: row for partition, row in rows.items() if self._known.get(partition) != row}
         self._seek(moved, seen)
         self.lag = {partition: ends[partition] - row for partition, row in rows.items()}
+        if not any(self.lag.values()):
+            self.limit.stopped = None  # what was not read on is another process's now, or was skipped by a person
         for partition in assigned - set(moved):
             await self._pass_gap(partition)
 

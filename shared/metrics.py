@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 FOLDED = Counter("ticketsync_folded_records", "Records read from Kafka, by what became of them", ["topic", "result"])
 LAG = Gauge("ticketsync_lag_records", "Records that wait to be folded in the partitions of this process", ["topic"])
+STOPPED = Gauge("ticketsync_topic_stopped", "1 while too many of a topic's records cannot be applied", ["topic"])
 ANNOUNCED = Counter("ticketsync_announced_records", "Facts published to Kafka", ["loop"])
 BEATS = Gauge("ticketsync_loop_beat_timestamp_seconds", "When a loop last looked for work", ["loop"])
 GATE_OPEN = Gauge("ticketsync_gate_open", "1 while this service may act, 0 while it reads its own facts back")

@@ -27,6 +27,7 @@ from schemas.topics import Topic
 from shared import consumer, metrics, positions
 from shared.batch import Apply
 from shared.database import Database, is_alone, is_transient
+from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
@@ -105,6 +106,7 @@ class Service:
             gate=self.gate,
             wake=self.wake,
             batch_records=self.settings.fold_batch_records,
+            limit=DeadLetterLimit(topic.name, percent=self.settings.dead_letter_limit_percent),
             own=topic in self.own_topics,
             needs_gate=needs_gate,
         )
@@ -196,6 +198,7 @@ class Service:
             metrics.GATE_OPEN.set(self.gate.is_open)
             for fold in self.folds:
                 metrics.LAG.labels(fold.topic.name).set(sum(fold.lag.values()))
+                metrics.STOPPED.labels(fold.topic.name).set(fold.limit.stopped is not None)
             await asyncio.sleep(1)
 
     async def _close(self) -> None:
@@ -210,9 +213,12 @@ class Service:
         folds = {fold.topic.name: self._fold_state(fold) for fold in self.folds}
         loops = {loop.name: round(now - loop.beat_at, 1) for loop in self.loops}
         polled = all(one["last_poll_s"] is None or one["last_poll_s"] < POLL_LIMIT_S for one in folds.values())
+        stopped = [fold.limit.stopped for fold in self.folds if fold.limit.stopped]
+        joined = self._started and all(fold.joined for fold in self.folds)
         state: dict[str, Any] = {
-            "ready": self._started and all(fold.joined for fold in self.folds) and self.gate.is_open and polled,
+            "ready": joined and self.gate.is_open and polled and not stopped,
             "service": self.name,
+            "stopped": stopped,
             "gate": "open" if self.gate.is_open else "closed",
             "folds": folds,
             "loops_beat_s": loops,

@@ -47,6 +47,13 @@ class CommonSettings(BaseSettings):
     fold_batch_records: int = Field(
         2_000, ge=1, le=20_000, description="Records folded in one transaction at most, per topic."
     )
+    dead_letter_limit_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description="Of a topic's last 1,000 records, how many in a hundred may become dead letters (fewer than 100 "
+        "always may); with more the topic is not read on. 100: no limit.",
+    )
     announce_again_s: float = Field(
         30.0, gt=0, description="Seconds after which a published fact that was not heard again is published once more."
     )

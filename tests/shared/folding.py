@@ -13,6 +13,7 @@ from faststream.kafka import KafkaBroker
 from shared import consumer
 from shared.batch import Apply
 from shared.database import Database
+from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.kafka import broker_options, plain
@@ -49,6 +50,7 @@ async def running_process(
     needs_gate: bool = False,
     batch_records: int = 500,
     service: str | None = None,
+    limit_percent: int = 50,
 ) -> AsyncIterator[Process]:
     """A consumer of `things.topic`, with its gate. `service` names the consumer group that processes share."""
     database = Database(things.url, pool_size=6)
@@ -62,6 +64,7 @@ async def running_process(
         gate=gate,
         wake=woken.append,
         batch_records=batch_records,
+        limit=DeadLetterLimit(things.topic.name, percent=limit_percent),
         own=own,
         needs_gate=needs_gate,
     )

@@ -51,6 +51,7 @@ from shared.announce_once import OnceAnnouncer
 from shared.batch import Apply
 from shared.cloud import Cloud as RealCloud
 from shared.database import Database
+from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.producer import Outgoing, Producer
@@ -205,6 +206,7 @@ class Process:
             gate=self.gate,
             wake=lambda _: None,
             batch_records=10,
+            limit=DeadLetterLimit(topic.name, percent=50),
             own=own,
             needs_gate=needs_gate,
         )
