@@ -18,7 +18,12 @@ from typing import Any
 import structlog
 import uvicorn
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from sqlalchemy import text
@@ -34,7 +39,7 @@ from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
 from shared.producer import Producer
 from shared.reconcile import Loop
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, ConfigurationError
 from shared.topics import cluster_id, ends
 
 log = structlog.get_logger()
@@ -45,6 +50,7 @@ CANCEL_TRIES = 6
 CLOSE_S = 2.0
 EXIT_BUG = 70
 KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
+NOT_ALLOWED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 POLL_LIMIT_S = 60.0
 KAFKA_RETRY_S = 1.0
 READINESS_TIMEOUT_S = 5.0
@@ -74,8 +80,12 @@ class Service:
         self._gates: list[Gate] = []
         self.gate = self.gate_on(self.own_topics)
         self.producer = Producer(self.kafka, client_id=f"ticketsync.{self.name}")
+        try:
+            options = broker_options(self.kafka)
+        except OSError as error:
+            raise ConfigurationError(f"a file that a KAFKA_SSL_ setting names cannot be used: {error}") from error
         self._broker = KafkaBroker(
-            **broker_options(self.kafka),
+            **options,
             client_id=f"ticketsync.{self.name}",
             # What is published goes through `self.producer`, which has other settings than FastStream's own.
             consumer_only=True,
@@ -174,7 +184,11 @@ class Service:
                 if not (isinstance(error, KafkaError) or is_transient(error)):
                     raise
                 setting = KAFKA if isinstance(error, KafkaError) else f"{self.name.upper()}_DATABASE_URL"
-                log.warning("not reached yet", setting=setting, error=type(error).__name__)
+                if isinstance(error, NOT_ALLOWED):
+                    rights = "Kafka does not allow it; the rights that a service needs: docs/security.md"
+                    log.error(rights, setting="KAFKA_SASL_USERNAME", error=type(error).__name__)  # noqa: TRY400  # no defect here
+                else:
+                    log.warning("not reached yet", setting=setting, error=type(error).__name__)
                 await asyncio.sleep(KAFKA_RETRY_S)
         await asyncio.gather(*(fold.watch() for fold in self.folds))
 

@@ -36,35 +36,46 @@ async def drop(superuser_url: str, names: list[str]) -> None:
 @contextmanager
 def service(name: str, kafka: GuardedKafka, database_url: str, cloud: Emulator, log: Path) -> Iterator[str]:
     """The service as a process until the block ends; its address, once it is ready."""
+    with started(name, environment(name, kafka, database_url, cloud), log) as (process, url):
+
+        def ready() -> bool:
+            assert process.poll() is None, log.read_text()[-3_000:]
+            try:
+                return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        eventually(ready, within_s=READY_WITHIN_S)
+        yield url
+
+
+@contextmanager
+def started(name: str, settings: Mapping[str, str], log: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The process of a service with these settings, and its address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        **kafka.environment(name),
+    command = [str(TICKETSYNC), "run", name.replace("_", "-"), "--port", str(port), "--migrate"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def environment(
+    name: str, kafka: GuardedKafka, database_url: str, cloud: Emulator, *, user: str | None = None
+) -> dict[str, str]:
+    """The settings of a service; `user`: whose name and password it shows to Kafka, its own unless given."""
+    return {
+        **kafka.environment(user or name),
         f"{name.upper()}_DATABASE_URL": database_url,
         "CLOUDS_URL": cloud.url,
         "CLOUDS_TOKEN": CLOUD_TOKEN,
         "API_TOKEN": API_TOKEN,
         "LOG_LEVEL": "DEBUG",
     }
-    command = [str(TICKETSYNC), "run", name.replace("_", "-"), "--port", str(port), "--migrate"]
-    with log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
-    url = f"http://127.0.0.1:{port}"
-
-    def ready() -> bool:
-        assert process.poll() is None, log.read_text()[-3_000:]
-        try:
-            return httpx.get(f"{url}/readyz", trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        eventually(ready, within_s=READY_WITHIN_S)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def a_recording(recording_id: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import httpx
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
@@ -181,6 +182,33 @@ async def test_the_pipeline_does_its_work_with_these_rights_and_tells_nobodys_se
     assert [one for one in secrets if one.lower() in (shown + "".join(logs.values())).lower()] == []
     assert all("started" in log for log in logs.values())
     assert "503: '[...]', with [...]" in logs["transfer"]
+
+
+def test_a_service_with_anothers_rights_does_nothing_and_names_the_setting(
+    kafka: GuardedKafka, databases: Mapping[str, str], tmp_path: Path
+) -> None:
+    log = tmp_path / "transfer"
+    with running_emulator() as cloud:
+        wrong = guarded_services.environment("transfer", kafka, databases["transfer"], cloud, user="cloud_updater")
+        with guarded_services.started("transfer", wrong, log) as (process, url):
+            eventually(lambda: "KAFKA_SASL_USERNAME" in log.read_text())
+            ready = httpx.get(f"{url}/readyz", trust_env=False)
+            assert process.poll() is None
+
+    assert (ready.status_code, ready.json()["ready"]) == (503, False)
+
+
+def test_a_certificate_that_cannot_be_read_is_named_at_the_start(
+    kafka: GuardedKafka, databases: Mapping[str, str], tmp_path: Path
+) -> None:
+    with running_emulator() as cloud:
+        settings = guarded_services.environment("transfer", kafka, databases["transfer"], cloud)
+        settings["KAFKA_SSL_CAFILE"] = str(tmp_path / "nothing.pem")
+        ended = ticketsync("run", "transfer", "--migrate", settings=settings)
+
+    assert ended.code == 78
+    assert "KAFKA_SSL_" in ended.err
+    assert "DATABASE" not in ended.err
 
 
 @pytest.fixture(scope="module")
