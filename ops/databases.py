@@ -7,27 +7,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ops.addresses import SETTING_OF_KEY, Service
 from ops.exits import Finding, Misconfigured, Unreachable
 from shared import migrations
-from shared.settings import ConfigurationError
+from shared.settings import ConfigurationError, check_database_url
 
 
 def upgrade(service: Service, url: str) -> None:
     """Apply the migrations that the database lacks. Raises Unreachable or Misconfigured."""
+    _check_address(service, url)
     with database_answers(service):
         migrations.upgrade(service, url)
 
 
 def require_current(service: Service, url: str) -> None:
     """Raise Finding unless the database has this version's tables; raises Unreachable or Misconfigured too."""
+    _check_address(service, url)
     with database_answers(service):
         try:
             migrations.require_current(service, url)
         except ConfigurationError as error:
             raise Finding(str(error), todo=f"ticketsync migrate {service.replace('_', '-')}") from None
+
+
+def _check_address(service: Service, url: str) -> None:
+    try:
+        check_database_url(url)
+    except ValueError as error:
+        raise Misconfigured(f"{SETTING_OF_KEY[f'{service}_database_url']} {error}") from None
 
 
 @contextmanager
@@ -36,10 +45,6 @@ def database_answers(service: Service) -> Iterator[None]:
     setting = SETTING_OF_KEY[f"{service}_database_url"]
     try:
         yield
-    except ArgumentError:
-        raise Misconfigured(
-            f"{setting} is no database URL", todo="postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
-        ) from None
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
         raise Misconfigured(f"{setting} is refused: {error}") from None
     except (OSError, asyncpg.PostgresConnectionError, SQLAlchemyError) as error:

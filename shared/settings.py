@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EXIT_CONFIGURATION = 78
@@ -19,6 +19,28 @@ Settings = TypeVar("Settings", bound=BaseSettings)
 
 class ConfigurationError(Exception):
     """The configuration is missing or wrong; the message names the setting and the next step."""
+
+
+def check_database_url(value: str) -> None:
+    """Raise ValueError, without the value in it, unless this is the address of a database that the services can use."""
+    # On demand: commands that read other settings need not wait for it.
+    from sqlalchemy import make_url  # noqa: PLC0415
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    try:
+        usable = make_url(value).drivername == "postgresql+asyncpg"
+    except (ArgumentError, ValueError):
+        usable = False
+    if not usable:
+        raise ValueError("must be postgresql+asyncpg://user:password@host:port/database")
+
+
+def _usable(value: SecretStr) -> SecretStr:
+    check_database_url(value.get_secret_value())
+    return value
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_usable)]
 
 
 class CommonSettings(BaseSettings):
@@ -79,7 +101,10 @@ def load(settings: type[Settings]) -> Settings:
     try:
         return settings(**from_files)
     except ValidationError as error:
-        wrong = "; ".join(_in_words(settings, problem["loc"], problem["msg"]) for problem in error.errors())
+        wrong = "; ".join(
+            _in_words(settings, problem["loc"], problem["msg"].removeprefix("Value error, "))
+            for problem in error.errors()
+        )
         raise ConfigurationError(wrong) from None
 
 

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, DatabaseUrl
 
 
 class CloudUpdaterSettings(CommonSettings):
     """See docs/settings.md."""
 
     cloud_updater_database_url: Annotated[
-        SecretStr,
+        DatabaseUrl,
         Field(description="Database of cloud_updater, as postgresql+asyncpg://user:password@host:port/database."),
     ]
     push_quiet_s: float = Field(

@@ -2,16 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, DatabaseUrl
 
 
 class LinkerSettings(CommonSettings):
     """See docs/settings.md."""
 
     linker_database_url: Annotated[
-        SecretStr, Field(description="Database of linker, as postgresql+asyncpg://user:password@host:port/database.")
+        DatabaseUrl, Field(description="Database of linker, as postgresql+asyncpg://user:password@host:port/database.")
     ]
     import_max_rows: int = Field(1_000_000, ge=1, description="Rows that one imported file may have at most.")
     import_max_unpacked_bytes: int = Field(

@@ -3,18 +3,18 @@
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from services.transfer.decisions import Waits
-from shared.settings import CommonSettings
+from shared.settings import CommonSettings, DatabaseUrl
 
 
 class TransferSettings(CommonSettings):
     """The settings of transfer alone; those of Kafka and of the cloud are read beside it."""
 
     transfer_database_url: Annotated[
-        SecretStr,
-        Field(min_length=1, description="Database of transfer, as postgresql+asyncpg://user:password@host/name."),
+        DatabaseUrl,
+        Field(description="Database of transfer, as postgresql+asyncpg://user:password@host/name."),
     ]
     ticket_grace_s: float = Field(
         1.0,
