@@ -66,7 +66,8 @@ from tests.simulation.points import Pause, Point
 
 SERVICES = ("linker", "transfer", "cloud_updater")
 OWN = {"linker": TICKET_LINKED, "transfer": RECORDING_TRANSFERRED, "cloud_updater": CLOUD_TICKET_UPDATED}
-GIVEN = {"api_token": "t", "transfer_database_url": "x", "cloud_updater_database_url": "x"}
+_NOWHERE = "postgresql+asyncpg://simulated@localhost/simulated"
+GIVEN = {"api_token": "t", "transfer_database_url": _NOWHERE, "cloud_updater_database_url": _NOWHERE}
 TRANSFER = TransferSettings.model_validate(GIVEN)
 UPDATER = CloudUpdaterSettings.model_validate(GIVEN)
 SENDERS = {"upload_recordings", "push_tickets", "ping_cloud"}
