@@ -62,6 +62,7 @@ async def test_a_ticket_stored_by_somebody_who_did_not_see_the_recording_does_no
     linking = asyncio.create_task(link())
     await stored.wait()
     await transfer.fold(a_recording("R1", requires_ticket=True))
+    await transfer.waits_have_begun()
     await transfer.change("update folder set due_at = now()")
     async with transfer.database.transaction() as connection:
         uploads = Uploads(connection)

@@ -50,9 +50,11 @@ async def test_a_recording_that_requires_a_ticket_waits_for_it_no_longer_than_it
     transfer: Transfer, cloud: Emulator
 ) -> None:
     await transfer.fold(a_recording("R1", requires_ticket=True), a_recording("R2"))
+    await transfer.waits_have_begun()
 
     await transfer.upload()
     before_the_grace_is_over = files_in_cloud(cloud)
+    await transfer.waits_are_over()
     await transfer.upload_until_settled()
 
     assert before_the_grace_is_over == [("Monday", "R2.wav")]
@@ -61,8 +63,8 @@ async def test_a_recording_that_requires_a_ticket_waits_for_it_no_longer_than_it
 
 
 async def test_a_ticket_ends_the_wait(transfer: Transfer, cloud: Emulator) -> None:
-    await transfer.change("update recording set folded_at = folded_at")
     await transfer.fold(a_recording("R1", requires_ticket=True))
+    await transfer.waits_have_begun()
     await transfer.upload()
     assert files_in_cloud(cloud) == []
 
