@@ -4,6 +4,7 @@ An answer that does not fit comes from another server or another version: `ops.s
 somewhere inside a command.
 """
 
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, RootModel
@@ -176,6 +177,23 @@ class ImportRows(Answer):
 
     items: list[dict[str, Any]]
     next_after_line: int | None = None
+
+
+class AuditRecord(Answer):
+    """What somebody did, and to what."""
+
+    time: datetime
+    who: str | None
+    what: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditRecords(Answer):
+    """A page of a service's audit records, the newest first."""
+
+    items: list[AuditRecord]
+    next_cursor: str | None
 
 
 class Readiness(Answer):

@@ -88,9 +88,8 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
         "on_existing": on_existing.value,
         "park": park,
         "dry_run": dry_run,
-        "linked_by": asks(by),
     }
-    done = asyncio.run(_import(resolve(data_dir), file, parameters, report=report))
+    done = asyncio.run(_import(resolve(data_dir), file, parameters, report=report, by=asks(by)))
     if json:
         show.as_json({"counts": done.receipt.counts, "rows": done.rows})
     else:
@@ -114,8 +113,8 @@ class _Done:
     rows: list[dict[str, Any]]
 
 
-async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, report: Path | None) -> _Done:
-    async with api(addresses, "linker") as linker:
+async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, report: Path | None, by: str) -> _Done:
+    async with api(addresses, "linker", by=by) as linker:
         with show.progress() as bar, upload(file, bar) as content:
             started = await linker.call(
                 "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S

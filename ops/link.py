@@ -62,10 +62,9 @@ def link(  # noqa: PLR0913 - a ticket has this many fields
         **_named(recording, folder),
         "ticket_info": {name: value for name, value in details.items() if value is not None},
         "request_id": str(uuid4()),
-        "linked_by": asks(by),
         "park": park,
     }
-    linked = asyncio.run(_link(resolve(data_dir), request))
+    linked = asyncio.run(_link(resolve(data_dir), request, asks(by)))
     _show(linked, json=json)
     if linked.outcome == "parked" and not folder:
         show.note(f"No recording has the id {recording} yet. If it is a filename, name its folder: --folder F.")
@@ -83,8 +82,8 @@ def unlink(
         raise Finding(STALE)
 
 
-async def _link(addresses: Addresses, request: dict[str, Any]) -> Linked:
-    async with api(addresses, "linker") as linker:
+async def _link(addresses: Addresses, request: dict[str, Any], by: str) -> Linked:
+    async with api(addresses, "linker", by=by) as linker:
         try:
             return await linker.call("POST", "/links", Linked, json=request)
         except Refused as refused:
@@ -92,15 +91,15 @@ async def _link(addresses: Addresses, request: dict[str, Any]) -> Linked:
 
 
 async def _unlink(addresses: Addresses, recording: str, folder: str | None, by: str) -> Linked:
-    async with api(addresses, "linker") as linker:
+    async with api(addresses, "linker", by=by) as linker:
         try:
-            return await linker.call("DELETE", "/links", Linked, {**_named(recording, folder), "linked_by": by})
+            return await linker.call("DELETE", "/links", Linked, _named(recording, folder))
         except Refused as refused:
             if folder or refused.problem.get("status") != NOT_FOUND:
                 raise _with_candidates(refused) from None
         # No id: a link may be parked under it as a filename, and nobody knows its folder.
         try:
-            return await linker.call("DELETE", "/links", Linked, {"filename": recording, "linked_by": by})
+            return await linker.call("DELETE", "/links", Linked, {"filename": recording})
         except Refused as refused:
             if refused.problem.get("status") == NOT_FOUND:
                 refused.todo = "It is no id and no filename that is known or parked; a filename may need --folder F."

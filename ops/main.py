@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ops import parked, publish, show, topics
+from ops.audit import audit
 from ops.demo import demo
 from ops.doctor import doctor
 from ops.exits import Exit, Stop
@@ -39,6 +40,7 @@ app.command("import", epilog="Example: ticketsync import tickets.csv --json")(im
 app.command(epilog="Example: ticketsync status --wait settled --timeout 60")(status)
 app.add_typer(parked.commands, name="parked")
 app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force")(resync)
+app.command(epilog="Example: ticketsync audit --who ann --since 2025-01-29T00:00:00Z")(audit)
 app.command(epilog="Example: ticketsync doctor --data-dir data")(doctor)
 
 

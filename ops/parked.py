@@ -147,9 +147,9 @@ async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | N
 
 async def _drop(addresses: Addresses, found: Sequence[ParkedLink], *, by: str) -> Dropped:
     dropped = gone = 0
-    async with api(addresses, "linker") as linker:
+    async with api(addresses, "linker", by=by) as linker:
         for first in range(0, len(found), PAGE):
-            lot = {"parked_ids": [one.parked_id for one in found[first : first + PAGE]], "dropped_by": by}
+            lot = {"parked_ids": [one.parked_id for one in found[first : first + PAGE]]}
             answer = await linker.call("POST", "/parked-links/drop", Dropped, json=lot)
             dropped, gone = dropped + answer.dropped, gone + answer.gone
     return Dropped(dropped=dropped, gone=gone)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from ops.addresses import SETTING_OF_KEY, Addresses, Service
 from ops.answers import Readiness
 from ops.exits import Exit, Misconfigured, Stop, Unreachable
+from shared.callers import REQUESTED_BY
 
 TIME_LIMIT_S = 30.0
 ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
@@ -44,14 +45,18 @@ class Refused(Stop):
 class ServiceApi:
     """The HTTP API of one service."""
 
-    def __init__(self, service: Service, url: str, token: str) -> None:
+    def __init__(self, service: Service, url: str, token: str, *, by: str | None = None) -> None:
+        """`by`: who asks, for the audit record of what is changed."""
         self.service = service.replace("_", "-")
         self.url = url
         self._setting = SETTING_OF_KEY[f"{service}_url"]
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        if by:
+            headers[REQUESTED_BY] = by
         try:
             self._client = httpx.AsyncClient(
                 base_url=url,
-                headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+                headers=[(name.encode(), value.encode()) for name, value in headers.items()],
                 timeout=None,  # noqa: S113 - each call has a total time limit, which covers every part of it
                 trust_env=False,
                 follow_redirects=False,
@@ -166,9 +171,9 @@ class _Problem(BaseModel, extra="allow"):
 
 
 @asynccontextmanager
-async def api(addresses: Addresses, service: Service) -> AsyncIterator[ServiceApi]:
-    """The API of one service at its address."""
-    async with ServiceApi(service, addresses.service_url(service), addresses.api_token) as opened:
+async def api(addresses: Addresses, service: Service, *, by: str | None = None) -> AsyncIterator[ServiceApi]:
+    """The API of one service at its address, asked in the name of `by`."""
+    async with ServiceApi(service, addresses.service_url(service), addresses.api_token, by=by) as opened:
         yield opened
 
 

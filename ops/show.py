@@ -56,7 +56,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
         shown.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="bold")
     for row in rows:
-        shown.add_row(*(plain(_in_words(value)) for value in row))
+        shown.add_row(*(plain(in_words(value)) for value in row))
     out().print(shown)
 
 
@@ -68,7 +68,7 @@ def pairs(values: Mapping[str, object], *, title: str = "") -> None:
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column(overflow="fold")
     for name, value in values.items():
-        shown.add_row(plain(name), plain(_in_words(value)))
+        shown.add_row(plain(name), plain(in_words(value)))
     out().print(shown)
 
 
@@ -84,7 +84,8 @@ def plain(text: str) -> Text:
     return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
 
 
-def _in_words(value: object) -> str:
+def in_words(value: object) -> str:
+    """A value as tables show it."""
     match value:
         case None:
             return "-"

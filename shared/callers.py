@@ -13,6 +13,8 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 
+# The header that says in whose name a caller asks; see shared/requested_by.py.
+REQUESTED_BY = "X-Requested-By"
 CALLERS_MAX = 10_000
 # Sums of fractions are a little off; a hair more than a second is a second.
 ROUNDING_S = 1e-6

@@ -1,13 +1,17 @@
 """The routes and answers that the services' APIs share."""
 
 from datetime import datetime
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
 
-from shared import positions
+from schemas.fields import Instant, Name
+from shared import audit, positions
+from shared.cursors import MAX_CHARS, UnknownCursor
 from shared.lane import LaneState
 from shared.service import Service
+from shared.web import Problem
 
 
 class PositionAnswer(BaseModel):
@@ -24,6 +28,36 @@ class PositionsAnswer(BaseModel):
     service: str
     gate: str
     positions: list[PositionAnswer]
+
+
+class AuditConditions(BaseModel):
+    """Conditions on the audit records; those that are given have to be met, all of them."""
+
+    who: Name | None = None
+    what: Name | None = None
+    subject: Name | None = None
+    since: Instant | None = Field(None, description="only what was done at this time or later")
+    limit: int = Field(100, ge=1, le=1000)
+    cursor: str = Field("", max_length=MAX_CHARS, description="`next_cursor` of the page before, of the same list")
+
+
+class AuditRecordAnswer(BaseModel):
+    """What somebody did: `what` to `subject`. `who` is null if the caller did not say (X-Requested-By)."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    time: datetime
+    who: str | None
+    what: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditAnswer(BaseModel):
+    """A page of audit records, the newest first; it is the last without a cursor."""
+
+    items: list[AuditRecordAnswer]
+    next_cursor: str | None
 
 
 def common(service: Service) -> APIRouter:
@@ -44,7 +78,23 @@ def common(service: Service) -> APIRouter:
             ],
         )
 
+    @router.get("/audit")
+    async def read_audit(conditions: Annotated[AuditConditions, Query()]) -> AuditAnswer:
+        """What was done through this service's API, and which resyncs were asked for: who, when, to what."""
+        async with service.database.transaction() as connection:
+            try:
+                found, next_cursor = await audit.recorded(connection, audit.Wanted(**conditions.model_dump()))
+            except UnknownCursor:
+                raise no_such_cursor() from None
+        return AuditAnswer(items=[AuditRecordAnswer.model_validate(one) for one in found], next_cursor=next_cursor)
+
     return router
+
+
+def no_such_cursor() -> Problem:
+    """What whoever asks with a cursor of something else is told."""
+    wrong = "This list has no such cursor; leave it out to begin anew"
+    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])
 
 
 class LaneAnswer(BaseModel):

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime
+from sqlalchemy import BigInteger, DateTime, Identity
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -60,6 +60,21 @@ class LeaseColumns(SQLModel):
     name: str = Field(primary_key=True)
     token: UUID
     until: datetime = Field(sa_type=MOMENT)
+
+
+class AuditColumns(SQLModel):
+    """Table `audit`: what somebody did through the API or a command, in the transaction of its effect.
+
+    `who` is null if the caller did not say. `subject`: what it was done to; `detail`: what else is to be known of it,
+    an object of few and small values.
+    """
+
+    id: int = Field(sa_type=BIGINT, primary_key=True, sa_column_args=[Identity(always=True)])
+    time: datetime = Field(sa_type=MOMENT)
+    who: str | None
+    what: str
+    subject: str
+    detail: dict[str, Any] = Field(sa_type=JSON)
 
 
 class LaneColumns(SQLModel):

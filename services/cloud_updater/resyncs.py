@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.ledgers import Ledgers
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
+from shared import audit
 
 # By folder in the cloud, recordings.
 Placed = Mapping[str, Sequence[str]]
@@ -67,6 +68,14 @@ class Resyncs:
                 },
             )
             new += stored.rowcount
+            if stored.rowcount:
+                await audit.record(
+                    self._connection,
+                    who=request.requested_by,
+                    what="resync_taken_up",
+                    subject=request.request_id,
+                    detail={"force": request.force, **_selection(request)},
+                )
         return new
 
     async def next_open(self) -> OpenRequest | None:
@@ -232,3 +241,9 @@ class Resyncs:
             """),
             {"uuids": list(uuids)},
         )
+
+
+def _selection(request: TicketSyncRequested) -> Mapping[str, object]:
+    if request.recording_ids:
+        return {"recordings": len(request.recording_ids)}
+    return {"folder_id": request.folder_id} if request.folder_id else {"all": True}

@@ -18,6 +18,7 @@ from shared.tables import (
     BIGINT,
     MOMENT,
     TEXTS,
+    AuditColumns,
     DeadLetterColumns,
     LaneColumns,
     LeaseColumns,
@@ -48,6 +49,12 @@ class DeadLetter(CloudUpdaterTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
+
+
+class Audit(CloudUpdaterTable, AuditColumns, table=True):
+    """See shared.tables."""
+
+    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
 
 
 class Lease(CloudUpdaterTable, LeaseColumns, table=True):

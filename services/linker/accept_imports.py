@@ -21,6 +21,7 @@ from services.linker.read_spreadsheet import Row, read_rows
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted, Imports
+from shared import audit
 from shared.database import Database, notify
 from shared.gate import Gate
 
@@ -60,7 +61,9 @@ class AcceptImports:
     gate: Gate
     _turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
-    async def accept(self, accepted: Accepted, file: SpreadsheetFile, given: Mapping[str, str]) -> tuple[str, bool]:
+    async def accept(
+        self, accepted: Accepted, file: SpreadsheetFile, given: Mapping[str, str], *, who: str | None
+    ) -> tuple[str, bool]:
         """(import_id, whether it is the receipt of an import that was done before). Raises Unreadable, GateClosed."""
         async with self._turn:
             if not accepted.dry_run and (known := await self._known(accepted.fingerprint)):
@@ -75,6 +78,14 @@ class AcceptImports:
                     await imports.add(accepted, lot)
                     lot = await _next(rows)
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
+                if not accepted.dry_run:
+                    await audit.record(
+                        connection,
+                        who=who or accepted.linked_by,
+                        what="import_accepted",
+                        subject=accepted.import_id,
+                        detail={"filename": accepted.filename, "sha256": accepted.sha256},
+                    )
                 await notify(connection, ["apply_imports"])
             return accepted.import_id, False
 

@@ -32,8 +32,9 @@ from services.linker.settings import LinkerSettings
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Imports
 from services.linker.store_matching import Matching
-from shared import dead_letters
+from shared import audit, dead_letters
 from shared.database import notify
+from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
@@ -56,7 +57,7 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
 
 def _links(router: APIRouter, service: Service) -> None:
     @router.post("/links", responses=NOT_FOUND | UNCLEAR)
-    async def link(body: LinkBody) -> LinkAnswer:
+    async def link(body: LinkBody, who: RequestedBy = None) -> LinkAnswer:
         """Link a ticket to a recording; one that has not arrived is waited for."""
         now = datetime.now(UTC)
         request = LinkRequest(
@@ -65,10 +66,10 @@ def _links(router: APIRouter, service: Service) -> None:
             target=Target(body.recording_id, body.filename, body.folder),
             ticket=body.ticket_info,
             source="api",
-            linked_by=body.linked_by,
+            linked_by=body.linked_by or who,
             park=body.park,
         )
-        return await _apply(service, request, now=now)
+        return await _apply(service, request, who=who, now=now)
 
     @router.delete("/links", responses=NOT_FOUND | UNCLEAR)
     async def unlink(
@@ -76,6 +77,7 @@ def _links(router: APIRouter, service: Service) -> None:
         filename: Text | None = None,
         folder: Text | None = None,
         linked_by: Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None,
+        who: RequestedBy = None,
     ) -> LinkAnswer:
         """Remove a recording's ticket, or take back a parked link."""
         if (recording_id is None) == (filename is None):
@@ -87,21 +89,42 @@ def _links(router: APIRouter, service: Service) -> None:
             target=Target(recording_id, filename, folder),
             ticket=None,
             source="api",
-            linked_by=linked_by,
+            linked_by=linked_by or who,
             park=False,
         )
-        return await _apply(service, request, now=now)
+        return await _apply(service, request, who=who, now=now)
 
 
-async def _apply(service: Service, request: LinkRequest, *, now: datetime) -> LinkAnswer:
+async def _apply(service: Service, request: LinkRequest, *, who: str | None, now: datetime) -> LinkAnswer:
     async with service.database.transaction() as connection:
         await service.gate.pass_through(connection)
         [result] = await link_recordings([request], connection, now=now)
         loops = {Linked: ["announce_links"], Waits: ["match_parked"]}.get(type(result), [])
+        await _record(connection, request, result, who=who)
         await notify(connection, loops)
     for name in loops:
         service.wake(name)
     return _answer(result, unlink=request.ticket is None)
+
+
+async def _record(connection: AsyncConnection, request: LinkRequest, result: Result, *, who: str | None) -> None:
+    """Names the version, of which the link's history has the content; only there if something was changed."""
+    match result:
+        case Linked(recording, link_version):
+            what = "linked" if request.ticket else "unlinked"
+            subject, detail = recording.recording_id, {"link_version": link_version}
+        case Waits(withdrew, repeated=False):
+            what = "parked_link_withdrawn" if withdrew else "link_parked"
+            subject, detail = request.target.recording_id or request.target.filename or "", {}
+        case _:
+            return
+    await audit.record(
+        connection,
+        who=who or request.linked_by,
+        what=what,
+        subject=subject,
+        detail={"request_id": request.request_id, **detail},
+    )
 
 
 def _answer(result: Result, *, unlink: bool) -> LinkAnswer:
@@ -189,9 +212,3 @@ async def one_folder(connection: AsyncConnection, folder: str | None) -> str | N
     if len(found) > 1:
         raise Problem(409, "Ambiguous", f"{len(found)} folders have that name; give the folder_id", candidates=found)
     return found[0]
-
-
-def no_such_cursor() -> Problem:
-    """What whoever asks with a cursor of something else is told."""
-    wrong = "This list has no such cursor; leave it out to begin anew"
-    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])

@@ -23,6 +23,7 @@ from services.linker.import_report import report
 from services.linker.lines import SpreadsheetFile, Unreadable
 from services.linker.repeat_imports import fingerprint
 from services.linker.store_imports import Accepted
+from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
@@ -45,13 +46,15 @@ def routes(service: Service, door: AcceptImports) -> APIRouter:
     router = APIRouter(tags=["imports"], responses=PROBLEMS)
 
     @router.post("/imports", status_code=202, openapi_extra=ANY_FILE, responses=CUT_OFF)
-    async def start_import(request: Request, options: Annotated[ImportOptions, Query()]) -> ImportAccepted:
+    async def start_import(
+        request: Request, options: Annotated[ImportOptions, Query()], who: RequestedBy = None
+    ) -> ImportAccepted:
         """Accept a spreadsheet: read all of it, store its rows, link them in the background."""
         try:
             async with uploaded(request.stream()) as upload:
-                accepted = accepted_import(options, upload.sha256)
+                accepted = accepted_import(options, upload.sha256, who=who)
                 file = SpreadsheetFile(upload.path, options.filename, options.sheet)
-                import_id, repeated = await door.accept(accepted, file, options.mapping)
+                import_id, repeated = await door.accept(accepted, file, options.mapping, who=who)
         except Unreadable as error:
             raise unreadable(options.filename, error) from error
         except ClientDisconnect as error:
@@ -118,8 +121,8 @@ def cut_off() -> Problem:
     return Problem(400, "Incomplete request", "The upload ended before it was whole")
 
 
-def accepted_import(options: ImportOptions, sha256: str) -> Accepted:
-    """The import that these options ask for."""
+def accepted_import(options: ImportOptions, sha256: str, *, who: str | None) -> Accepted:
+    """The import that these options ask for; it counts as made by `who` unless they name somebody else."""
     return Accepted(
         import_id=str(uuid4()),
         filename=options.filename,
@@ -129,6 +132,6 @@ def accepted_import(options: ImportOptions, sha256: str) -> Accepted:
         park=options.park,
         on_existing=options.on_existing,
         dry_run=options.dry_run,
-        linked_by=options.linked_by,
+        linked_by=options.linked_by or who,
         accepted_at=datetime.now(UTC),
     )

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from schemas.events import TicketDetails, TicketInfo
 from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
-from services.linker.cursors import MAX_CHARS
 from services.linker.decisions import OnExisting
 from services.linker.map_columns import NAMES
+from shared.cursors import MAX_CHARS
 
 Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
 

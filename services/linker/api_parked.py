@@ -10,12 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import Actor, Instant, Name
 from services.linker import seen_parked
-from services.linker.api import no_such_cursor, shown
+from services.linker.api import shown
 from services.linker.api_models import Cursor
-from services.linker.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
 from services.linker.decisions import KnownRecording, Target
 from services.linker.settings import LinkerSettings
 from services.linker.store_catalogue import Catalogue
+from shared import audit
+from shared.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
+from shared.requested_by import RequestedBy
+from shared.routes import no_such_cursor
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
@@ -84,7 +87,6 @@ class DropBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     parked_ids: list[Annotated[str, Field(max_length=MAX_CHARS)]] = Field(min_length=1, max_length=DROP_MAX)
-    dropped_by: Actor | None = None
 
 
 class DropAnswer(BaseModel):
@@ -122,7 +124,7 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
         return ParkedLinksAnswer(items=items, next_cursor=next_cursor)
 
     @router.post("/parked-links/drop")
-    async def drop_parked_links(body: DropBody) -> DropAnswer:
+    async def drop_parked_links(body: DropBody, who: RequestedBy = None) -> DropAnswer:
         """Give up links whose recording will not come; the request that asked for one does not bring it back."""
         try:
             asked = {_parked(parked_id) for parked_id in body.parked_ids}
@@ -132,9 +134,16 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
             raise Problem(422, "Invalid request", wrong, errors=errors) from None
         async with service.database.transaction() as connection:
             await service.gate.pass_through(connection)
-            dropped = await seen_parked.drop(
-                connection, sorted(asked), dropped_by=body.dropped_by, now=datetime.now(UTC)
-            )
+            dropped = await seen_parked.drop(connection, sorted(asked), dropped_by=who, now=datetime.now(UTC))
+            if dropped:
+                request_ids = sorted({request_id for _, request_id in asked})
+                await audit.record(
+                    connection,
+                    who=who,
+                    what="parked_links_dropped",
+                    subject="parked links",
+                    detail={"links": dropped, "gone": len(asked) - dropped, "request_ids": request_ids},
+                )
         log.info("parked links dropped", links=dropped, gone=len(asked) - dropped)
         return DropAnswer(dropped=dropped, gone=len(asked) - dropped)
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import INT32_MAX, Instant, Name
 from services.linker import seen, seen_recordings
-from services.linker.api import NOT_FOUND, UNCLEAR, Page, no_such_cursor, one_folder
+from services.linker.api import NOT_FOUND, UNCLEAR, Page, one_folder
 from services.linker.api_models import (
     Cursor,
     FoldersStatisticsAnswer,
@@ -19,7 +19,8 @@ from services.linker.api_models import (
     StatisticsAnswer,
     with_ticket,
 )
-from services.linker.cursors import UnknownCursor, cursor_of, place_of
+from shared.cursors import UnknownCursor, cursor_of, place_of
+from shared.routes import no_such_cursor
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 

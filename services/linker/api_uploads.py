@@ -18,6 +18,7 @@ from services.linker.keep_uploads import KeepUploads
 from services.linker.lines import SpreadsheetFile, Unreadable
 from services.linker.preview_spreadsheet import Preview
 from services.linker.store_uploads import KeptUpload
+from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
@@ -76,14 +77,17 @@ def routes(service: Service, uploads: KeepUploads, door: AcceptImports) -> APIRo
         return _answer(kept, preview, expires_at=uploads.expires_at(kept))
 
     @router.post("/uploads/{upload_id}/imports", status_code=202, responses=NOT_FOUND)
-    async def import_upload(upload_id: str, options: Annotated[RowOptions, Query()]) -> ImportAccepted:
+    async def import_upload(
+        upload_id: str, options: Annotated[RowOptions, Query()], who: RequestedBy = None
+    ) -> ImportAccepted:
         """Import an uploaded spreadsheet, or with dry_run only say what would become of each row."""
         async with uploads.file(upload_id) as found:
             kept, upload = found or _gone()
             whole = ImportOptions(**options.model_dump(), filename=kept.filename)
             file = SpreadsheetFile(upload.path, kept.filename, options.sheet)
             try:
-                import_id, repeated = await door.accept(accepted_import(whole, kept.sha256), file, options.mapping)
+                accepted = accepted_import(whole, kept.sha256, who=who)
+                import_id, repeated = await door.accept(accepted, file, options.mapping, who=who)
             except Unreadable as error:
                 raise unreadable(kept.filename, error) from error
         if not repeated:

@@ -63,9 +63,11 @@ class CameLate:
 
 @dataclass(frozen=True)
 class Waits:
-    """Parked until the recording arrives. `withdrew`: it takes back a request that was parked before."""
+    """Parked until the recording arrives. `withdrew`: it takes back a request that was parked before; `repeated`: the
+    same request waits already."""
 
     withdrew: bool
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
         key = target_key(request.target)
         older = waiting.get(key)
         if older and older.order >= request.order:
-            results[place] = CameLate(None, 0) if older.order > request.order else Waits(withdrew=False)
+            results[place] = CameLate(None, 0) if older.order > request.order else Waits(withdrew=False, repeated=True)
             continue
         if (kept := decide_parked_kept(request, older)) is not None:
             results[place] = HasAnother(None, 0, kept, is_fault=request.on_existing == "fail")

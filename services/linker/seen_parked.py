@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.cursors import UnknownCursor, cursor_of, place_of
 from services.linker.store_parked import one_at_a_time
+from shared.cursors import UnknownCursor, cursor_of, place_of
 
 LOOK_AT_MAX = 20_000
 

@@ -10,7 +10,16 @@ from sqlalchemy import CheckConstraint, Column, Computed, Identity, Index, MetaD
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from shared.tables import BIGINT, JSON, MOMENT, DeadLetterColumns, LeaseColumns, OriginColumns, PositionColumns
+from shared.tables import (
+    BIGINT,
+    JSON,
+    MOMENT,
+    AuditColumns,
+    DeadLetterColumns,
+    LeaseColumns,
+    OriginColumns,
+    PositionColumns,
+)
 
 # Once transferred, folder and file are those that the cloud has.
 _FOLDER = "coalesce(transferred_folder_id, processed_folder_id)"
@@ -41,6 +50,12 @@ class DeadLetter(LinkerTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
+
+
+class Audit(LinkerTable, AuditColumns, table=True):
+    """See shared.tables."""
+
+    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
 
 
 class Lease(LinkerTable, LeaseColumns, table=True):

@@ -15,8 +15,10 @@ from schemas.fields import ACloudsUuid, CloudsUuid, FolderId
 from services.transfer.answers import Answer, Unfit, decide_answer
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere
 from services.transfer.lots import MAX_FILES
+from shared import audit
 from shared.database import notify
 from shared.gate import Gate
+from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import Problem, ProblemDetails
 
@@ -59,7 +61,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
     router = APIRouter()
 
     @router.post("/folders/{folder_id:path}/answer", responses=REFUSED)
-    async def answer_folder(folder_id: FolderId, said: OperatorsAnswer) -> Concluded:
+    async def answer_folder(folder_id: FolderId, said: OperatorsAnswer, who: RequestedBy = None) -> Concluded:
         """Say what became of the folder's request of unknown outcome, so that it goes on."""
         async with service.database.transaction() as connection:
             await service.gate.pass_through(connection)
@@ -75,12 +77,14 @@ def decided(service: Service, known: Gate) -> APIRouter:
             if isinstance(conclusion, Unfit):
                 raise Problem(422, "Invalid answer", conclusion.why)
             await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
+            detail = {"answer": said.answer, "request_id": str(request.id), "files": len(request.files)}
+            await audit.record(connection, who=who, what="folder_answered", subject=folder_id, detail=detail)
             await notify(connection, ("upload_recordings", "announce_transfers"))
         log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)
         return Concluded(outcome=type(conclusion).__name__, files=len(request.files))
 
     @router.post("/folders/{folder_id:path}/upload-again", responses=REFUSED)
-    async def upload_again(folder_id: FolderId, lost: LostFolder) -> UploadedAgain:
+    async def upload_again(folder_id: FolderId, lost: LostFolder, who: RequestedBy = None) -> UploadedAgain:
         """The cloud has lost this folder: make it anew with every recording that was in it. Harmless if repeated."""
         async with service.database.transaction() as connection:
             await service.gate.pass_through(connection)
@@ -88,6 +92,8 @@ def decided(service: Service, known: Gate) -> APIRouter:
             recordings = await Conclusions(connection).upload_again(folder_id, lost=lost.clouds_uuid)
             if not isinstance(recordings, int):
                 raise _refusal(recordings, lost.clouds_uuid)
+            detail = {"lost": lost.clouds_uuid, "recordings": recordings}
+            await audit.record(connection, who=who, what="folder_uploaded_again", subject=folder_id, detail=detail)
             await notify(connection, ("upload_recordings",))
         log.info("folder will be uploaded again", folder_id=folder_id, lost=lost.clouds_uuid, recordings=recordings)
         return UploadedAgain(recordings=recordings)

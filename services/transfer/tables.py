@@ -18,6 +18,7 @@ from shared.tables import (
     BIGINT,
     JSON,
     MOMENT,
+    AuditColumns,
     DeadLetterColumns,
     LaneColumns,
     LeaseColumns,
@@ -44,6 +45,12 @@ class DeadLetter(TransferTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
+
+
+class Audit(TransferTable, AuditColumns, table=True):
+    """See shared.tables."""
+
+    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
 
 
 class Lease(TransferTable, LeaseColumns, table=True):

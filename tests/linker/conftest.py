@@ -30,8 +30,8 @@ async def linker(_migrated: str) -> AsyncIterator[Linker]:
     """The service on an empty database, its gate open."""
     await _execute(
         _migrated,
-        """truncate position, origin, dead_letter, lease, recording, link, link_history, unheard_link, parked_link,
-           arrival, import, import_row, upload, upload_part""",
+        """truncate audit, position, origin, dead_letter, lease, recording, link, link_history, unheard_link,
+           parked_link, arrival, import, import_row, upload, upload_part""",
         "insert into origin (one, created_at) values (true, now())",
     )
     async with running_linker(_migrated.replace("postgresql:", "postgresql+asyncpg:")) as service:

@@ -128,7 +128,9 @@ async def measured(linker: Linker) -> dict[str, int]:
 
 async def drop(linker: Linker, *parked_ids: str) -> dict[str, int]:
     async with linker.api() as api:
-        answer = await api.post("/parked-links/drop", json={"parked_ids": parked_ids, "dropped_by": "bob"})
+        answer = await api.post(
+            "/parked-links/drop", json={"parked_ids": parked_ids}, headers={"X-Requested-By": "bob"}
+        )
     assert answer.status_code == 200, answer.text
     body: dict[str, int] = answer.json()
     return body

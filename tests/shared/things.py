@@ -22,6 +22,7 @@ from shared.facts import as_record
 from shared.producer import Outgoing
 from shared.tables import (
     BIGINT,
+    AuditColumns,
     DeadLetterColumns,
     LaneColumns,
     LeaseColumns,
@@ -53,6 +54,9 @@ class DeadLetter(ThingTable, DeadLetterColumns, table=True):
 
 
 class Lease(ThingTable, LeaseColumns, table=True): ...
+
+
+class Audit(ThingTable, AuditColumns, table=True): ...
 
 
 class Lane(ThingTable, LaneColumns, table=True): ...

@@ -16,6 +16,18 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("who", sa.String(), nullable=True),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("audit_by_time", "audit", ["time", "id"], unique=False)
+    op.create_index("audit_by_subject", "audit", ["subject", "time"], unique=False)
+    op.create_table(
         "claim",
         sa.Column("clouds_uuid", sa.String(), nullable=False),
         sa.Column("token", sa.Uuid(), nullable=False),
@@ -208,3 +220,4 @@ def downgrade() -> None:
     op.drop_table("duty")
     op.drop_table("dead_letter")
     op.drop_table("claim")
+    op.drop_table("audit")

@@ -134,6 +134,17 @@ def _plumbing() -> None:
     )
     op.execute("insert into origin (one, created_at) values (true, now())")
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+        sa.Column("time", MOMENT, nullable=False),
+        sa.Column("who", sa.String),
+        sa.Column("what", sa.String, nullable=False),
+        sa.Column("subject", sa.String, nullable=False),
+        sa.Column("detail", postgresql.JSONB, nullable=False),
+    )
+    op.create_index("audit_by_time", "audit", ["time", "id"])
+    op.create_index("audit_by_subject", "audit", ["subject", "time"])
+    op.create_table(
         "dead_letter",
         sa.Column("topic", sa.String, primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),

@@ -1,0 +1,92 @@
+"""`ticketsync audit`: what was done to the system, by whom and when, from the records of all three services.
+
+Each service records what is done through it in the transaction that does it, so the lists are complete; they are put
+together here, the newest first. With --json an item also names the service and shows the record's whole detail.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from ops import show
+from ops.addresses import SERVICES, Addresses, Service, resolve
+from ops.answers import AuditRecord, AuditRecords
+from ops.exits import WrongInput
+from ops.options import DataDir, Json
+from ops.service_api import Parameters, api
+from schemas.fields import Instant
+
+PAGE = 1_000
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
+
+
+def audit(
+    *,
+    who: Annotated[str | None, typer.Option("--who", help="Only what this person did.", show_default=False)] = None,
+    what: Annotated[
+        str | None, typer.Option("--what", help="Only this, such as import_accepted.", show_default=False)
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", help="Only what was done to this: a recording, folder, ….", show_default=False),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Only from this time on, as in RFC 3339.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")] = 50,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List who did what, the newest first."""
+    conditions = {"who": who, "what": what, "subject": subject, "since": _moment(since)}
+    found = asyncio.run(_merged(resolve(data_dir), conditions, limit=limit))
+    if json:
+        show.as_json({"items": [{"service": service} | one.model_dump(mode="json") for service, one in found]})
+        return
+    show.table(
+        ("time", "who", "what", "subject", "service", "detail"),
+        [
+            (f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.who, one.what, one.subject, service, _in_short(one.detail))
+            for service, one in found
+        ],
+    )
+    if len(found) == limit:
+        show.note(f"There may be more: --limit was {limit:,}.")
+
+
+def _moment(since: str | None) -> str | None:
+    try:
+        return None if since is None else _INSTANT.validate_python(since).isoformat()
+    except ValidationError:
+        raise WrongInput(f"--since {since} is no time such as 2025-01-29T10:30:00Z") from None
+
+
+def _in_short(detail: dict[str, Any]) -> str:
+    """Counts instead of lists."""
+    return ", ".join(
+        f"{name}: {len(value) if isinstance(value, list) else show.in_words(value)}" for name, value in detail.items()
+    )
+
+
+async def _merged(addresses: Addresses, conditions: Parameters, *, limit: int) -> Sequence[tuple[str, AuditRecord]]:
+    lists = await asyncio.gather(*(_of(addresses, service, conditions, limit=limit) for service in SERVICES))
+    return list(heapq.merge(*lists, key=lambda one: one[1].time, reverse=True))[:limit]
+
+
+async def _of(
+    addresses: Addresses, service: Service, conditions: Parameters, *, limit: int
+) -> list[tuple[str, AuditRecord]]:
+    found: list[AuditRecord] = []
+    cursor: str | None = ""
+    async with api(addresses, service) as asked:
+        while cursor is not None and len(found) < limit:
+            page = min(PAGE, limit - len(found))
+            answer = await asked.get("/audit", AuditRecords, {**conditions, "limit": page, "cursor": cursor})
+            found += answer.items
+            cursor = answer.next_cursor
+    return [(asked.service, one) for one in found]
