@@ -19,6 +19,8 @@ from shared.header_names import read_any_header_name
 
 log = structlog.get_logger()
 
+# An empty poll costs as much as one with records, and a service polls several topics.
+WAIT_MS = 1_000
 CAREFUL_S = 60.0
 CAREFUL_PAUSE_S = 0.1
 SAY_AGAIN_S = 30.0
@@ -34,11 +36,11 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships
     _said_at = 0.0
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
-        """As aiokafka's."""
+        """As aiokafka's, but waits a second for records, however short FastStream wants a poll to be: it sleeps besides."""
         if time.monotonic() < self._careful_until:
             return await self._one_by_one(max_records)
         try:
-            polled: Polled = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+            polled: Polled = await super().getmany(*partitions, timeout_ms=max(timeout_ms, WAIT_MS), max_records=max_records)
         except Exception:
             self.failed_polls += 1
             self._careful_until = time.monotonic() + CAREFUL_S

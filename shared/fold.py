@@ -31,7 +31,7 @@ from shared.positions import Move
 
 log = structlog.get_logger()
 
-POLL_MS = 10
+POLL_MS = 10  # FastStream sleeps as long after an empty poll, whatever arrives meanwhile
 FETCH_BYTES = 6_000_000
 SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
