@@ -36,11 +36,12 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships
     _said_at = 0.0
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
-        """As aiokafka's, but waits a second for records, however short FastStream wants a poll to be: it sleeps besides."""
+        """As aiokafka's, but waits a second for records: FastStream sleeps `timeout_ms` more after an empty poll."""
         if time.monotonic() < self._careful_until:
             return await self._one_by_one(max_records)
+        wait_ms = max(timeout_ms, WAIT_MS)
         try:
-            polled: Polled = await super().getmany(*partitions, timeout_ms=max(timeout_ms, WAIT_MS), max_records=max_records)
+            polled: Polled = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=max_records)
         except Exception:
             self.failed_polls += 1
             self._careful_until = time.monotonic() + CAREFUL_S
