@@ -78,6 +78,8 @@ async def _service(addresses: Addresses, service: Service) -> Check:
         return _finding(name, "; ".join(state.stopped), todo)
     if state.lane and not state.lane.open:
         found = f"the way to the cloud is stopped: {state.lane.reason}, {state.lane.message}"
+        if state.lane.reason == "paused":
+            return _finding(name, found, f"ticketsync resume {name}")
         return _finding(name, found, "It goes on by itself when the cloud answers; are CLOUDS_URL and token right?")
     if not state.ready:
         found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"

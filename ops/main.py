@@ -14,6 +14,7 @@ from ops.exits import Exit, Stop
 from ops.import_links import import_links
 from ops.link import link, unlink
 from ops.migrate import migrate
+from ops.pause import pause, resume
 from ops.resync import resync
 from ops.run import run
 from ops.status import status
@@ -40,6 +41,8 @@ app.command("import", epilog="Example: ticketsync import tickets.csv --json")(im
 app.command(epilog="Example: ticketsync status --wait settled --timeout 60")(status)
 app.add_typer(parked.commands, name="parked")
 app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force")(resync)
+app.command(epilog='Example: ticketsync pause cloud-updater --why "cloud maintenance until 18:00"')(pause)
+app.command(epilog="Example: ticketsync resume cloud-updater")(resume)
 app.command(epilog="Example: ticketsync audit --who ann --since 2025-01-29T00:00:00Z")(audit)
 app.command(epilog="Example: ticketsync doctor --data-dir data")(doctor)
 

@@ -6,8 +6,11 @@
     rate_limited   nothing until the time the cloud named               a probe that succeeds
     no_route       one due request a minute                             a probe that succeeds, or ping names the route
     circuit_open   one due request a second; pings reset their waits    a probe that succeeds
+    paused         pings                                                a person (shared/pause.py)
 
-While a lane is stopped nothing is rejected and nothing sleeps while it holds something: rows wait.
+A pause lies over the others: what the cloud answers to pings, and to requests that were under way, counts as ever, and
+shows again when the pause is over. While a lane is stopped nothing is rejected and nothing sleeps while it holds
+something: rows wait.
 """
 
 import re
@@ -26,6 +29,7 @@ from shared.outcome import Done, NoRoute, NothingDone, Outcome, RateLimited, Una
 
 log = structlog.get_logger()
 
+PAUSED = "paused"
 FAILURES_TO_OPEN = 5
 PROBE_S = {"rate_limited": 1.0, "circuit_open": 1.0, "no_route": 60.0}
 PING_S = {"not_reached": 1.0, "unauthorized": 3.0, "circuit_open": 5.0, "no_route": 60.0, "rate_limited": 60.0}
@@ -41,8 +45,17 @@ class LaneShut(Exception):
 
 
 @dataclass(frozen=True)
+class Paused:
+    """Somebody has stopped the lane. `by` is None if the caller did not say."""
+
+    at: datetime
+    by: str | None
+    why: str
+
+
+@dataclass(frozen=True)
 class LaneState:
-    """The row. `reason` is None while the lane is open."""
+    """The row. `reason` is None while the lane is open; `met`: the same as if nobody had paused it."""
 
     reason: str | None
     message: str | None
@@ -50,6 +63,8 @@ class LaneState:
     probe_due: bool
     failures: int
     capabilities: frozenset[str]
+    met: str | None
+    paused: Paused | None = None
 
     @property
     def untroubled(self) -> bool:
@@ -74,15 +89,21 @@ class Lane:
         """The state as it is."""
         row = (
             await connection.execute(
-                text(
-                    "select reason, message, probe_at, probe_at <= now() as probe_due, failures, capabilities from lane"
-                )
+                text("""
+                    select reason, message, probe_at, probe_at <= now() as probe_due, failures, capabilities,
+                        paused_at, paused_by, paused_why
+                    from lane
+                """)
             )
         ).one()
-        metrics.LANE_OPEN.set(row.reason is None)
-        return LaneState(
-            row.reason, row.message, row.probe_at, bool(row.probe_due), row.failures, frozenset(row.capabilities or ())
-        )
+        capabilities = frozenset(row.capabilities or ())
+        metrics.LANE_OPEN.set(row.reason is None and row.paused_at is None)
+        if row.paused_at:
+            paused = Paused(row.paused_at, row.paused_by, row.paused_why)
+            message = f"{paused.by or 'somebody'} at {paused.at:%Y-%m-%d %H:%M}Z: {paused.why}"
+            return LaneState(PAUSED, message, None, False, row.failures, capabilities, row.reason, paused)  # noqa: FBT003
+        due = bool(row.probe_due)
+        return LaneState(row.reason, row.message, row.probe_at, due, row.failures, capabilities, row.reason)
 
     def unlimited(self, state: LaneState) -> bool:
         """Whether any number of requests may be sent now, and not one at a time."""
@@ -93,6 +114,8 @@ class Lane:
 
         `state` is what `look` returned in it. Raises LaneShut.
         """
+        if state.paused:
+            raise LaneShut(None)
         if state.reason:
             probed = await connection.execute(
                 text("update lane set probe_at = now() + make_interval(secs => :probe_s) where probe_at <= now()"),
@@ -144,7 +167,7 @@ class Lane:
         """The step of a reconcile loop: ask the cloud for its capabilities when it is time, one replica for all."""
         async with self.database.transaction() as connection:
             state = await self.look(connection)
-            if not await self._take_ping(connection, PING_S.get(state.reason or "", self.ping_every_s)):
+            if not await self._take_ping(connection, PING_S.get(state.met or "", self.ping_every_s)):
                 return None
         outcome = await self.cloud.post("ping", "/ping", b"{}", repeatable=True)
         async with self.database.transaction() as connection:
@@ -165,19 +188,19 @@ class Lane:
                 capabilities = _names(data.get("capabilities"))
                 await self._put_capabilities(connection, capabilities)
                 newly_there = self.route in capabilities and self.route not in state.capabilities
-                if state.reason in {"not_reached", "unauthorized"} or (state.reason == "no_route" and newly_there):
+                if state.met in {"not_reached", "unauthorized"} or (state.met == "no_route" and newly_there):
                     return await self._open(connection)
-                return state.reason == "circuit_open"
+                return state.met == "circuit_open"
             case Unauthorized(message):
                 await self._stop(connection, "unauthorized", message, None)
-            case NothingDone(message) | Unknown(message) if state.reason == "not_reached":
+            case NothingDone(message) | Unknown(message) if state.met == "not_reached":
                 await self._put_message(connection, message)
             case NothingDone() | Unknown():
                 pass  # what the requests themselves meet decides
-            case _ if state.reason == "not_reached":
+            case _ if state.met == "not_reached":
                 return await self._open(connection)  # it answers, though not to pings: it names no capabilities
             case _:
-                return state.reason == "circuit_open"
+                return state.met == "circuit_open"
         return False
 
     async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:

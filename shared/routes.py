@@ -3,15 +3,20 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.fields import Instant, Name
-from shared import audit, positions
+from schemas.fields import Instant, Name, Text255
+from shared import audit, pause, positions
 from shared.cursors import MAX_CHARS, UnknownCursor
-from shared.lane import LaneState
+from shared.database import notify
+from shared.lane import Lane, LaneState
+from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import Problem
+
+log = structlog.get_logger()
 
 
 class PositionAnswer(BaseModel):
@@ -97,14 +102,36 @@ def no_such_cursor() -> Problem:
     return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])
 
 
+class PauseBody(BaseModel):
+    """Why the lane is paused; shown to whoever wonders why nothing moves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    why: Text255
+
+
+class PausedAnswer(BaseModel):
+    """Who has paused the lane (null: the caller did not say), since when, and why."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    at: datetime
+    by: str | None
+    why: str
+
+
 class LaneAnswer(BaseModel):
-    """Whether requests may be sent to the cloud; if not, why, and when the next one is tried all the same."""
+    """Whether requests may be sent to the cloud; if not, why, and when the next one is tried all the same.
+
+    `paused`: a person has stopped it; then nothing is tried before a person lets it go on.
+    """
 
     open: bool
     reason: str | None
     message: str | None
     probe_at: datetime | None
     capabilities: list[str]
+    paused: PausedAnswer | None
 
 
 def lane_answer(state: LaneState) -> LaneAnswer:
@@ -115,4 +142,31 @@ def lane_answer(state: LaneState) -> LaneAnswer:
         message=state.message,
         probe_at=state.probe_at,
         capabilities=sorted(state.capabilities),
+        paused=PausedAnswer.model_validate(state.paused) if state.paused else None,
     )
+
+
+def lane_routes(service: Service, lane: Lane, *, loop: str) -> APIRouter:
+    """To be included in the router of a service that calls the cloud; `loop` is the one that does it."""
+    router = APIRouter(tags=["lane"])
+
+    @router.post("/lane/pause")
+    async def pause_lane(body: PauseBody, who: RequestedBy = None) -> LaneAnswer:
+        """Send nothing to the cloud until somebody lets the lane go on; requests that are under way end as ever."""
+        async with service.database.transaction() as connection:
+            await pause.pause(connection, who=who, why=body.why)
+            state = await lane.look(connection)
+        log.warning("lane paused", message=state.message)
+        return lane_answer(state)
+
+    @router.post("/lane/resume")
+    async def resume_lane(who: RequestedBy = None) -> LaneAnswer:
+        """Let a paused lane go on. One that is not paused stays as it is."""
+        async with service.database.transaction() as connection:
+            if await pause.resume(connection, who=who):
+                await notify(connection, [loop])
+            state = await lane.look(connection)
+        log.info("lane goes on", reason=state.reason)
+        return lane_answer(state)
+
+    return router

@@ -81,7 +81,8 @@ class LaneColumns(SQLModel):
     """Table `lane`, one row: whether this service may send to the cloud now, for all its replicas together.
 
     `reason` is null while the lane is open. `probe_at` is when the next request may be tried all the same; null: none
-    before a ping succeeds.
+    before a ping succeeds. `paused_*`: somebody has stopped it, by whatever name and for whatever reason; all null or,
+    but for the name, none.
     """
 
     one: bool = Field(default=True, primary_key=True)
@@ -92,3 +93,6 @@ class LaneColumns(SQLModel):
     next_request_at: datetime | None = Field(sa_type=MOMENT)
     capabilities: list[str] | None = Field(sa_type=TEXTS)
     pinged_at: datetime | None = Field(sa_type=MOMENT)
+    paused_at: datetime | None = Field(sa_type=MOMENT)
+    paused_by: str | None
+    paused_why: str | None

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from services.cloud_updater import seen
 from shared import dead_letters
 from shared.lane import Lane, LaneState
-from shared.routes import LaneAnswer, lane_answer
+from shared.routes import LaneAnswer, lane_answer, lane_routes
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
@@ -70,6 +70,7 @@ class RecordingAnswer(BaseModel):
 def routes(service: Service, lane: Lane) -> APIRouter:
     """This service's own routes."""
     router = APIRouter(tags=["cloud_updater"], responses=PROBLEMS)
+    router.include_router(lane_routes(service, lane, loop="push_tickets"))
 
     @router.get("/status")
     async def read_status(folder: str | None = None) -> StatusAnswer:

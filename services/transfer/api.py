@@ -12,7 +12,7 @@ from services.transfer.api_operator import decided
 from shared import dead_letters
 from shared.gate import Gate
 from shared.lane import Lane, LaneState
-from shared.routes import LaneAnswer, lane_answer
+from shared.routes import LaneAnswer, lane_answer, lane_routes
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
@@ -119,6 +119,7 @@ def routes(service: Service, lane: Lane, known: Gate) -> APIRouter:
     router = APIRouter(tags=["transfer"], responses=PROBLEMS)
     router.include_router(_seen(service, lane))
     router.include_router(decided(service, known))
+    router.include_router(lane_routes(service, lane, loop="upload_recordings"))
     return router
 
 

@@ -35,23 +35,3 @@ def test_links_that_wait_are_listed_and_dropped(stack: Stack) -> None:
     assert (none.code, none.json) == (0, {"dropped": 0, "gone": 0})
     assert rest.json == {"dropped": 2, "gone": 0}
     assert stack("parked", "list", "--json").json == {"items": []}
-
-
-def test_what_was_done_is_listed_with_who_did_it(stack: Stack) -> None:
-    folder = stack.upload("a.wav")
-    stack("link", f"{folder}/a.wav", "--ticket", "T-1", "--by", "Ann Weiß")
-    stack("resync", "--folder", folder, "--by", "Ann Weiß")
-    stack.settle()
-
-    listed = stack("audit", "--who", "Ann Weiß", "--json").json["items"]
-    of_the_recording = stack("audit", "--subject", f"{folder}/a.wav")
-    wrong = stack("audit", "--since", "yesterday")
-
-    assert [(one["service"], one["what"]) for one in listed] == [
-        ("cloud-updater", "resync_taken_up"),
-        ("linker", "linked"),
-    ]
-    assert "Ann Weiß" in of_the_recording.out
-    assert max(len(line) for line in of_the_recording.out.splitlines()) <= 100
-    assert wrong.code == 2
-    assert stack("link", f"{folder}/a.wav", "--ticket", "T-2", "--by", "a\nb").code == 2

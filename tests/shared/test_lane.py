@@ -58,7 +58,9 @@ class Traffic:
 
 
 @asynccontextmanager
-async def _on(database_url: str, cloud: Emulator, *, route: str | None = "ticket-info") -> AsyncIterator[Traffic]:
+async def traffic_on(
+    database_url: str, cloud: Emulator, *, route: str | None = "ticket-info"
+) -> AsyncIterator[Traffic]:
     own = CloudSettings.model_validate({"clouds_url": cloud.url, "clouds_token": TOKEN})
     database, client = Database(database_url, pool_size=6), Cloud(own, token=token_reader(own))
     resets: list[str] = []
@@ -76,7 +78,7 @@ async def _on(database_url: str, cloud: Emulator, *, route: str | None = "ticket
 
 @pytest.fixture
 async def new(things_url: str, cloud: Emulator) -> AsyncIterator[Traffic]:
-    async with _on(things_url, cloud) as traffic:
+    async with traffic_on(things_url, cloud) as traffic:
         yield traffic
 
 

@@ -112,7 +112,9 @@ class ModelLane(Lane):
     async def look(self, connection: AsyncConnection) -> LaneState:
         row, now = tables_of(connection, Tables).lane["one"], now_of(connection)
         due = row.probe_at is not None and row.probe_at <= now
-        return LaneState(row.reason, row.message, row.probe_at, due, row.failures, frozenset(row.capabilities))
+        return LaneState(
+            row.reason, row.message, row.probe_at, due, row.failures, frozenset(row.capabilities), row.reason
+        )
 
     async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
         lane, now = tables_of(connection, Tables).lane, now_of(connection)

@@ -74,6 +74,9 @@ def upgrade() -> None:
         sa.Column("next_request_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("capabilities", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("pinged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_by", sa.String(), nullable=True),
+        sa.Column("paused_why", sa.String(), nullable=True),
         sa.CheckConstraint("failures >= 0", name="lane_counts_failures"),
         sa.CheckConstraint("one", name="lane_is_one_row"),
         sa.CheckConstraint(

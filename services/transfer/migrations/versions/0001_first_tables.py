@@ -174,6 +174,9 @@ def _plumbing() -> None:
         sa.Column("next_request_at", MOMENT),
         sa.Column("capabilities", postgresql.ARRAY(postgresql.TEXT)),
         sa.Column("pinged_at", MOMENT),
+        sa.Column("paused_at", MOMENT),
+        sa.Column("paused_by", sa.String),
+        sa.Column("paused_why", sa.String),
     )
     op.execute(
         "insert into lane (one, reason, message, failures) "
