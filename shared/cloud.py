@@ -10,7 +10,7 @@ import ipaddress
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +45,9 @@ class CloudSettings(BaseSettings):
     )
     cloud_timeout_s: float = Field(30.0, gt=0, le=40, description="Seconds that one request may take in all.")
     cloud_max_answer_bytes: int = Field(1_000_000, gt=0, description="Largest answer that is read from the cloud.")
+    cloud_max_folder_bytes: int = Field(
+        100_000_000, gt=0, description="Largest folder that is read back from the cloud, in bytes of JSON."
+    )
     cloud_workers: int = Field(4, ge=1, le=64, description="Requests to the cloud that one process has open at most.")
     cloud_requests_per_minute: int | None = Field(
         None, ge=1, description="Limit for all replicas of one service together; none: no limit of our own."
@@ -103,17 +106,34 @@ class Cloud:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
+        request = self._client.build_request("POST", path, content=body, headers=headers)
+        limit_bytes = self._settings.cloud_max_answer_bytes
         with metrics.CLOUD_SECONDS.labels(call).time():
-            outcome = await self._post(path, body, headers, repeatable=repeatable)
+            outcome = await self._send(request, repeatable=repeatable, limit_bytes=limit_bytes)
         outcome = without_echo(outcome, body=body, token=token)
         metrics.CLOUD_REQUESTS.labels(call, type(outcome).__name__).inc()
         return outcome
 
-    async def _post(self, path: str, body: bytes, headers: Mapping[str, str], *, repeatable: bool) -> Outcome:
+    async def read(self, call: str, path: str) -> Outcome:
+        """Ask once for what has no effect; the answer may be as long as a folder. `call` as in `post`."""
+        token = self._token()
+        request = self._client.build_request("GET", path, headers={"Authorization": f"Bearer {token}"})
+        limit_bytes = self._settings.cloud_max_folder_bytes
+        with metrics.CLOUD_SECONDS.labels(call).time():
+            outcome = await self._send(request, repeatable=True, limit_bytes=limit_bytes)
+        outcome = without_echo(outcome, body=b"{}", token=token)
+        metrics.CLOUD_REQUESTS.labels(call, type(outcome).__name__).inc()
+        return outcome
+
+    async def _send(self, request: httpx.Request, *, repeatable: bool, limit_bytes: int) -> Outcome:
         try:
             async with asyncio.timeout(self._settings.cloud_timeout_s):
-                async with self._client.stream("POST", path, content=body, headers=headers) as response:
-                    return classify(await self._read(response), repeatable=repeatable, now=datetime.now(UTC))
+                response = await self._client.send(request, stream=True)
+                try:
+                    answer = await self._read(response, limit_bytes)
+                finally:
+                    await response.aclose()
+                return classify(answer, repeatable=repeatable, now=datetime.now(UTC))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return NothingDone(f"the cloud cannot be reached ({type(error).__name__})")
         except TimeoutError:
@@ -121,13 +141,13 @@ class Cloud:
         except httpx.HTTPError as error:
             return Unknown(f"the connection broke ({type(error).__name__})")
         except _AnswerTooLarge:
-            return Unknown(f"the answer is larger than {self._settings.cloud_max_answer_bytes} bytes")
+            return Unknown(f"the answer is larger than {limit_bytes} bytes")
 
-    async def _read(self, response: httpx.Response) -> Answer:
+    async def _read(self, response: httpx.Response, limit_bytes: int) -> Answer:
         content = bytearray()
         async for chunk in response.aiter_bytes():
             content += chunk
-            if len(content) > self._settings.cloud_max_answer_bytes:
+            if len(content) > limit_bytes:
                 raise _AnswerTooLarge
         try:
             body = json.loads(content)

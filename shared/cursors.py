@@ -9,8 +9,13 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
 
 MAX_CHARS = 4_000
+
+Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
 
 
 class UnknownCursor(Exception):

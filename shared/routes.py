@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import Instant, Name, Text255
 from shared import audit, pause, positions
-from shared.cursors import MAX_CHARS, UnknownCursor
+from shared.cursors import Cursor
 from shared.database import notify
 from shared.lane import Lane, LaneState
 from shared.requested_by import RequestedBy
+from shared.routes_where import where_it_is
 from shared.service import Service
-from shared.web import Problem
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class AuditConditions(BaseModel):
     subject: Name | None = None
     since: Instant | None = Field(None, description="only what was done at this time or later")
     limit: int = Field(100, ge=1, le=1000)
-    cursor: str = Field("", max_length=MAX_CHARS, description="`next_cursor` of the page before, of the same list")
+    cursor: Cursor = ""
 
 
 class AuditRecordAnswer(BaseModel):
@@ -87,19 +87,11 @@ def common(service: Service) -> APIRouter:
     async def read_audit(conditions: Annotated[AuditConditions, Query()]) -> AuditAnswer:
         """What was done through this service's API, and which resyncs were asked for: who, when, to what."""
         async with service.database.transaction() as connection:
-            try:
-                found, next_cursor = await audit.recorded(connection, audit.Wanted(**conditions.model_dump()))
-            except UnknownCursor:
-                raise no_such_cursor() from None
+            found, next_cursor = await audit.recorded(connection, audit.Wanted(**conditions.model_dump()))
         return AuditAnswer(items=[AuditRecordAnswer.model_validate(one) for one in found], next_cursor=next_cursor)
 
+    router.include_router(where_it_is(service))
     return router
-
-
-def no_such_cursor() -> Problem:
-    """What whoever asks with a cursor of something else is told."""
-    wrong = "This list has no such cursor; leave it out to begin anew"
-    return Problem(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])
 
 
 class PauseBody(BaseModel):

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from schemas.rules import in_words
 from shared import health
 from shared.callers import Rate, Tokens, token_of
+from shared.cursors import UnknownCursor
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 from shared.openapi import PROBLEM_JSON, describe_problems
@@ -98,6 +99,7 @@ def build(
     app.include_router(health.routes(readiness))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(GateClosed, _catching_up)
+    app.add_exception_handler(UnknownCursor, _no_such_cursor)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _plain)
     for kind in (SQLAlchemyError, OSError, TimeoutError):
@@ -188,6 +190,11 @@ async def _catching_up(_: Request, __: Exception) -> JSONResponse:
         "The service still reads back what its topics hold; try again in a moment",
         headers={"Retry-After": str(RETRY_AFTER_S)},
     )
+
+
+async def _no_such_cursor(_: Request, __: Exception) -> JSONResponse:
+    wrong = "This list has no such cursor; leave it out to begin anew"
+    return _details(422, "Invalid request", wrong, errors=[{"field": "query.cursor", "message": wrong}])
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -1,17 +1,23 @@
 """cloud_updater's HTTP API: what is owed to the cloud and what keeps it from there."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from schemas.topics import TICKET_LINKED
 from services.cloud_updater import seen
+from services.cloud_updater.api_verify import reading_back
 from shared import dead_letters
+from shared.cursors import Cursor, cursor_of, place_of
 from shared.lane import Lane, LaneState
+from shared.places import PlaceAnswer, place_answer
 from shared.routes import LaneAnswer, lane_answer, lane_routes
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
+
+Reason = Literal["retrying", "rejected", "outcome_unknown", "missing_in_cloud"]
 
 
 class BlockedCounts(BaseModel):
@@ -48,13 +54,18 @@ class BlockedRecording(Blocked):
 
 
 class BlockedRecordingsAnswer(BaseModel):
-    """Some of them."""
+    """A page of them; it is the last without a cursor."""
 
     items: list[BlockedRecording]
+    next_cursor: str | None
 
 
 class RecordingAnswer(BaseModel):
-    """One recording: the link that is wanted, the one that is known to be in the cloud."""
+    """One recording: the link that is wanted, the one that is known to be in the cloud.
+
+    `linked`: where the wanted link's TicketLinked stands. Of its folder in the cloud: `attempts`, pushes that failed in
+    a row, and `pushed_at`, the last one that did not. `resyncs`: request_ids of those that are not carried out yet.
+    """
 
     recording_id: str
     folder_id: str | None
@@ -65,6 +76,10 @@ class RecordingAnswer(BaseModel):
     acknowledged_link_version: int
     owed: bool
     blocked: Blocked | None
+    linked: PlaceAnswer | None
+    attempts: int | None
+    pushed_at: datetime | None
+    resyncs: list[str]
 
 
 def routes(service: Service, lane: Lane) -> APIRouter:
@@ -88,21 +103,27 @@ def routes(service: Service, lane: Lane) -> APIRouter:
 
     @router.get("/blocked")
     async def read_blocked(
-        folder: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        folder: str | None = None,
+        reason: Reason | None = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+        cursor: Annotated[Cursor, Query()] = "",
     ) -> BlockedRecordingsAnswer:
-        """The first that are blocked, in all or in the folder of this folder_id; those that need a person first."""
+        """What is blocked, in all or in the folder of this folder_id, a page at a time; what needs a person first."""
+        place = place_of(cursor, "blocked", parts=2) or ["", ""]
+        wanted = seen.WantedBlocked(folder, reason, after=(place[0] == "retrying", place[1]), limit=limit)
         async with service.database.transaction() as connection:
             state = await lane.look(connection)
-            found = await seen.blocked_recordings(
-                connection, folder_id=folder, shut=state.reason is not None, limit=limit
-            )
+            found = await seen.blocked_recordings(connection, wanted, shut=state.reason is not None)
         return BlockedRecordingsAnswer(
             items=[
                 BlockedRecording(
                     recording_id=one.recording_id, folder_id=one.folder_id, **_why(one, state).model_dump()
                 )
                 for one in found
-            ]
+            ],
+            next_cursor=cursor_of("blocked", [found[-1].reason, found[-1].recording_id])
+            if len(found) == limit
+            else None,
         )
 
     @router.get("/recordings/{recording_id:path}", responses={404: {"model": ProblemDetails, "description": "Unknown"}})
@@ -123,8 +144,13 @@ def routes(service: Service, lane: Lane) -> APIRouter:
             acknowledged_link_version=row.acknowledged_link_version,
             owed=row.owed,
             blocked=_why(row, state) if row.reason else None,
+            linked=place_answer(TICKET_LINKED, row.link_place),
+            attempts=row.attempts,
+            pushed_at=row.pushed_at,
+            resyncs=list(row.resyncs),
         )
 
+    router.include_router(reading_back(service, lane))
     return router
 
 

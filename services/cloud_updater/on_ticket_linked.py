@@ -34,7 +34,8 @@ async def fold_ticket_linked(
         if (row := rows[one]).clouds_uuid
     ]
     seqs = await Ledgers(connection).take_seqs(changes, quiet) if changes else {}
-    await store.want(newer.values(), rows, seqs)
+    wanted = [incoming for incoming in batch if newer.get(incoming.event.recording_id) is incoming.event]
+    await store.want(wanted, rows, seqs)
     return Folded(newer=len(newer), wake=("push_tickets",) if any(one.behind for one in changes) else ())
 
 

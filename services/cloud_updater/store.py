@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
+from shared.batch import Incoming
+from shared.places import place_of
 
 
 class RecordingRow(NamedTuple):
@@ -87,12 +89,13 @@ class Store:
         }
 
     async def want(
-        self, links: Collection[TicketLinked], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
+        self, wanted: Collection[Incoming[TicketLinked]], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
     ) -> None:
         """Store newer links, those of placed recordings under their new seqs. The rows and their ledgers are locked.
 
         A new seq takes back a rejection. What was forced and is not pushed yet stays forced.
         """
+        links = [one.event for one in wanted]
         ids = [one.recording_id for one in links]
         await self._connection.execute(
             text("""
@@ -108,11 +111,13 @@ class Store:
         await self._connection.execute(
             text(f"""
                 update recording r set
-                    link_version = u.link_version, seq = coalesce(u.seq, r.seq), rejected = null,
+                    link_version = u.link_version, link_place = u.place,
+                    seq = coalesce(u.seq, r.seq), rejected = null,
                     forced = {STILL_FORCED},
                     known_transfer_version = {ACKNOWLEDGED_TRANSFER}, known_link_version = {ACKNOWLEDGED_LINK}
                 from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:seqs as bigint[]),
-                            cast(:uuids as text[])) as u (recording_id, link_version, seq, clouds_uuid)
+                            cast(:uuids as text[]), cast(:places as bigint[]))
+                        as u (recording_id, link_version, seq, clouds_uuid, place)
                     left join ledger l using (clouds_uuid)
                 where r.recording_id = u.recording_id
             """),  # noqa: S608  # this module's own text
@@ -121,6 +126,7 @@ class Store:
                 "versions": [one.link_version for one in links],
                 "seqs": [seqs.get(one) for one in ids],
                 "uuids": [rows[one].clouds_uuid for one in ids],
+                "places": [place_of(one.record) for one in wanted],
             },
         )
 

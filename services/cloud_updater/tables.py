@@ -79,6 +79,7 @@ class Recording(CloudUpdaterTable, table=True):
 
     `transfer_version` 0: not transferred yet. `link_version` 0: never linked. `known_*`: the newest
     acknowledgement, as far as the ledger's cursors do not say it (predicates.py).
+    `link_place`: where the wanted link's TicketLinked stands (shared/places.py).
     `forced`: push at this seq whatever is known. `rejected`: why the cloud refuses the file at this seq.
     """
 
@@ -89,6 +90,7 @@ class Recording(CloudUpdaterTable, table=True):
     link_version: int = 0
     known_transfer_version: int = 0
     known_link_version: int = 0
+    link_place: int | None = Field(sa_type=BIGINT)
     seq: int = Field(default=0, sa_type=BIGINT)
     forced: bool = False
     rejected: str | None

@@ -193,8 +193,9 @@ def _looks(router: APIRouter, service: Service, settings: LinkerSettings) -> Non
             expired_before = datetime.now(UTC) - timedelta(days=settings.parked_expire_after_days)
             parked = await seen_parked.counts(connection, expired_before=expired_before)
             return StatusAnswer(
-                recordings=sum(states.values()),
-                states=dict(states),
+                recordings=sum(states.counts.values()),
+                states=dict(states.counts),
+                oldest_pending_at=states.oldest_pending_at,
                 parked=parked.parked,
                 parked_expired=parked.expired,
                 dead_letters=await dead_letters.count(connection),

@@ -7,11 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from schemas.events import TicketDetails, TicketInfo
 from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
+from services.linker.api_facts import FactsAnswer
 from services.linker.decisions import OnExisting
 from services.linker.map_columns import NAMES
-from shared.cursors import MAX_CHARS
-
-Cursor = Annotated[str, Field(max_length=MAX_CHARS, description="`next_cursor` of the page before, for the same list")]
 
 
 class LinkBody(BaseModel):
@@ -85,11 +83,12 @@ class LinkVersionAnswer(BaseModel):
 
 
 class RecordingWithHistory(RecordingAnswer):
-    """One recording, with the versions of its link, the newest first.
+    """One recording, what was heard of it, and the versions of its link, the newest first.
 
     `next_before_version`: where older ones go on, null if these are all.
     """
 
+    facts: FactsAnswer
     history: list[LinkVersionAnswer]
     next_before_version: int | None
 
@@ -234,11 +233,13 @@ class ImportRowsAnswer(BaseModel):
 class StatusAnswer(BaseModel):
     """Recordings by state. `parked_expired`: parked links that wait too long; they are in `parked` as well.
 
-    `working`: imports, arrivals and parked links that are not decided yet.
+    `working`: imports, arrivals and parked links that are not decided yet. `oldest_pending_at`: since when the one is
+    linked that waits longest for the cloud to have its link.
     """
 
     recordings: int
     states: dict[str, int]
+    oldest_pending_at: datetime | None
     parked: int
     parked_expired: int
     dead_letters: int

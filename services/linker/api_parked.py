@@ -11,14 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.fields import Actor, Instant, Name
 from services.linker import seen_parked
 from services.linker.api import shown
-from services.linker.api_models import Cursor
 from services.linker.decisions import KnownRecording, Target
 from services.linker.settings import LinkerSettings
 from services.linker.store_catalogue import Catalogue
 from shared import audit
-from shared.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
+from shared.cursors import MAX_CHARS, Cursor, UnknownCursor, cursor_of, place_of
 from shared.requested_by import RequestedBy
-from shared.routes import no_such_cursor
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
@@ -111,10 +109,7 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
             parked_before=min((one for one in before if one), default=None),
         )
         async with service.database.transaction() as connection:
-            try:
-                rows, next_cursor = await seen_parked.parked(connection, wanted)
-            except UnknownCursor:
-                raise no_such_cursor() from None
+            rows, next_cursor = await seen_parked.parked(connection, wanted)
             targets = [Target(row["recording_id"], row["filename"], row["folder"]) for row in rows]
             fitting = await Catalogue(connection).candidates(targets)
         items = [

@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.fields import INT32_MAX, Instant, Name
 from services.linker import seen, seen_recordings
 from services.linker.api import NOT_FOUND, UNCLEAR, Page, one_folder
+from services.linker.api_facts import FactsAnswer
 from services.linker.api_models import (
-    Cursor,
     FoldersStatisticsAnswer,
     FolderStatisticsAnswer,
     LinkVersionAnswer,
@@ -19,8 +19,7 @@ from services.linker.api_models import (
     StatisticsAnswer,
     with_ticket,
 )
-from shared.cursors import UnknownCursor, cursor_of, place_of
-from shared.routes import no_such_cursor
+from shared.cursors import Cursor, cursor_of, place_of
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
@@ -59,10 +58,7 @@ def routes(service: Service) -> APIRouter:
         async with service.database.transaction() as connection:
             folder_id = await one_folder(connection, conditions.folder)
             wanted = seen_recordings.Wanted(**conditions.model_dump(exclude={"folder"}), folder_id=folder_id)
-            try:
-                rows, next_cursor = await seen_recordings.recordings(connection, wanted)
-            except UnknownCursor:
-                raise no_such_cursor() from None
+            rows, next_cursor = await seen_recordings.recordings(connection, wanted)
         return RecordingsAnswer(items=[RecordingAnswer(**with_ticket(row)) for row in rows], next_cursor=next_cursor)
 
     @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
@@ -71,16 +67,18 @@ def routes(service: Service) -> APIRouter:
         versions: Annotated[int, Query(ge=0, le=1000, description="how many versions of its history")] = 100,
         before_version: Annotated[int, Query(ge=1, le=INT32_MAX, description="`next_before_version`")] = INT32_MAX,
     ) -> RecordingWithHistory:
-        """One recording, its state, its newest link, and who linked what before."""
+        """One recording, its state, its newest link, what was heard of it, and who linked what before."""
         async with service.database.transaction() as connection:
             row = await seen_recordings.recording(connection, recording_id)
             if row is None:
                 raise Problem(404, "Unknown recording", "No RecordingProcessed or RecordingTransferred of it was read")
+            facts = await seen_recordings.facts(connection, recording_id)
             past = await seen_recordings.history(
                 connection, recording_id, before_version=before_version, limit=versions
             )
         return RecordingWithHistory(
             **with_ticket(row),
+            facts=FactsAnswer.of(facts),
             history=[LinkVersionAnswer(**with_ticket(version)) for version in past],
             next_before_version=past[-1]["link_version"] if 0 < len(past) == versions else None,
         )
@@ -98,10 +96,7 @@ def routes(service: Service) -> APIRouter:
     @router.get("/statistics/folders")
     async def list_statistics(limit: Page = 100, cursor: Annotated[Cursor, Query()] = "") -> FoldersStatisticsAnswer:
         """The same per folder, a page at a time."""
-        try:
-            place = place_of(cursor, "folder", parts=1)
-        except UnknownCursor:
-            raise no_such_cursor() from None
+        place = place_of(cursor, "folder", parts=1)
         async with service.database.transaction() as connection:
             ids = await seen.folder_ids(connection, after=place[0] if place else "", limit=limit)
             rows = await seen.statistics(connection, ids)

@@ -1,16 +1,14 @@
 """The report of an import as CSV: a line per row of the file, with what became of it and why.
 
-A spreadsheet runs a cell that begins like a formula, and what a stranger put into a file could then send away what else
-is in the sheet. Such cells get an apostrophe in front, which spreadsheets take for "this is text".
+It is read a page at a time, so that it may be of any length.
 """
 
-import csv
-import io
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from services.linker import seen_imports
+from shared.csv_text import as_csv
 from shared.database import Database
 
 COLUMNS = (
@@ -18,9 +16,6 @@ COLUMNS = (
     "replaced_by_line", "field", "message", "candidates",
 )  # fmt: skip
 PAGE_ROWS = 2_000
-# The same signs in full width are formulas to some programs as well.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
-                  "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 
 
 async def report(database: Database, import_id: str) -> AsyncIterator[str]:
@@ -34,19 +29,6 @@ async def report(database: Database, import_id: str) -> AsyncIterator[str]:
             return
         line = page[-1]["line"]
         yield as_csv(_cells(row) for row in page)
-
-
-def as_csv(rows: Iterable[Iterable[object]]) -> str:
-    """CSV that no spreadsheet runs anything of."""
-    text = io.StringIO()
-    csv.writer(text).writerows([neutral(cell) for cell in row] for row in rows)
-    return text.getvalue()
-
-
-def neutral(cell: object) -> str:
-    """The cell as text that is not taken for a formula."""
-    text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) or text.lstrip().startswith(FORMULA_STARTS) else text
 
 
 def _cells(row: Mapping[str, Any]) -> list[object]:

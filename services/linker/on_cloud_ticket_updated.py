@@ -16,4 +16,4 @@ async def fold_cloud_ticket_updated(
     batch: Sequence[Incoming[CloudTicketUpdated]], connection: AsyncConnection
 ) -> Folded:
     """Store what is newer."""
-    return Folded(newer=await Catalogue(connection).acknowledge(incoming.event for incoming in batch))
+    return Folded(newer=await Catalogue(connection).acknowledge(batch))

@@ -17,5 +17,5 @@ async def fold_recording_processed(
     batch: Sequence[Incoming[RecordingProcessed]], connection: AsyncConnection
 ) -> Folded:
     """Store what is newer."""
-    newer = await Catalogue(connection).process(incoming.event for incoming in batch)
+    newer = await Catalogue(connection).process(batch)
     return Folded(newer=newer, wake=("match_parked",) if newer else ())

@@ -17,5 +17,5 @@ async def fold_recording_transferred(
     batch: Sequence[Incoming[RecordingTransferred]], connection: AsyncConnection
 ) -> Folded:
     """Store what is newer."""
-    newer = await Catalogue(connection).transfer(incoming.event for incoming in batch)
+    newer = await Catalogue(connection).transfer(batch)
     return Folded(newer=newer, wake=("match_parked",) if newer else ())

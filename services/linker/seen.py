@@ -1,6 +1,8 @@
 """The SQL of what an operator sees: every recording is in exactly one of five states, and how many are in which."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import text
@@ -32,18 +34,29 @@ RECORDINGS = f"""
 """  # noqa: S608  # this module's own text
 
 
-async def states(connection: AsyncConnection, *, folder_id: str | None) -> Mapping[str, int]:
-    """Recordings by state; every state is there."""
+@dataclass(frozen=True)
+class States:
+    """Recordings by state; every state is there. `oldest_pending_at`: when the oldest link was made that is pending."""
+
+    counts: Mapping[str, int]
+    oldest_pending_at: datetime | None
+
+
+async def states(connection: AsyncConnection, *, folder_id: str | None) -> States:
+    """How it stands, in all or in one folder."""
     rows = await connection.execute(
         text(f"""
-            select {STATE} as state, count(*) as number
+            select {STATE} as state, count(*) as number, min(l.occurred_at) as oldest_link_at
             from recording r left join link l on l.recording_id = r.recording_id and l.link_version > 0
             where {KNOWN} and (cast(:folder_id as text) is null or r.folder_id = :folder_id) group by 1
         """),  # noqa: S608  # this module's own text
         {"folder_id": folder_id},
     )
-    counts = {row.state: row.number for row in rows}
-    return {state: counts.get(state, 0) for state in STATES}
+    found = {row.state: row for row in rows}
+    return States(
+        {state: found[state].number if state in found else 0 for state in STATES},
+        found["pending"].oldest_link_at if "pending" in found else None,
+    )
 
 
 async def statistics(connection: AsyncConnection, folder_ids: list[str] | None) -> list[Mapping[str, Any]]:

@@ -142,6 +142,19 @@ async def recording(connection: AsyncConnection, recording_id: str) -> Mapping[s
     return dict(row) if row else None
 
 
+async def facts(connection: AsyncConnection, recording_id: str) -> Mapping[str, Any]:
+    """What was heard of a recording that is known, when, and where it stands on its topic."""
+    rows = await connection.execute(
+        text("""
+            select revision, processed_at, processed_place, transfer_version, transferred_at, transferred_place,
+                   known_transfer_version, known_link_version, known_at, known_place
+            from recording where recording_id = :recording_id
+        """),
+        {"recording_id": recording_id},
+    )
+    return dict(rows.mappings().one())
+
+
 async def history(
     connection: AsyncConnection, recording_id: str, *, before_version: int, limit: int
 ) -> Sequence[Mapping[str, Any]]:

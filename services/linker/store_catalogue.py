@@ -3,14 +3,34 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred
 from services.linker.decisions import KnownRecording, Target
+from shared.batch import Incoming
+from shared.places import place_of
 
 _KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"
+
+
+class Known(NamedTuple):
+    """A link that the cloud is known to have, at which transfer, since when. `place`: see shared/places.py; None: it
+    travelled with the upload.
+    """
+
+    transfer_version: int
+    link_version: int
+    at: datetime
+    place: int | None
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The later one knows better."""
+        return self.transfer_version, self.link_version
 
 
 class Catalogue:
@@ -19,13 +39,13 @@ class Catalogue:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def process(self, facts: Iterable[RecordingProcessed]) -> int:
+    async def process(self, facts: Iterable[Incoming[RecordingProcessed]]) -> int:
         """Store what is newer by (revision, processed_at, content); returns how many were. They count as arrived."""
-        newest: dict[str, tuple[tuple[int, object, str], RecordingProcessed]] = {}
-        for fact in facts:
+        newest: dict[str, tuple[tuple[int, object, str], RecordingProcessed, int]] = {}
+        for fact, record in facts:
             order = (fact.revision, fact.processed_at, hashlib.sha256(fact.model_dump_json().encode()).hexdigest())
             if fact.recording_id not in newest or order > newest[fact.recording_id][0]:
-                newest[fact.recording_id] = (order, fact)
+                newest[fact.recording_id] = (order, fact, place_of(record))
         chosen = [newest[recording_id] for recording_id in sorted(newest)]
         stored = await self._connection.execute(
             text("""
@@ -33,13 +53,14 @@ class Catalogue:
                     select * from unnest(
                         cast(:ids as text[]), cast(:folders as text[]), cast(:folder_names as text[]),
                         cast(:filenames as text[]), cast(:requires as boolean[]), cast(:recorded as timestamptz[]),
-                        cast(:processed as timestamptz[]), cast(:revisions as int[]), cast(:hashes as text[]))
+                        cast(:processed as timestamptz[]), cast(:revisions as int[]), cast(:hashes as text[]),
+                        cast(:places as bigint[]))
                     as u (recording_id, folder_id, folder_name, filename, requires_ticket, recorded_at, processed_at,
-                          revision, content_hash)
+                          revision, content_hash, place)
                 ), newer as (
                     insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
-                        requires_ticket, recorded_at, processed_at, revision, content_hash, transfer_version,
-                        known_transfer_version, known_link_version)
+                        requires_ticket, recorded_at, processed_at, revision, content_hash, processed_place,
+                        transfer_version, known_transfer_version, known_link_version)
                     select u.*, 0, 0, 0 from u
                     where not exists (
                         select from recording r where r.recording_id = u.recording_id and r.revision > 0
@@ -54,7 +75,8 @@ class Catalogue:
                         recorded_at = excluded.recorded_at,
                         processed_at = excluded.processed_at,
                         revision = excluded.revision,
-                        content_hash = excluded.content_hash
+                        content_hash = excluded.content_hash,
+                        processed_place = excluded.processed_place
                     where recording.revision = 0
                         or (recording.revision, recording.processed_at, recording.content_hash)
                             < (excluded.revision, excluded.processed_at, excluded.content_hash)
@@ -65,39 +87,42 @@ class Catalogue:
                 returning recording_id
             """),
             {
-                "ids": [fact.recording_id for _, fact in chosen],
-                "folders": [fact.folder_id for _, fact in chosen],
-                "folder_names": [fact.folder_name for _, fact in chosen],
-                "filenames": [fact.filename for _, fact in chosen],
-                "requires": [fact.requires_ticket for _, fact in chosen],
-                "recorded": [fact.recorded_at for _, fact in chosen],
-                "processed": [fact.processed_at for _, fact in chosen],
-                "revisions": [fact.revision for _, fact in chosen],
-                "hashes": [order[2] for order, _ in chosen],
+                "ids": [fact.recording_id for _, fact, _ in chosen],
+                "folders": [fact.folder_id for _, fact, _ in chosen],
+                "folder_names": [fact.folder_name for _, fact, _ in chosen],
+                "filenames": [fact.filename for _, fact, _ in chosen],
+                "requires": [fact.requires_ticket for _, fact, _ in chosen],
+                "recorded": [fact.recorded_at for _, fact, _ in chosen],
+                "processed": [fact.processed_at for _, fact, _ in chosen],
+                "revisions": [fact.revision for _, fact, _ in chosen],
+                "hashes": [order[2] for order, _, _ in chosen],
+                "places": [place for _, _, place in chosen],
             },
         )
         return len(stored.all())
 
-    async def transfer(self, facts: Iterable[RecordingTransferred]) -> int:
+    async def transfer(self, facts: Iterable[Incoming[RecordingTransferred]]) -> int:
         """Store transfers that are newer, and the link that travelled as known; returns how many were newer."""
-        newest: dict[str, RecordingTransferred] = {}
-        for fact in facts:
+        newest: dict[str, Incoming[RecordingTransferred]] = {}
+        for incoming in facts:
+            fact = incoming.event
             if fact.transfer_version > (
-                newest[fact.recording_id].transfer_version if fact.recording_id in newest else 0
+                newest[fact.recording_id].event.transfer_version if fact.recording_id in newest else 0
             ):
-                newest[fact.recording_id] = fact
-        chosen = [newest[recording_id] for recording_id in sorted(newest)]
+                newest[fact.recording_id] = incoming
+        chosen = [newest[recording_id].event for recording_id in sorted(newest)]
         stored = await self._connection.execute(
             text("""
                 with u as (
                     select * from unnest(
                         cast(:ids as text[]), cast(:folders as text[]), cast(:filenames as text[]),
-                        cast(:versions as int[]), cast(:uuids as text[]), cast(:moments as timestamptz[]))
-                    as u (recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at)
+                        cast(:versions as int[]), cast(:uuids as text[]), cast(:moments as timestamptz[]),
+                        cast(:places as bigint[]))
+                    as u (recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at, place)
                 ), newer as (
                     insert into recording (recording_id, transferred_folder_id, transferred_filename, transfer_version,
-                        clouds_uuid, transferred_at, requires_ticket, revision, content_hash, known_transfer_version,
-                        known_link_version)
+                        clouds_uuid, transferred_at, transferred_place, requires_ticket, revision, content_hash,
+                        known_transfer_version, known_link_version)
                     select u.*, true, 0, '', 0, 0 from u
                     where not exists (
                         select from recording r
@@ -108,7 +133,8 @@ class Catalogue:
                         transferred_filename = excluded.transferred_filename,
                         transfer_version = excluded.transfer_version,
                         clouds_uuid = excluded.clouds_uuid,
-                        transferred_at = excluded.transferred_at
+                        transferred_at = excluded.transferred_at,
+                        transferred_place = excluded.transferred_place
                     where recording.transfer_version < excluded.transfer_version
                     returning recording_id
                 )
@@ -123,41 +149,57 @@ class Catalogue:
                 "versions": [fact.transfer_version for fact in chosen],
                 "uuids": [fact.clouds_uuid for fact in chosen],
                 "moments": [fact.transferred_at for fact in chosen],
+                "places": [place_of(newest[fact.recording_id].record) for fact in chosen],
             },
         )
         newer = len(stored.all())
-        await self.know({fact.recording_id: (fact.transfer_version, fact.link_version) for fact in chosen})
+        await self.know(
+            {
+                one.recording_id: Known(one.transfer_version, one.link_version, one.transferred_at, None)
+                for one in chosen
+            }
+        )
         return newer
 
-    async def acknowledge(self, facts: Iterable[CloudTicketUpdated]) -> int:
+    async def acknowledge(self, facts: Iterable[Incoming[CloudTicketUpdated]]) -> int:
         """Store acknowledgements that are newer; returns how many were."""
-        newest: dict[str, tuple[int, int]] = {}
-        for fact in facts:
-            order = (fact.transfer_version, fact.link_version)
-            newest[fact.recording_id] = max(order, newest.get(fact.recording_id, order))
+        newest: dict[str, Known] = {}
+        for fact, record in facts:
+            known = Known(fact.transfer_version, fact.link_version, fact.updated_at, place_of(record))
+            if fact.recording_id not in newest or known.order > newest[fact.recording_id].order:
+                newest[fact.recording_id] = known
         return await self.know(newest)
 
-    async def know(self, links: Mapping[str, tuple[int, int]]) -> int:
-        """The cloud is known to have these (transfer_version, link_version); returns how many that was news of."""
+    async def know(self, links: Mapping[str, Known]) -> int:
+        """The cloud is known to have these; returns how many that was news of."""
         ids = sorted(links)
+        known = [links[one] for one in ids]
         stored = await self._connection.execute(
             text("""
                 insert into recording (recording_id, requires_ticket, revision, content_hash, transfer_version,
-                    known_transfer_version, known_link_version)
-                select recording_id, true, 0, '', 0, t, l
-                from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))
-                    as u (recording_id, t, l)
+                    known_transfer_version, known_link_version, known_at, known_place)
+                select recording_id, true, 0, '', 0, t, l, at, place
+                from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]),
+                            cast(:moments as timestamptz[]), cast(:places as bigint[]))
+                    as u (recording_id, t, l, at, place)
                 where not exists (
                     select from recording r where r.recording_id = u.recording_id
                     and (r.known_transfer_version, r.known_link_version) >= (u.t, u.l))
                 order by recording_id
                 on conflict (recording_id) do update set
                     known_transfer_version = excluded.known_transfer_version,
-                    known_link_version = excluded.known_link_version
+                    known_link_version = excluded.known_link_version,
+                    known_at = excluded.known_at, known_place = excluded.known_place
                 where (recording.known_transfer_version, recording.known_link_version)
                     < (excluded.known_transfer_version, excluded.known_link_version)
             """),
-            {"ids": ids, "transfers": [links[one][0] for one in ids], "links": [links[one][1] for one in ids]},
+            {
+                "ids": ids,
+                "transfers": [one.transfer_version for one in known],
+                "links": [one.link_version for one in known],
+                "moments": [one.at for one in known],
+                "places": [one.place for one in known],
+            },
         )
         return stored.rowcount
 

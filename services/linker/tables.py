@@ -66,6 +66,7 @@ class Recording(LinkerTable, table=True):
     """The catalogue. `revision` 0: RecordingProcessed not seen; `transfer_version` 0: not transferred.
 
     `known_*`: the newest link that the cloud is known to have, at which transfer. `arrived`: order of arrival.
+    `*_place`: where the fact stands on its topic (shared/places.py).
     `name_key` and `stem_key`: the filename in NFC, with and without its extension.
     """
 
@@ -79,13 +80,17 @@ class Recording(LinkerTable, table=True):
     processed_at: datetime | None = Field(sa_type=MOMENT)
     revision: int = 0
     content_hash: str = ""
+    processed_place: int | None = Field(sa_type=BIGINT)
     transferred_folder_id: str | None
     transferred_filename: str | None
     transfer_version: int = 0
     clouds_uuid: str | None
     transferred_at: datetime | None = Field(sa_type=MOMENT)
+    transferred_place: int | None = Field(sa_type=BIGINT)
     known_transfer_version: int = 0
     known_link_version: int = 0
+    known_at: datetime | None = Field(sa_type=MOMENT)
+    known_place: int | None = Field(sa_type=BIGINT)
     folder_id: str | None = Field(sa_column=_generated(_FOLDER))
     folder_name: str | None = Field(
         sa_column=_generated(f"case when {_FOLDER} = processed_folder_id then processed_folder_name end")

@@ -1,7 +1,7 @@
 """transfer's HTTP API: what keeps recordings from the cloud. What an operator decides about it: see `api_operator`."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from services.transfer import seen
 from services.transfer.api_operator import decided
 from shared import dead_letters
+from shared.cursors import Cursor, cursor_of, place_of
 from shared.gate import Gate
 from shared.lane import Lane, LaneState
 from shared.routes import LaneAnswer, lane_answer, lane_routes
@@ -17,6 +18,9 @@ from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
 
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "description": "Unknown"}}
+
+
+Reason = Literal["retrying", "rejected", "outcome_unknown", "missing_in_cloud"]
 
 
 class BlockedCounts(BaseModel):
@@ -55,9 +59,10 @@ class BlockedRecording(Blocked):
 
 
 class BlockedRecordingsAnswer(BaseModel):
-    """Some of them."""
+    """A page of them; it is the last without a cursor."""
 
     items: list[BlockedRecording]
+    next_cursor: str | None
 
 
 class RecordingAnswer(BaseModel):
@@ -141,21 +146,27 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
 
     @router.get("/blocked")
     async def read_blocked(
-        folder: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        folder: str | None = None,
+        reason: Reason | None = None,
+        limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+        cursor: Annotated[Cursor, Query()] = "",
     ) -> BlockedRecordingsAnswer:
-        """The first that are blocked, in all or in the folder of this folder_id; those that need a person first."""
+        """What is blocked, in all or in the folder of this folder_id, a page at a time; what needs a person first."""
+        place = place_of(cursor, "blocked", parts=2) or ["", ""]
+        wanted = seen.WantedBlocked(folder, reason, after=(place[0] == "retrying", place[1]), limit=limit)
         async with service.database.transaction() as connection:
             state = await lane.look(connection)
-            found = await seen.blocked_recordings(
-                connection, folder_id=folder, shut=state.reason is not None, limit=limit
-            )
+            found = await seen.blocked_recordings(connection, wanted, shut=state.reason is not None)
         return BlockedRecordingsAnswer(
             items=[
                 BlockedRecording(
                     recording_id=one.recording_id, folder_id=one.folder_id, **_why(one, state).model_dump()
                 )
                 for one in found
-            ]
+            ],
+            next_cursor=cursor_of("blocked", [found[-1].reason, found[-1].recording_id])
+            if len(found) == limit
+            else None,
         )
 
     @router.get("/recordings/{recording_id:path}", responses=UNKNOWN)

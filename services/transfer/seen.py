@@ -54,10 +54,18 @@ class BlockedSeen:
     next_try_at: datetime | None
 
 
-async def blocked_recordings(
-    connection: AsyncConnection, *, folder_id: str | None, shut: bool, limit: int
-) -> list[BlockedSeen]:
-    """The first `limit` of what `blocked` counts: those that need a person, then those that are tried again."""
+@dataclass(frozen=True)
+class WantedBlocked:
+    """Which blocked recordings to list; None is no condition. `after`: (is it retrying, recording_id) of the last."""
+
+    folder_id: str | None = None
+    reason: str | None = None
+    after: tuple[bool, str] = (False, "")
+    limit: int = 100
+
+
+async def blocked_recordings(connection: AsyncConnection, wanted: WantedBlocked, *, shut: bool) -> list[BlockedSeen]:
+    """A page of what `blocked` counts: those that need a person, then those that are tried again."""
     rows = await connection.execute(
         text(f"""
             select * from (
@@ -65,9 +73,18 @@ async def blocked_recordings(
                     {_NEXT_TRY} as next_try_at
                 from recording r left join transfer t using (recording_id) {_FOLDER_OF}
                 where {_WANTED} and (cast(:folder_id as text) is null or r.folder_id = :folder_id)) b
-            where reason is not null order by reason = 'retrying', recording_id limit :limit
+            where reason = coalesce(cast(:reason as text), reason)
+                and (reason = 'retrying', recording_id) > (:after_retrying, :after_id)
+            order by reason = 'retrying', recording_id limit :limit
         """),  # noqa: S608  # this module's own text
-        {"folder_id": folder_id, "shut": shut, "limit": limit},
+        {
+            "folder_id": wanted.folder_id,
+            "reason": wanted.reason,
+            "after_retrying": wanted.after[0],
+            "after_id": wanted.after[1],
+            "shut": shut,
+            "limit": wanted.limit,
+        },
     )
     return [BlockedSeen(*row) for row in rows]
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+import httpx
 from aiokafka import TopicPartition
 from pydantic import SecretStr
 from sqlalchemy import text
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated, Event, RecordingTransferred, TicketLinked, TicketSyncRequested
 from schemas.topics import TOPICS
 from services.cloud_updater import announce_updates, seen
+from services.cloud_updater.api import routes
 from services.cloud_updater.claims import Claimed, Claims
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.ledgers import Quiet
@@ -33,6 +35,7 @@ from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
 from shared.lane import Lane
+from shared.web import build
 from tests.cloud_updater.given import a_transfer, records_of
 from tests.emulator.running import TOKEN, Emulator, Json, a_file
 
@@ -122,6 +125,20 @@ class Updater:
         """Recording → the newest acknowledgement (transfer_version, link_version) that is announced or was heard."""
         async with self.database.transaction() as connection:
             return await Store(connection).acknowledged_versions(recording_ids)
+
+    def api(self) -> httpx.AsyncClient:
+        """A client of the HTTP API."""
+
+        async def ready() -> dict[str, object]:
+            return {"ready": True}
+
+        router = routes(self, self.lane)  # type: ignore[arg-type]  # as much of a service as the routes need
+        app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=10_000)
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://cloud-updater",
+            headers={"Authorization": "Bearer token"},
+        )
 
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.linker.import_report import as_csv
+from shared.csv_text import as_csv
 from tests.linker.given import a_recording, a_request
 from tests.linker.importing import accepted, imported, outcomes, rows_of, uploaded
 from tests.linker.running import Linker

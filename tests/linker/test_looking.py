@@ -237,3 +237,34 @@ async def look(linker: Linker, path: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     body: dict[str, Any] = answer.json()
     return body
+
+
+async def test_what_was_heard_of_a_recording_is_shown_with_the_place_where_it_stands(linker: Linker) -> None:
+    await linker.fold(a_recording("R2"), a_recording("R1"), first_offset=7)
+    await linker.fold(a_transfer("R1"), a_transfer("R2"), first_offset=40)
+    await linker.fold(an_acknowledgement("R1", 1, 3), first_offset=2**40)
+    await linker.fold(a_recording("R1"), a_recording("R2"), first_offset=90)  # again, and nothing new
+
+    async with linker.api() as api:
+        facts = (await api.get("/recordings/R1")).json()["facts"]
+        other = (await api.get("/recordings/R2")).json()["facts"]
+
+    assert facts["processed"]["place"] == {"topic": "RecordingProcessed", "partition": 0, "offset": 8}
+    assert facts["transferred"]["place"] == {"topic": "RecordingTransferred", "partition": 0, "offset": 40}
+    assert facts["known"]["place"] == {"topic": "CloudTicketUpdated", "partition": 0, "offset": 2**40}
+    assert facts["known"]["link_version"] == 3
+    assert (other["known"]["link_version"], other["known"]["place"]) == (0, None)
+
+
+async def test_the_oldest_pending_link_says_since_when_the_cloud_is_behind(linker: Linker) -> None:
+    await five_recordings(linker)
+    await linker.fold(a_request("later", "T-9", at=1))
+    [first] = await linker.rows("select occurred_at from link where recording_id = 'R2'")
+
+    async with linker.api() as api:
+        pending = (await api.get("/status")).json()
+        none_in_it = (await api.get("/status?folder=F2")).json()
+
+    assert pending["states"]["pending"] == 2
+    assert pending["oldest_pending_at"] == first["occurred_at"].isoformat().replace("+00:00", "Z")
+    assert none_in_it["oldest_pending_at"] is None

@@ -17,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred, TicketInfo
 from services.linker import announce_links
 from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, Target
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_catalogue import Catalogue, Known
 from services.linker.store_links import LinkRow, Links
+from shared.batch import Incoming
+from shared.places import place_of
 from shared.producer import Outgoing
 from tests.simulation.database import Tables, tables_of
 
@@ -138,10 +140,10 @@ def _tables(connection: AsyncConnection) -> LinkerTables:
 class CatalogueModel(Catalogue):
     """services.linker.store_catalogue.Catalogue."""
 
-    async def process(self, facts: Iterable[RecordingProcessed]) -> int:
+    async def process(self, facts: Iterable[Incoming[RecordingProcessed]]) -> int:
         tables = _tables(self._connection)
         newer = set()
-        for fact in facts:
+        for fact, _ in facts:
             content_hash = hashlib.sha256(fact.model_dump_json().encode()).hexdigest()
             row = tables.of(fact.recording_id)
             if row.order is None or (fact.revision, fact.processed_at, content_hash) > row.order:
@@ -152,10 +154,10 @@ class CatalogueModel(Catalogue):
         tables.arrival.update(dict.fromkeys(newer))
         return len(noted)
 
-    async def transfer(self, facts: Iterable[RecordingTransferred]) -> int:
+    async def transfer(self, facts: Iterable[Incoming[RecordingTransferred]]) -> int:
         tables = _tables(self._connection)
         newest: dict[str, RecordingTransferred] = {}
-        for fact in facts:
+        for fact, _ in facts:
             if fact.recording_id not in newest or fact.transfer_version > newest[fact.recording_id].transfer_version:
                 newest[fact.recording_id] = fact
         newer = set()
@@ -166,23 +168,29 @@ class CatalogueModel(Catalogue):
                 newer.add(fact.recording_id)
         noted = newer - tables.arrival.keys()
         tables.arrival.update(dict.fromkeys(newer))
-        await self.know({one.recording_id: (one.transfer_version, one.link_version) for one in newest.values()})
+        await self.know(
+            {
+                one.recording_id: Known(one.transfer_version, one.link_version, one.transferred_at, None)
+                for one in newest.values()
+            }
+        )
         return len(noted)
 
-    async def acknowledge(self, facts: Iterable[CloudTicketUpdated]) -> int:
-        newest: dict[str, tuple[int, int]] = {}
-        for fact in facts:
-            order = (fact.transfer_version, fact.link_version)
-            newest[fact.recording_id] = max(order, newest.get(fact.recording_id, order))
+    async def acknowledge(self, facts: Iterable[Incoming[CloudTicketUpdated]]) -> int:
+        newest: dict[str, Known] = {}
+        for fact, record in facts:
+            known = Known(fact.transfer_version, fact.link_version, fact.updated_at, place_of(record))
+            if fact.recording_id not in newest or known.order > newest[fact.recording_id].order:
+                newest[fact.recording_id] = known
         return await self.know(newest)
 
-    async def know(self, links: Mapping[str, tuple[int, int]]) -> int:
+    async def know(self, links: Mapping[str, Known]) -> int:
         tables = _tables(self._connection)
         news = 0
-        for one, order in links.items():
+        for one, known in links.items():
             row = tables.of(one)
-            if order > row.known:
-                tables.recording[one] = row._replace(known=order)
+            if known.order > row.known:
+                tables.recording[one] = row._replace(known=known.order)
                 news += 1
         return news
 

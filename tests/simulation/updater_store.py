@@ -21,6 +21,7 @@ from services.cloud_updater.decisions import OwedFile
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
 from shared.announce_once import Lot
+from shared.batch import Incoming
 from tests.simulation.database import Tables, now_of, tables_of
 
 
@@ -175,10 +176,10 @@ class StoreModel(Store):
         }
 
     async def want(
-        self, links: Collection[TicketLinked], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
+        self, wanted: Collection[Incoming[TicketLinked]], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
     ) -> None:
         tables = _tables(self._connection)
-        for link in links:
+        for link, _ in wanted:
             one = link.recording_id
             tables.ticket[one] = link.ticket_info.model_dump_json() if link.ticket_info else "null"
             row, ledger = tables.recording[one], tables.ledger.get(rows[one].clouds_uuid or "")

@@ -150,6 +150,7 @@ def upgrade() -> None:
         sa.Column("link_version", sa.Integer(), nullable=False),
         sa.Column("known_transfer_version", sa.Integer(), nullable=False),
         sa.Column("known_link_version", sa.Integer(), nullable=False),
+        sa.Column("link_place", sa.BigInteger(), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("rejected", sa.String(), nullable=True),
