@@ -22,7 +22,7 @@ from shared.service import cancelled
 from shared.topics import ends
 from tests.shared.things import Things, fold_things
 
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 
 
 @dataclass
