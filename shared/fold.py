@@ -9,7 +9,7 @@ look once a second finds rows that moved while nothing arrived. HTTP is never ca
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import positions
@@ -42,6 +43,7 @@ LOOK_TIMEOUT_S = 10.0
 STALLED_S = 180.0
 
 Batch = dict[TopicPartition, list[ConsumerRecord]]
+ForgetHeard = Callable[[AsyncConnection], Awaitable[None]]
 
 
 class Stalled(Exception):
@@ -56,8 +58,9 @@ class _RowsElsewhere(Exception):
 class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One consumed topic of one service, in a consumer group of its own: topics never hold each other up.
 
-    `own`: the service published these facts itself; they decide whether the gate may open. `needs_gate`: the topic's
-    events are given versions, so they wait while the gate is closed.
+    `own`: the service published these facts itself; they decide whether the gate may open, and `forget_heard` lets them
+    be announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they wait while
+    the gate is closed.
     """
 
     service: str
@@ -69,6 +72,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     batch_records: int
     limit: DeadLetterLimit
     own: bool = False
+    forget_heard: ForgetHeard | None = None
     needs_gate: bool = False
     lag: dict[TopicPartition, int] = field(default_factory=dict)
     joined: bool = False
@@ -293,6 +297,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             return rows
         async with self.database.transaction() as connection:
             moved = await positions.move(connection, [Move(partition, row, 0) for partition, row in beyond.items()])
+            if moved and self.forget_heard:
+                await self.forget_heard(connection)
         log.error("topic is shorter than what was read of it", topic=self.topic.name, read_from_the_start=moved)
         return {**rows, **dict.fromkeys(beyond, 0)} if moved else rows
 

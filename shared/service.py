@@ -33,7 +33,7 @@ from shared import consumer, metrics, positions
 from shared.batch import Apply
 from shared.database import Database, is_alone, is_transient
 from shared.dead_letter_limit import DeadLetterLimit
-from shared.fold import Fold
+from shared.fold import Fold, ForgetHeard
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
@@ -63,7 +63,9 @@ METADATA_MAX_AGE_MS = 15_000
 class Service:
     """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application.
 
-    `free_leases`: SQL that ends every lease in the service's own tables; run at start if no other process is there.
+    `forget_heard`: what was announced was announced to a Kafka, or a topic, that is no more, so all of it is announced
+    again. `free_leases`: SQL that ends every lease in the service's own tables; run at start if no other process is
+    there.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Service:
     kafka: KafkaSettings
     database: Database
     own_topics: tuple[Topic, ...]
+    forget_heard: ForgetHeard
     folds: list[Fold] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     lane: Lane | None = None
@@ -118,6 +121,7 @@ class Service:
             batch_records=self.settings.fold_batch_records,
             limit=DeadLetterLimit(topic.name, percent=self.settings.dead_letter_limit_percent),
             own=topic in self.own_topics,
+            forget_heard=self.forget_heard if topic in self.own_topics else None,
             needs_gate=needs_gate,
         )
         fold.subscribe(self._broker)
@@ -197,6 +201,7 @@ class Service:
         found = await cluster_id(self.kafka)
         async with self.database.transaction() as connection:
             if await positions.belong_to(connection, found):
+                await self.forget_heard(connection)
                 log.warning("another Kafka than before: all topics are read from the start", cluster_id=found)
 
     async def _ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:

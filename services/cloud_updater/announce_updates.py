@@ -72,6 +72,23 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     return Lot([record_of(row) for row in rows], len(rows) == limit, partial(_mark, passed=passed))
 
 
+async def forget_announced(connection: AsyncConnection) -> None:
+    """Nothing is on the topic as it is now: what the cloud has acknowledged is to be announced.
+
+    What a row knows of a folder that was pushed is left to the cursors to say again: they are what is announced.
+    """
+    await connection.execute(
+        text("""
+            update recording r set known_transfer_version = 0, known_link_version = 0
+            from ledger l
+            where r.clouds_uuid = l.clouds_uuid and r.seq between 1 and l.cursor and r.rejected is null
+                and r.link_version > 0 and l.pushed_at is not null
+                and (r.known_transfer_version, r.known_link_version) = (r.transfer_version, r.link_version)
+        """)
+    )
+    await connection.execute(text("update ledger set announced_cursor = 0 where announced_cursor > 0"))
+
+
 def record_of(row: Row[Any]) -> Outgoing:
     """The record that announces an acknowledgement, of the recording's row with its folder's `pushed_at`."""
     event = CloudTicketUpdated(

@@ -57,7 +57,15 @@ async def serve(
 ) -> None:
     """Build the service and run it."""
     database = Database(settings.cloud_updater_database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    service = Service(NAME, settings, kafka, database, own_topics=(CLOUD_TICKET_UPDATED,), free_leases=(FREE_LEASES,))
+    service = Service(
+        NAME,
+        settings,
+        kafka,
+        database,
+        own_topics=(CLOUD_TICKET_UPDATED,),
+        forget_heard=announce_updates.forget_announced,
+        free_leases=(FREE_LEASES,),
+    )
     cloud = Cloud(cloud_settings, token=token_reader(cloud_settings))
 
     async def retry_now(connection: AsyncConnection) -> None:

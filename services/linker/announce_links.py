@@ -47,6 +47,17 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     return {row.recording_id: (row.link_version, record_of(row)) for row in rows}
 
 
+async def forget_heard(connection: AsyncConnection) -> None:
+    """Nothing was heard on the topic as it is now: every link is to be announced."""
+    await connection.execute(
+        text("""
+            insert into unheard_link (recording_id, folder_id)
+            select recording_id, folder_id from link where link_version > 0 order by recording_id
+            on conflict do nothing
+        """)
+    )
+
+
 def record_of(row: Row[Any]) -> Outgoing:
     """The record that announces a link, of its row with the fields of TicketLinked in their order."""
     # A field without a value is left out; a link without a ticket says so.

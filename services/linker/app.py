@@ -51,7 +51,9 @@ def main(*, host: str, port: int, migrate: bool) -> int:
 async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, port: int) -> None:
     """Build the service and run it."""
     database = Database(settings.linker_database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    service = Service(NAME, settings, kafka, database, own_topics=(TICKET_LINKED,))
+    service = Service(
+        NAME, settings, kafka, database, own_topics=(TICKET_LINKED,), forget_heard=announce_links.forget_heard
+    )
 
     service.fold(RECORDING_PROCESSED, fold_recording_processed)
     service.fold(RECORDING_TRANSFERRED, fold_recording_transferred)

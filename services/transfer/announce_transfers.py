@@ -45,6 +45,11 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     return {row.recording_id: (row.transfer_version, record_of(row)) for row in rows}
 
 
+async def forget_heard(connection: AsyncConnection) -> None:
+    """Nothing was heard on the topic as it is now: every transfer is to be announced."""
+    await connection.execute(text("update transfer set heard_version = 0 where heard_version <> 0"))
+
+
 def record_of(row: Row[Any]) -> Outgoing:
     """The record that announces a transfer, of its row."""
     event = RecordingTransferred(

@@ -49,7 +49,15 @@ async def serve(
 ) -> None:
     """Build the service and run it."""
     database = Database(settings.transfer_database_url.get_secret_value(), pool_size=settings.database_pool_size)
-    service = Service(NAME, settings, kafka, database, own_topics=(RECORDING_TRANSFERRED,), free_leases=(FREE_LEASES,))
+    service = Service(
+        NAME,
+        settings,
+        kafka,
+        database,
+        own_topics=(RECORDING_TRANSFERRED,),
+        forget_heard=announce_transfers.forget_heard,
+        free_leases=(FREE_LEASES,),
+    )
     cloud = Cloud(cloud_settings, token=token_reader(cloud_settings))
 
     async def retry_now(connection: AsyncConnection) -> None:

@@ -180,3 +180,24 @@ async def test_the_same_fact_is_the_same_record_each_time(updater: Updater, clou
     assert (headers["ce_id"], headers["ce_type"]) == (b"R1:1.1", b"ticketsync.cloud-ticket-updated.v1")
     assert headers["ce_source"] == b"ticketsync/cloud_updater"
     assert {"content-type", "ce_specversion", "ce_time", "ce_subject", "traceparent"} <= headers.keys()
+
+
+async def test_what_the_cloud_acknowledged_is_announced_to_a_topic_that_was_made_anew(
+    updater: Updater, cloud: Emulator
+) -> None:
+    await transferred(updater, cloud, "R1", "R2", "R3")
+    await updater.fold(a_link("R1"), a_link("R2"))
+    await updater.push_and_hear()
+    await updater.resync(a_resync(recording_ids=("R2",), force=True))  # from here on its row knows, not the cursor
+    await updater.push()
+    cloud.arm(status=422, route="update_ticket", filename="R3.wav", times=None)
+    await updater.fold(a_link("R3"))
+    await updater.push()
+    pushed = len(cloud.effects())
+
+    async with updater.database.transaction() as connection:
+        await announce_updates.forget_announced(connection)
+    await updater.push()
+
+    assert await _to_announce(updater) == {"R1": (1, 1), "R2": (1, 1)}
+    assert len(cloud.effects()) == pushed

@@ -1,7 +1,7 @@
 """What linker learns from its own facts: lost and older databases, and what was announced."""
 
 from schemas.events import TicketLinked
-from services.linker.announce_links import facts
+from services.linker.announce_links import facts, forget_heard
 from tests.linker.given import a_fact, a_recording, a_request, after_noon
 from tests.linker.running import Linker
 
@@ -151,3 +151,16 @@ async def test_what_is_announced_is_the_event_to_the_letter(linker: Linker) -> N
         event = TicketLinked.model_validate_json(record.value)
         assert (found, event.recording_id, event.link_version) == (version, recording_id, version)
         assert record.value == event.model_dump_json().encode()
+
+
+async def test_every_link_is_announced_to_a_topic_that_was_made_anew(linker: Linker) -> None:
+    await linker.fold(a_fact("R1", 7, "T-7"), a_fact("R2", 3, None))
+    await linker.fold(a_recording("R3"))
+    before = await linker.unheard()
+
+    for _ in range(2):
+        async with linker.database.transaction() as connection:
+            await forget_heard(connection)
+
+    assert before == {}
+    assert await linker.unheard() == {"R1": 7, "R2": 3}

@@ -34,7 +34,9 @@ def apis(*, max_request_bytes: int = 1_000) -> Mapping[str, FastAPI]:
     cloud = Cloud(cloud_settings, token=token_reader(cloud_settings))
     lane = Lane(database, cloud, _nothing, wake=lambda: None, ping_every_s=60)
     services = {
-        name: Service(name, settings, plain("127.0.0.1:9"), database, own_topics=(TICKET_LINKED,))
+        name: Service(
+            name, settings, plain("127.0.0.1:9"), database, own_topics=(TICKET_LINKED,), forget_heard=_nothing
+        )
         for name in ("linker", "transfer", "cloud_updater")
     }
     routers: dict[str, APIRouter] = {

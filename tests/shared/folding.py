@@ -20,7 +20,7 @@ from shared.kafka import broker_options, plain
 from shared.producer import Outgoing
 from shared.service import cancelled
 from shared.topics import ends
-from tests.shared.things import Things, fold_things
+from tests.shared.things import Things, fold_things, forget_heard
 
 WITHIN_S = 90.0
 
@@ -66,6 +66,7 @@ async def running_process(
         batch_records=batch_records,
         limit=DeadLetterLimit(things.topic.name, percent=limit_percent),
         own=own,
+        forget_heard=forget_heard if own else None,
         needs_gate=needs_gate,
     )
     broker = KafkaBroker(

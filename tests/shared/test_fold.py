@@ -323,4 +323,6 @@ async def test_a_topic_that_is_made_anew_is_read_from_its_start(things: Things, 
         rows_when_it_opened = await things.positions()
 
     assert sum(rows_when_it_opened.values()) == 20
+    # What was heard on the topic that is no more is to be announced to this one.
+    assert await things.heard() == {f"R{number:04}": 7 if number < 20 else 0 for number in range(50)}
     assert await things.versions() == {f"R{number:04}": 7 if number < 20 else 1 for number in range(50)}

@@ -102,6 +102,9 @@ class Things:
     async def versions(self) -> dict[str, int]:
         return {row["recording_id"]: row["version"] for row in await self.rows("select * from thing order by 1")}
 
+    async def heard(self) -> dict[str, int]:
+        return {row["recording_id"]: row["heard"] for row in await self.rows("select * from thing order by 1")}
+
     async def times_applied(self) -> set[int]:
         return {row["times"] for row in await self.rows("select distinct times from applied")}
 
@@ -198,3 +201,7 @@ async def facts(
         text("select recording_id, version from thing where recording_id = any(:keys)"), {"keys": list(keys)}
     )
     return {row.recording_id: (row.version, a_record(topic, row.recording_id, row.version)) for row in rows}
+
+
+async def forget_heard(connection: AsyncConnection) -> None:
+    await connection.execute(text("update thing set heard = 0"))

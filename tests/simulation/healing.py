@@ -1,5 +1,7 @@
 """After the faults: everything is mended, all work until nothing is left to do, and then every promise must hold."""
 
+import json
+
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer.answers import decide_answer
 from services.transfer.conclusions import Conclusions
@@ -166,6 +168,7 @@ def check_promises(world: World) -> None:
         if wanted not in shown:
             raise Violation(f"{recording} shows {shown}, its newest ticket is {wanted}")
     _all_is_known(world)
+    _topics_tell_all(world)
     _replayed(world)
 
 
@@ -186,6 +189,22 @@ def _all_is_known(world: World) -> None:
         for letter in database.tables.dead_letter.values():
             if letter.value not in told:
                 raise Violation(f"a dead letter of {letter.topic} never reached {service}.dlq")
+
+
+def _topics_tell_all(world: World) -> None:
+    """The last word of each topic is what the row says, also if the topic was made anew: the next loss is survived."""
+    linker: LinkerTables = world.tables("linker")
+    transfer: TransferTables = world.tables("transfer")
+    links = {one: row.link_version for one, row in linker.link.items() if row.link_version > 0}
+    transfers = {one: row.transfer_version for one, row in transfer.transfer.items()}
+    for topic, field, versions in (
+        ("TicketLinked", "link_version", links),
+        ("RecordingTransferred", "transfer_version", transfers),
+    ):
+        records = [record for place, log in world.broker.logs.items() if place.topic == topic for record in log]
+        last = {(record.key or b"").decode(): json.loads(record.value or b"{}")[field] for record in records}
+        if silent := sorted(one for one, version in versions.items() if last.get(one) != version):
+            raise Violation(f"{topic} does not say the newest of {silent}")
 
 
 def _replayed(world: World) -> None:

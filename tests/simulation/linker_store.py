@@ -317,6 +317,14 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
     return {one: tables.link[one].link_version for _, one in places[:limit]}
 
 
+async def forget_heard(connection: AsyncConnection) -> None:
+    """services.linker.announce_links.forget_heard."""
+    tables = _tables(connection)
+    for one, row in tables.link.items():
+        if row.link_version > 0:
+            tables.unheard_link.setdefault(one, row.folder_id)
+
+
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """services.linker.announce_links.facts."""
     rows = _tables(connection).link

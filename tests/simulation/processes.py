@@ -66,6 +66,11 @@ from tests.simulation.points import Pause, Point
 
 SERVICES = ("linker", "transfer", "cloud_updater")
 OWN = {"linker": TICKET_LINKED, "transfer": RECORDING_TRANSFERRED, "cloud_updater": CLOUD_TICKET_UPDATED}
+FORGET_HEARD = {
+    "linker": linker_store.forget_heard,
+    "transfer": transfer_store.forget_heard,
+    "cloud_updater": updater_store.forget_announced,
+}
 _NOWHERE = "postgresql+asyncpg://simulated@localhost/simulated"
 GIVEN = {"api_token": "t", "transfer_database_url": _NOWHERE, "cloud_updater_database_url": _NOWHERE}
 TRANSFER = TransferSettings.model_validate(GIVEN)
@@ -209,6 +214,7 @@ class Process:
             batch_records=10,
             limit=DeadLetterLimit(topic.name, percent=50),
             own=own,
+            forget_heard=FORGET_HEARD[self.service] if own else None,
             needs_gate=needs_gate,
         )
         consumer = Consumer(self.outside.broker)

@@ -471,6 +471,13 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
     return {one.recording_id: one.transfer_version for one in rows[:limit]}
 
 
+async def forget_heard(connection: AsyncConnection) -> None:
+    """services.transfer.announce_transfers.forget_heard."""
+    rows = _tables(connection).transfer
+    for one, row in rows.items():
+        rows[one] = row._replace(heard_version=0)
+
+
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """services.transfer.announce_transfers.facts."""
     rows: list[Any] = [one for one in _tables(connection).transfer.values() if one.recording_id in recording_ids]

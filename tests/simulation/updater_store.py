@@ -367,6 +367,17 @@ async def next_lot(connection: AsyncConnection, *, limit: int = 5_000) -> Lot | 
     return Lot(records, full=False, mark=partial(mark, passed=passed))
 
 
+async def forget_announced(connection: AsyncConnection) -> None:
+    """services.cloud_updater.announce_updates.forget_announced."""
+    tables = _tables(connection)
+    for uuid, ledger in tables.ledger.items():
+        for row in tables.of_folder(uuid) if ledger.pushed_at else []:
+            said = 1 <= row.seq <= ledger.cursor and row.rejected is None and row.link_version > 0
+            if said and row.known == row.wanted:
+                tables.recording[row.recording_id] = row._replace(known_transfer_version=0, known_link_version=0)
+        tables.ledger[uuid] = ledger._replace(announced_cursor=0)
+
+
 class _Announced(NamedTuple):
     recording_id: str
     clouds_uuid: str

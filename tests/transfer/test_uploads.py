@@ -2,8 +2,9 @@
 
 import asyncio
 
+from services.transfer.announce_transfers import forget_heard, unheard
 from tests.emulator.running import Emulator
-from tests.transfer.given import a_link, a_recording
+from tests.transfer.given import a_link, a_recording, a_transfer
 from tests.transfer.running import Transfer, files_in_cloud, names, tickets_in_cloud
 
 
@@ -178,3 +179,15 @@ async def test_when_nothing_is_wanted_nothing_is_planned(transfer: Transfer, clo
 
     assert await transfer.uploading.step() is None
     assert cloud.control("GET", "requests/count")["by_route"]["create"] == 1
+
+
+async def test_every_transfer_is_announced_to_a_topic_that_was_made_anew(transfer: Transfer) -> None:
+    await transfer.fold(a_transfer("R1"), a_transfer("R2", transfer_version=2))
+
+    async with transfer.database.transaction() as connection:
+        before = await unheard(connection, 100)
+        await forget_heard(connection)
+        to_announce = await unheard(connection, 100)
+
+    assert before == {}
+    assert to_announce == {"R1": 1, "R2": 2}
