@@ -10,13 +10,14 @@
 
 A pause lies over the others: what the cloud answers to pings, and to requests that were under way, counts as ever, and
 shows again when the pause is over. While a lane is stopped nothing is rejected and nothing sleeps while it holds
-something: rows wait.
+something: rows wait. A cloud that had too
+much to do is not met by all that has gathered meanwhile: two requests may be under way at first, and one more for each
+that gets an answer, until there are so many that nobody waits any more.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 from sqlalchemy import text
@@ -25,51 +26,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import metrics
 from shared.cloud import Cloud
 from shared.database import Database
+from shared.lane_state import PROBE_S, LaneShut, LaneState, Paused
 from shared.outcome import Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
 
 log = structlog.get_logger()
 
-PAUSED = "paused"
 FAILURES_TO_OPEN = 5
-PROBE_S = {"rate_limited": 1.0, "circuit_open": 1.0, "no_route": 60.0}
 PING_S = {"not_reached": 1.0, "unauthorized": 3.0, "circuit_open": 5.0, "no_route": 60.0, "rate_limited": 60.0}
 DEFAULT_RATE_WAIT_S = 10.0
-
-
-class LaneShut(Exception):
-    """No request may be sent now. `retry_s`: when to look again, if that is known."""
-
-    def __init__(self, retry_s: float | None) -> None:
-        super().__init__("the lane is stopped")
-        self.retry_s = retry_s
-
-
-@dataclass(frozen=True)
-class Paused:
-    """Somebody has stopped the lane. `by` is None if the caller did not say."""
-
-    at: datetime
-    by: str | None
-    why: str
-
-
-@dataclass(frozen=True)
-class LaneState:
-    """The row. `reason` is None while the lane is open; `met`: the same as if nobody had paused it."""
-
-    reason: str | None
-    message: str | None
-    probe_at: datetime | None
-    probe_due: bool
-    failures: int
-    capabilities: frozenset[str]
-    met: str | None
-    paused: Paused | None = None
-
-    @property
-    def untroubled(self) -> bool:
-        """Open, and no failure since the last success."""
-        return self.reason is None and self.failures == 0
+# Stopped so, the cloud had too much to do, and what has gathered meanwhile is let go step by step.
+PACED_AFTER = ("circuit_open", "rate_limited")
+PACED_FIRST = 2
+PACED_LAST = 32
+# Whatever became of the requests under way: their processes may have died.
+PACED_AT_LEAST_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,24 +60,28 @@ class Lane:
         row = (
             await connection.execute(
                 text("""
-                    select reason, message, probe_at, probe_at <= now() as probe_due, failures, capabilities,
+                    select reason, message, probe_at, probe_at <= now() as probe_due, failures, capabilities, allowance,
                         paused_at, paused_by, paused_why
                     from lane
                 """)
             )
         ).one()
-        capabilities = frozenset(row.capabilities or ())
         metrics.LANE_OPEN.set(row.reason is None and row.paused_at is None)
-        if row.paused_at:
-            paused = Paused(row.paused_at, row.paused_by, row.paused_why)
-            message = f"{paused.by or 'somebody'} at {paused.at:%Y-%m-%d %H:%M}Z: {paused.why}"
-            return LaneState(PAUSED, message, None, False, row.failures, capabilities, row.reason, paused)  # noqa: FBT003
-        due = bool(row.probe_due)
-        return LaneState(row.reason, row.message, row.probe_at, due, row.failures, capabilities, row.reason)
+        state = LaneState(
+            reason=row.reason,
+            message=row.message,
+            probe_at=row.probe_at,
+            probe_due=bool(row.probe_due),
+            failures=row.failures,
+            capabilities=frozenset(row.capabilities or ()),
+            met=row.reason,
+            allowance=row.allowance,
+        )
+        return state.under(Paused(row.paused_at, row.paused_by, row.paused_why)) if row.paused_at else state
 
     def unlimited(self, state: LaneState) -> bool:
         """Whether any number of requests may be sent now, and not one at a time."""
-        return state.reason is None and not self.requests_per_minute
+        return state.reason is None and state.allowance is None and not self.requests_per_minute
 
     async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
         """Take the right to send one request, or any number if `unlimited`, in the transaction that claims them.
@@ -122,7 +96,9 @@ class Lane:
                 {"probe_s": PROBE_S.get(state.reason, 1.0)},
             )
             if not probed.rowcount:
-                raise LaneShut(PROBE_S.get(state.reason))
+                raise LaneShut(state.look_again_s)
+        elif state.allowance is not None and not await self._take_from_allowance(connection):
+            raise LaneShut(state.look_again_s)
         if self.requests_per_minute:
             taken = await connection.execute(
                 text("""
@@ -133,6 +109,18 @@ class Lane:
             )
             if not taken.rowcount:
                 raise LaneShut(60 / self.requests_per_minute)
+
+    async def _take_from_allowance(self, connection: AsyncConnection) -> bool:
+        taken = await connection.execute(
+            text("""
+                update lane set allowance = greatest(allowance - 1, 0),
+                    probe_at = case when allowance > 0 then probe_at
+                                    else now() + make_interval(secs => :at_least_every_s) end
+                where reason is null and (allowance > 0 or probe_at <= now())
+            """),
+            {"at_least_every_s": PACED_AT_LEAST_EVERY_S},
+        )
+        return bool(taken.rowcount)
 
     async def report(self, outcome: Outcome, *, entered: LaneState | None = None) -> None:
         """Write down what a request proved about the lane; `entered` is what it entered with.
@@ -226,13 +214,24 @@ class Lane:
         row = (
             await connection.execute(
                 text("""
-                    update lane set reason = null, message = null, probe_at = null, failures = 0
+                    update lane set reason = null, message = null, failures = 0,
+                        allowance = case when reason = any(cast(:paced_after as text[])) then :first
+                                         when allowance + 2 < :last then allowance + 2 end,
+                        probe_at = case when reason = any(cast(:paced_after as text[]))
+                                            then now() + make_interval(secs => :at_least_every_s)
+                                        when allowance + 2 < :last then probe_at end
                     from (select reason as was from lane) old
-                    where (reason is not null or failures > 0)
+                    where (reason is not null or failures > 0 or allowance is not null)
                         and (reason is null or cast(:stopped_as as text) in ('any', reason))
                     returning old.was
                 """),
-                {"stopped_as": stopped_as},
+                {
+                    "stopped_as": stopped_as,
+                    "paced_after": list(PACED_AFTER),
+                    "first": PACED_FIRST,
+                    "last": PACED_LAST,
+                    "at_least_every_s": PACED_AT_LEAST_EVERY_S,
+                },
             )
         ).one_or_none()
         if not row or not row.was:
@@ -243,7 +242,7 @@ class Lane:
     async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
         await connection.execute(
             text("""
-                update lane set reason = cast(:reason as text), message = :message,
+                update lane set reason = cast(:reason as text), message = :message, allowance = null,
                     probe_at = greatest(now() + make_interval(secs => cast(:probe_in_s as double precision)),
                                         case when reason = 'rate_limited' and :rate_limited then probe_at end)
             """),

@@ -11,7 +11,8 @@ from schemas.fields import Instant, Name, Text255
 from shared import audit, pause, positions
 from shared.cursors import Cursor
 from shared.database import notify
-from shared.lane import Lane, LaneState
+from shared.lane import Lane
+from shared.lane_state import LaneState
 from shared.requested_by import RequestedBy
 from shared.routes_where import where_it_is
 from shared.service import Service
@@ -132,7 +133,7 @@ def lane_answer(state: LaneState) -> LaneAnswer:
         open=state.reason is None,
         reason=state.reason,
         message=state.message,
-        probe_at=state.probe_at,
+        probe_at=state.probe_at if state.reason else None,
         capabilities=sorted(state.capabilities),
         paused=PausedAnswer.model_validate(state.paused) if state.paused else None,
     )

@@ -81,8 +81,9 @@ class LaneColumns(SQLModel):
     """Table `lane`, one row: whether this service may send to the cloud now, for all its replicas together.
 
     `reason` is null while the lane is open. `probe_at` is when the next request may be tried all the same; null: none
-    before a ping succeeds. `paused_*`: somebody has stopped it, by whatever name and for whatever reason; all null or,
-    but for the name, none.
+    before a ping succeeds. `allowance`: how many more requests may be begun after a time of trouble, at least one at
+    `probe_at`; null: any number. `paused_*`: somebody has stopped it, by whatever name and for whatever reason; all
+    null or, but for the name, none.
     """
 
     one: bool = Field(default=True, primary_key=True)
@@ -90,6 +91,7 @@ class LaneColumns(SQLModel):
     message: str | None
     probe_at: datetime | None = Field(sa_type=MOMENT)
     failures: int
+    allowance: int | None
     next_request_at: datetime | None = Field(sa_type=MOMENT)
     capabilities: list[str] | None = Field(sa_type=TEXTS)
     pinged_at: datetime | None = Field(sa_type=MOMENT)

@@ -11,7 +11,8 @@ from services.cloud_updater import seen
 from services.cloud_updater.api_verify import reading_back
 from shared import dead_letters
 from shared.cursors import Cursor, cursor_of, place_of
-from shared.lane import Lane, LaneState
+from shared.lane import Lane
+from shared.lane_state import LaneState
 from shared.places import PlaceAnswer, place_answer
 from shared.routes import LaneAnswer, lane_answer, lane_routes
 from shared.service import Service

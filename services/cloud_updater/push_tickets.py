@@ -35,7 +35,8 @@ from shared.cloud import Cloud, folder_path
 from shared.database import Database
 from shared.gate import Gate
 from shared.insist import insist
-from shared.lane import Lane, LaneShut, LaneState
+from shared.lane import Lane
+from shared.lane_state import LaneShut, LaneState
 from shared.together import Together
 
 log = structlog.get_logger()

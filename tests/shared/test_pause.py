@@ -7,7 +7,7 @@ import pytest
 from shared import audit, pause
 from shared.outcome import Unauthorized
 from tests.emulator.running import Emulator
-from tests.shared.test_lane import Traffic, traffic_on
+from tests.shared.traffic import Traffic, traffic_on
 
 
 @pytest.fixture

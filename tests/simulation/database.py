@@ -27,6 +27,7 @@ class LaneRow(NamedTuple):
     message: str | None = None
     probe_at: datetime | None = None
     failures: int = 0
+    allowance: int | None = None
     next_request_at: datetime | None = None
     capabilities: tuple[str, ...] = ()
     pinged_at: datetime | None = None

@@ -14,7 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import dead_letters
 from shared.dead_letters import MAX_ERROR_LENGTH, DeadLetter, Unpublished
-from shared.lane import FAILURES_TO_OPEN, PROBE_S, Lane, LaneShut, LaneState
+from shared.lane import (
+    FAILURES_TO_OPEN,
+    PACED_AFTER,
+    PACED_AT_LEAST_EVERY_S,
+    PACED_FIRST,
+    PACED_LAST,
+    Lane,
+)
+from shared.lane_state import PROBE_S, LaneShut, LaneState
 from shared.positions import Move
 from tests.simulation.database import DeadLetterRow, Tables, now_of, tables_of
 
@@ -113,7 +121,14 @@ class ModelLane(Lane):
         row, now = tables_of(connection, Tables).lane["one"], now_of(connection)
         due = row.probe_at is not None and row.probe_at <= now
         return LaneState(
-            row.reason, row.message, row.probe_at, due, row.failures, frozenset(row.capabilities), row.reason
+            row.reason,
+            row.message,
+            row.probe_at,
+            due,
+            row.failures,
+            frozenset(row.capabilities),
+            row.reason,
+            row.allowance,
         )
 
     async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
@@ -121,14 +136,29 @@ class ModelLane(Lane):
         if state.reason:
             probe_at = lane["one"].probe_at
             if probe_at is None or probe_at > now:
-                raise LaneShut(PROBE_S.get(state.reason))
+                raise LaneShut(state.look_again_s)
             lane["one"] = lane["one"]._replace(probe_at=now + timedelta(seconds=PROBE_S.get(state.reason, 1.0)))
+        elif state.allowance is not None and not await self._take_from_allowance(connection):
+            raise LaneShut(state.look_again_s)
         if self.requests_per_minute:
             next_at = lane["one"].next_request_at
             if next_at is not None and next_at > now:
                 raise LaneShut(60 / self.requests_per_minute)
             gap = timedelta(seconds=60 / self.requests_per_minute)
             lane["one"] = lane["one"]._replace(next_request_at=now + gap)
+
+    async def _take_from_allowance(self, connection: AsyncConnection) -> bool:
+        lane, now = tables_of(connection, Tables).lane, now_of(connection)
+        row = lane["one"]
+        if row.reason is not None or row.allowance is None:
+            return False
+        if row.allowance > 0:
+            lane["one"] = row._replace(allowance=row.allowance - 1)
+        elif row.probe_at is not None and row.probe_at <= now:
+            lane["one"] = row._replace(probe_at=now + timedelta(seconds=PACED_AT_LEAST_EVERY_S))
+        else:
+            return False
+        return True
 
     async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:
         lane, now = tables_of(connection, Tables).lane, now_of(connection)
@@ -149,10 +179,17 @@ class ModelLane(Lane):
     async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
         lane = tables_of(connection, Tables).lane
         row = lane["one"]
-        changes = row.reason is not None or row.failures > 0
+        changes = row.reason is not None or row.failures > 0 or row.allowance is not None
         if not changes or (row.reason is not None and entered is not None and entered.reason != row.reason):
             return False
-        lane["one"] = row._replace(reason=None, message=None, probe_at=None, failures=0)
+        if row.reason in PACED_AFTER:
+            allowance, probe_at = PACED_FIRST, now_of(connection) + timedelta(seconds=PACED_AT_LEAST_EVERY_S)
+            lane["one"] = row._replace(allowance=allowance, probe_at=probe_at)
+        elif row.allowance is not None and row.allowance + 2 < PACED_LAST:
+            lane["one"] = row._replace(allowance=row.allowance + 2)
+        else:
+            lane["one"] = row._replace(allowance=None, probe_at=None)
+        lane["one"] = lane["one"]._replace(reason=None, message=None, failures=0)
         return row.reason is not None
 
     async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
@@ -161,7 +198,7 @@ class ModelLane(Lane):
         probe_at = None if probe_in_s is None else now_of(connection) + timedelta(seconds=probe_in_s)
         if row.reason == reason == "rate_limited":
             probe_at = max(filter(None, (probe_at, row.probe_at)), default=None)
-        lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at)
+        lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at, allowance=None)
 
     async def _count_failure(self, connection: AsyncConnection, message: str) -> None:
         lane = tables_of(connection, Tables).lane
