@@ -39,7 +39,7 @@ class Gate:
 
     def __init__(self, database: Database, topics: Sequence[str], ends: Ends) -> None:
         self._database = database
-        self._topics = topics
+        self.topics = topics
         self._ends = ends
         self._seen: dict[TopicPartition, int] = {}
         self._targets: Offsets | None = None
@@ -84,7 +84,7 @@ class Gate:
         if not self.is_open:
             raise GateClosed
         seen, closings = self.seen(), self._closings
-        rows = await positions.read(connection, self._topics)
+        rows = await positions.read(connection, self.topics)
         if closings == self._closings:
             self.compare({**dict.fromkeys(seen, 0), **rows}, seen=seen)
         if not self.is_open or closings != self._closings:
@@ -123,7 +123,7 @@ class Gate:
             self.compare(rows, seen={})
             self._closed.clear()
             self._open.set()
-            log.info("gate open", topics=list(self._topics))
+            log.info("gate open", topics=list(self.topics))
         elif time.monotonic() - self._asked_at >= ASK_AGAIN_S:
             targets, ends = self._targets, await self._ask()
             # A topic that was made anew since may never get as far as the one before it.
@@ -136,4 +136,4 @@ class Gate:
 
     async def _rows(self) -> Offsets:
         async with self._database.transaction() as connection:
-            return await positions.read(connection, self._topics)
+            return await positions.read(connection, self.topics)

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from shared import metrics
 from shared.cloud import Cloud
 from shared.database import Database
-from shared.lane_state import PROBE_S, LaneShut, LaneState, Paused
+from shared.lane_state import PAUSED, PROBE_S, LaneShut, LaneState, Paused
 from shared.outcome import Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
 
 log = structlog.get_logger()
@@ -67,6 +67,8 @@ class Lane:
             )
         ).one()
         metrics.LANE_OPEN.set(row.reason is None and row.paused_at is None)
+        for reason in (*PING_S, PAUSED):
+            metrics.LANE_STOPPED.labels(reason).set((PAUSED if row.paused_at else row.reason) == reason)
         state = LaneState(
             reason=row.reason,
             message=row.message,

@@ -30,8 +30,10 @@ class Paused:
 
 @dataclass(frozen=True)
 class LaneState:
-    """The row. `reason` is None while the lane is open; `met`: the same as if nobody had paused it. `allowance`: how many
-    more requests may be begun while it is open, None for any number."""
+    """The row. `reason` is None while the lane is open; `met`: the same as if nobody had paused it.
+
+    `allowance`: how many more requests may be begun while it is open, None for any number.
+    """
 
     reason: str | None
     message: str | None

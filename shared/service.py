@@ -38,7 +38,7 @@ from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
 from shared.producer import Producer
-from shared.reconcile import Loop
+from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
 from shared.topics import cluster_id, ends
 
@@ -128,10 +128,16 @@ class Service:
         self.folds.append(fold)
 
     def loop(
-        self, name: str, step: Callable[[], Awaitable[float | None]], *, workers: int = 1, gated: bool = True
+        self,
+        name: str,
+        step: Callable[[], Awaitable[float | None]],
+        *,
+        workers: int = 1,
+        gated: bool = True,
+        beat_s: float = BEAT_S,
     ) -> None:
-        """Run `step` as a reconcile loop; gated ones rest while the gate is closed."""
-        loop = Loop(name, step, gate=self.gate if gated else None, workers=workers)
+        """Run `step` as a reconcile loop; gated ones rest while the gate is closed. `beat_s`: its longest sleep."""
+        loop = Loop(name, step, gate=self.gate if gated else None, workers=workers, beat_s=beat_s)
         self.loops.append(loop)
         self._wakes[name] = loop.wake
 
@@ -239,6 +245,7 @@ class Service:
             "service": self.name,
             "stopped": stopped,
             "gate": "open" if self.gate.is_open else "closed",
+            "gates": {" and ".join(one.topics): "open" if one.is_open else "closed" for one in self._gates},
             "folds": folds,
             "loops_beat_s": loops,
         }

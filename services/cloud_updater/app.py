@@ -12,7 +12,7 @@ from schemas.topics import (
     TICKET_LINKED,
     TICKET_SYNC_REQUESTED,
 )
-from services.cloud_updater import announce_updates
+from services.cloud_updater import announce_updates, seen
 from services.cloud_updater.api import routes
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.ledgers import Quiet
@@ -33,6 +33,7 @@ from shared.lane import Lane
 from shared.routes import common
 from shared.service import Service
 from shared.settings import ConfigurationError, load
+from shared.watch import WATCH_EVERY_S, WatchDeadLetters, WatchPending
 from shared.web import build
 
 NAME = "cloud_updater"
@@ -103,6 +104,8 @@ async def serve(
         "announce_dead_letters", dead_letter_announcer(CLOUD_UPDATER_DLQ, database, service.producer).step, gated=False
     )
     service.loop("ping_cloud", lane.ping, gated=False)
+    service.loop("watch_pending", WatchPending(database, lane, seen.pending).step, gated=False, beat_s=WATCH_EVERY_S)
+    service.loop("watch_dead_letters", WatchDeadLetters(database).step, gated=False, beat_s=WATCH_EVERY_S)
 
     own = routes(service, lane)
     own.include_router(common(service))

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, BEHIND, OWED
+from shared.watch import Pending
 
 _KEPT = "case when l.missing then 'missing_in_cloud' when l.attempts > 0 or :shut then 'retrying' end"
 # The first that applies, so that no recording is counted twice. `shut`: the lane is stopped.
@@ -99,6 +100,14 @@ async def blocked_recordings(connection: AsyncConnection, wanted: WantedBlocked,
         },
     )
     return [BlockedSeen(*row) for row in rows]
+
+
+async def pending(connection: AsyncConnection, *, shut: bool) -> Pending:
+    """What is blocked, and how long the folder that has owed something for longest has done so."""
+    oldest_s = await connection.scalar(
+        text("select extract(epoch from now() - min(owed_since)) from ledger where cursor < last_seq")
+    )
+    return Pending(await blocked(connection, folder_id=None, shut=shut), max(0.0, float(oldest_s or 0)))
 
 
 async def owed(connection: AsyncConnection, *, folder_id: str | None) -> int:

@@ -11,7 +11,17 @@ from schemas.topics import (
     TICKET_LINK_REQUESTED,
     TICKET_LINKED,
 )
-from services.linker import announce_links, api, api_imports, api_parked, api_recordings, api_uploads
+from services.linker import (
+    announce_links,
+    api,
+    api_imports,
+    api_parked,
+    api_recordings,
+    api_uploads,
+    keep_uploads,
+    watch_parked,
+    watch_states,
+)
 from services.linker.accept_imports import AcceptImports
 from services.linker.apply_imports import ApplyImports
 from services.linker.keep_uploads import KeepUploads
@@ -23,6 +33,7 @@ from services.linker.on_ticket_link_requested import fold_ticket_link_requested
 from services.linker.on_ticket_linked import fold_ticket_linked
 from services.linker.settings import LinkerSettings
 from services.linker.watch_parked import WatchParked
+from services.linker.watch_states import WatchStates
 from shared import log, migrations
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
@@ -31,6 +42,7 @@ from shared.kafka import KafkaSettings
 from shared.routes import common
 from shared.service import Service
 from shared.settings import load
+from shared.watch import WATCH_EVERY_S, WatchDeadLetters
 from shared.web import build
 
 NAME = "linker"
@@ -76,8 +88,14 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     dead_letters = dead_letter_announcer(LINKER_DLQ, database, service.producer)
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 
-    service.loop("forget_uploads", KeepUploads(settings, database).step, gated=False)
-    service.loop("watch_parked", WatchParked(settings, database).step, gated=False)
+    looks = {
+        "forget_uploads": (KeepUploads(settings, database).step, keep_uploads.LOOK_EVERY_S),
+        "watch_parked": (WatchParked(settings, database).step, watch_parked.WATCH_EVERY_S),
+        "watch_states": (WatchStates(database).step, watch_states.WATCH_EVERY_S),
+        "watch_dead_letters": (WatchDeadLetters(database).step, WATCH_EVERY_S),
+    }
+    for name, (step, every_s) in looks.items():
+        service.loop(name, step, gated=False, beat_s=every_s)
 
     app = build(
         title="ticketsync linker",

@@ -6,7 +6,7 @@ import uvloop
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LINKED, TRANSFER_DLQ
-from services.transfer import announce_transfers
+from services.transfer import announce_transfers, seen
 from services.transfer.api import routes
 from services.transfer.conclusions import Conclusions
 from services.transfer.on_recording_processed import fold_recording_processed
@@ -25,6 +25,7 @@ from shared.lane import Lane
 from shared.routes import common
 from shared.service import Service
 from shared.settings import ConfigurationError, load
+from shared.watch import WATCH_EVERY_S, WatchDeadLetters, WatchPending
 from shared.web import build
 
 NAME = "transfer"
@@ -95,6 +96,8 @@ async def serve(
         "announce_dead_letters", dead_letter_announcer(TRANSFER_DLQ, database, service.producer).step, gated=False
     )
     service.loop("ping_cloud", lane.ping, gated=False)
+    service.loop("watch_pending", WatchPending(database, lane, seen.pending).step, gated=False, beat_s=WATCH_EVERY_S)
+    service.loop("watch_dead_letters", WatchDeadLetters(database).step, gated=False, beat_s=WATCH_EVERY_S)
 
     # A folder that is uploaded again must be known in full: its recordings, and the tickets that travel with them.
     known = service.gate_on((RECORDING_PROCESSED, TICKET_LINKED))

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.transfer.upload_body import size_text
+from shared.watch import Pending
 
 # A recording that the cloud is to have and has not: never, or not since it was to be uploaded again.
 _WANTED = "(r.waiting or r.rejected is not null) and coalesce(t.transfer_version, 0) < r.wanted_version"
@@ -87,6 +88,22 @@ async def blocked_recordings(connection: AsyncConnection, wanted: WantedBlocked,
         },
     )
     return [BlockedSeen(*row) for row in rows]
+
+
+async def pending(connection: AsyncConnection, *, shut: bool) -> Pending:
+    """What is blocked, and how long the first recording that the cloud is to have and has not has waited for that.
+
+    One of a folder that is uploaded again waits since its folder was called lost.
+    """
+    oldest_s = await connection.scalar(
+        text(f"""
+            select extract(epoch from now() - min(
+                case when r.wanted_version > 1 then coalesce(d.uuid_since, r.folded_at) else r.folded_at end))
+            from recording r left join transfer t using (recording_id) {_FOLDER_OF}
+            where {_WANTED} and r.waiting
+        """)  # noqa: S608  # this module's own text
+    )
+    return Pending(await blocked(connection, folder_id=None, shut=shut), max(0.0, float(oldest_s or 0)))
 
 
 async def working(connection: AsyncConnection, *, folder_id: str | None) -> int:
