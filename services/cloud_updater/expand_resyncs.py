@@ -26,6 +26,7 @@ FOLDERS_AT_ONCE = 200
 LOOK_AGAIN_S = 0.1
 AFTER_FAILURE_S = 1.0
 ASK_AGAIN_S = 1.0
+SAY_EVERY_S = 60.0
 
 
 @dataclass(eq=False)
@@ -35,6 +36,9 @@ class ExpandResyncs:
     database: Database
     gate: Gate
     ends: Ends
+    say_every_s: float = SAY_EVERY_S
+    _waits: str | None = None
+    _say_at: float = 0.0
     _targets: dict[str, Offsets] = field(default_factory=dict)
     _asked_at: float = 0.0
 
@@ -50,9 +54,20 @@ class ExpandResyncs:
             if targets is not None and all(folded.get(partition, 0) >= end for partition, end in targets.items()):
                 await self._carry_out(request, connection)
                 return 0
+        self._say_that_it_waits(request, folded, targets or {})
         if targets is not None and time.monotonic() - self._asked_at < ASK_AGAIN_S:
             return LOOK_AGAIN_S
         return await self._take_up(request, folded)
+
+    def _say_that_it_waits(self, request: OpenRequest, folded: Offsets, targets: Offsets) -> None:
+        """Requests are carried out in order: behind one that waits for a fold that does not get on, all wait."""
+        now_s = time.monotonic()
+        if self._waits != request.request_id:
+            self._waits, self._say_at = request.request_id, now_s + self.say_every_s
+        elif now_s >= self._say_at:
+            self._say_at = now_s + self.say_every_s
+            behind = sum(max(0, end - folded.get(partition, 0)) for partition, end in targets.items())
+            log.warning("resync waits until it is known what there is", request_id=request.request_id, to_fold=behind)
 
     async def _take_up(self, request: OpenRequest, folded: Offsets) -> float:
         """Note where the topics end, if they do not end before what was noted: then they were made anew since."""

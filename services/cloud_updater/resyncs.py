@@ -19,6 +19,8 @@ from services.cloud_updater.ledgers import Ledgers
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 from shared import audit
 
+# Rows that one transaction may change, but for a single larger folder.
+RECORDINGS_AT_ONCE = 20_000
 # By folder in the cloud, recordings.
 Placed = Mapping[str, Sequence[str]]
 
@@ -111,16 +113,34 @@ class Resyncs:
             {"uuids": list(placed)},
         )
 
-    async def push_folders(self, request: OpenRequest, *, limit: int) -> str | None:
-        """Carry out the request for its next `limit` folders. Returns the last of them, None: there are no more."""
+    async def push_folders(
+        self, request: OpenRequest, *, limit: int, recordings_max: int = RECORDINGS_AT_ONCE
+    ) -> str | None:
+        """Carry out the request for its next folders: `limit`, or as many as hold `recordings_max`; a larger one alone.
+
+        Returns the last of them, None: there are no more.
+        """
         uuids = list(
             await self._connection.scalars(
                 text("""
-                    select clouds_uuid from ledger
-                    where clouds_uuid > :after and (cast(:folder_id as text) is null or folder_id = :folder_id)
-                    order by clouds_uuid limit :limit
+                    select clouds_uuid from (
+                        select clouds_uuid, recordings, sum(recordings) over (order by clouds_uuid) as in_all
+                        from (
+                            select clouds_uuid, (select count(*) from (
+                                select from recording r where r.clouds_uuid = l.clouds_uuid limit :recordings_max
+                            ) one) as recordings
+                            from ledger l
+                            where clouds_uuid > :after and (cast(:folder_id as text) is null or folder_id = :folder_id)
+                            order by clouds_uuid limit :limit
+                        ) counted
+                    ) bounded where in_all <= :recordings_max or in_all = recordings order by clouds_uuid
                 """),
-                {"after": request.after_uuid, "folder_id": request.folder_id, "limit": limit},
+                {
+                    "after": request.after_uuid,
+                    "folder_id": request.folder_id,
+                    "limit": limit,
+                    "recordings_max": recordings_max,
+                },
             )
         )
         if not uuids:

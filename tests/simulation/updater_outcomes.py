@@ -3,16 +3,17 @@
 Stands for the SQL of pushes.py and resyncs.py in services/cloud_updater; see updater_store.py.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.claims import MAX_FILES, Claimed
 from services.cloud_updater.pushes import LeaseLost, Pushes
-from services.cloud_updater.resyncs import OpenRequest, Placed, Resyncs
+from services.cloud_updater.resyncs import RECORDINGS_AT_ONCE, OpenRequest, Placed, Resyncs
 from tests.simulation.database import now_of, tables_of
 from tests.simulation.updater_store import Ledger, SyncRequest, UpdaterTables, still_forced, with_known
 
@@ -116,11 +117,17 @@ class ResyncsModel(Resyncs):
             if not row.missing and (row.attempts == 0 or row.due_at is None):
                 ledgers[uuid] = row._replace(due_at=now)
 
-    async def push_folders(self, request: OpenRequest, *, limit: int) -> str | None:
-        ledgers = sorted(_tables(self._connection).ledger.items())
-        uuids = [
+    async def push_folders(
+        self, request: OpenRequest, *, limit: int, recordings_max: int = RECORDINGS_AT_ONCE
+    ) -> str | None:
+        tables = _tables(self._connection)
+        ledgers = sorted(tables.ledger.items())
+        found = [
             uuid for uuid, row in ledgers if uuid > request.after_uuid and request.folder_id in {None, row.folder_id}
         ][:limit]
+        held = Counter(row.clouds_uuid for row in tables.recording.values())
+        in_all = accumulate(min(held[uuid], recordings_max) for uuid in found)
+        uuids = [uuid for uuid, sum_ in zip(found, in_all, strict=True) if uuid == found[0] or sum_ <= recordings_max]
         if not uuids:
             return None
         if request.force:
