@@ -206,6 +206,10 @@ async def test_it_logs_what_it_does_and_nobodys_secrets(setting: Setting, cloud:
         assert hidden not in log
         assert hidden not in metrics
     assert status["link_version"] == 1
+    assert 'ticketsync_blocked{reason="rejected"} ' in metrics
+    assert 'ticketsync_lane_stopped{reason="circuit_open"} 0.0' in metrics
+    names = set(re.findall(r"^\w+", metrics, re.MULTILINE))
+    assert {"ticketsync_dead_letters", "ticketsync_oldest_pending_seconds"} <= names
     assert re.search(r'ticketsync_folded_records_total\{result="bad",topic="TicketLinked"\} [1-9]', metrics)
 
 
