@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import asyncpg
 import psutil
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
@@ -61,6 +62,14 @@ def docker_has_images() -> bool:
     return asked.returncode == 0
 
 
+async def _without_fsync(url: str) -> None:
+    """What these databases hold need not outlive the machine; a process that is killed still loses nothing."""
+    connection = await asyncpg.connect(url)
+    for statement in ("alter system set fsync = off", "select pg_reload_conf()"):
+        await connection.execute(statement)
+    await connection.close()
+
+
 def _kafka_settings(advertised: str) -> dict[str, str]:
     return {
         "CLUSTER_ID": CLUSTER_ID,
@@ -87,6 +96,7 @@ async def _main(data_dir: Path, *, while_running: int) -> None:
         asyncio.get_running_loop().add_signal_handler(stop_signal, stop.set)
     servers = servers_in_docker(data_dir) if docker_has_images() else running_servers(data_dir, say=_say)
     async with servers as addresses:
+        await _without_fsync(addresses.postgres_url)
         print(json.dumps(asdict(addresses)), flush=True)
         while not stop.is_set() and psutil.pid_exists(while_running):  # noqa: ASYNC110 - nor here
             await asyncio.sleep(LOOK_EVERY_S)

@@ -1,6 +1,7 @@
 """The hostile postman: each event twice, in every order, in any batches; the rows are the same in the end."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from itertools import groupby
 
 import pytest
@@ -68,18 +69,21 @@ def test_every_event_twice_and_in_every_order_gives_the_same_rows(
     assert [row["recording_id"] for row in state["owed"]] == ["R1", "R3"]
     assert [row["clouds_uuid"] for row in state["recordings"]] == ["uuid-2", "uuid-1", "uuid-2", None]
 
-    @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.permutations(EVENTS + EVENTS))
-    def delivered(events: list[Event]) -> None:
-        async def deliver() -> None:
-            async with running_updater(updater_url, cloud) as updater:
-                await _empty(updater)
-                await _deliver(updater, events)
-                assert await _state(updater) == state
+    with asyncio.Runner() as runner:
+        process = AsyncExitStack()
+        updater = runner.run(process.enter_async_context(running_updater(updater_url, cloud)))
 
-        asyncio.run(deliver())
+        @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(st.permutations(EVENTS + EVENTS))
+        def delivered(events: list[Event]) -> None:
+            runner.run(_empty(updater))
+            runner.run(_deliver(updater, events))
+            assert runner.run(_state(updater)) == state
 
-    delivered()
+        try:
+            delivered()
+        finally:
+            runner.run(process.aclose())
 
 
 async def test_a_replay_writes_nothing_and_sends_nothing(updater: Updater, cloud: Emulator) -> None:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.emulator.running import Emulator, running_emulator
-from tests.transfer.running import Transfer, migrated, running_transfer
+from tests.shared.databases import Emptied, migrated_database
+from tests.transfer.running import Transfer, running_transfer
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,19 @@ def deployed(_deployed: Emulator) -> Emulator:
     return _deployed
 
 
+@pytest.fixture(scope="session")
+def _migrated(postgres_url: str) -> Iterator[Emptied]:
+    with migrated_database(postgres_url, "transfer") as database:
+        yield database
+
+
 @pytest.fixture
-async def transfer(database_url: str, cloud: Emulator) -> AsyncIterator[Transfer]:
-    async with running_transfer(await migrated(database_url), cloud) as service:
+async def transfer_url(_migrated: Emptied) -> str:
+    """A database of transfer in which nothing has happened yet."""
+    return await _migrated.empty()
+
+
+@pytest.fixture
+async def transfer(transfer_url: str, cloud: Emulator) -> AsyncIterator[Transfer]:
+    async with running_transfer(transfer_url, cloud) as service:
         yield service

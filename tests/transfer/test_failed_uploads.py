@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording
-from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer, tickets_in_cloud
+from tests.transfer.running import Transfer, files_in_cloud, names, running_transfer, tickets_in_cloud
 
 
 async def test_after_a_refusal_that_did_nothing_a_new_request_takes_the_newest_ticket(
@@ -98,8 +98,8 @@ async def test_a_repeat_that_did_nothing_says_nothing_about_the_first_attempt(
     assert cloud.kinds() == ["create"]
 
 
-async def test_an_unreachable_cloud_has_done_nothing(database_url: str) -> None:
-    async with running_transfer(await migrated(database_url), "http://127.0.0.1:9") as transfer:
+async def test_an_unreachable_cloud_has_done_nothing(transfer_url: str) -> None:
+    async with running_transfer(transfer_url, "http://127.0.0.1:9") as transfer:
         await transfer.change("update lane set reason = null")
         await transfer.fold(a_recording("R1"))
         await transfer.upload()
@@ -108,8 +108,8 @@ async def test_an_unreachable_cloud_has_done_nothing(database_url: str) -> None:
         assert (await transfer.rows("select attempts from folder")) == [{"attempts": 1}]
 
 
-async def test_nothing_is_sent_before_the_cloud_has_said_what_it_can_do(database_url: str, cloud: Emulator) -> None:
-    async with running_transfer(await migrated(database_url), cloud) as transfer:
+async def test_nothing_is_sent_before_the_cloud_has_said_what_it_can_do(transfer_url: str, cloud: Emulator) -> None:
+    async with running_transfer(transfer_url, cloud) as transfer:
         await transfer.change("update lane set reason = 'not_reached', capabilities = null, pinged_at = null")
         await transfer.fold(a_recording("R1"))
 
@@ -204,8 +204,8 @@ async def test_a_wrong_token_stops_the_lane_until_a_ping_is_accepted(transfer: T
     assert files_in_cloud(cloud) == [("Monday", "R1.wav")]
 
 
-async def test_an_upload_that_outlives_its_lease_changes_nothing(database_url: str, cloud: Emulator) -> None:
-    async with running_transfer(await migrated(database_url), cloud, lease_s=20) as transfer:
+async def test_an_upload_that_outlives_its_lease_changes_nothing(transfer_url: str, cloud: Emulator) -> None:
+    async with running_transfer(transfer_url, cloud, lease_s=20) as transfer:
         await transfer.fold(a_recording("R1"))
         cloud.control("POST", "hold", {"route": "create", "moment": "after_effect"})
         slow = asyncio.create_task(transfer.uploading.step())
@@ -225,9 +225,9 @@ async def test_an_upload_that_outlives_its_lease_changes_nothing(database_url: s
 
 
 async def test_a_process_that_slept_through_its_lease_does_not_begin_to_send(
-    database_url: str, cloud: Emulator
+    transfer_url: str, cloud: Emulator
 ) -> None:
-    async with running_transfer(await migrated(database_url), cloud, cloud_timeout_s=10, lease_s=5) as transfer:
+    async with running_transfer(transfer_url, cloud, cloud_timeout_s=10, lease_s=5) as transfer:
         await transfer.fold(a_recording("R1"))
 
         for _ in range(6):

@@ -8,7 +8,7 @@ from services.transfer.conclusions import Conclusions
 from shared.watch import WatchPending
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_recording
-from tests.transfer.running import Transfer, migrated, running_transfer
+from tests.transfer.running import Transfer, running_transfer
 
 REASONS = ("retrying", "rejected", "outcome_unknown", "missing_in_cloud")
 
@@ -24,9 +24,9 @@ def _oldest_s() -> float:
 
 
 async def test_each_reason_that_blocks_and_the_age_of_the_oldest_are_gauges(
-    database_url: str, deployed: Emulator
+    transfer_url: str, deployed: Emulator
 ) -> None:
-    async with running_transfer(await migrated(database_url), deployed) as transfer:
+    async with running_transfer(transfer_url, deployed) as transfer:
         at_rest, oldest_at_rest_s = await _blocked(transfer), _oldest_s()
         deployed.arm(route="create", status=422, filename="R0.wav", times=None)
         deployed.arm(route="create", status=503, filename="R1.wav")

@@ -7,13 +7,13 @@ import pytest
 from tests.emulator.running import Emulator
 from tests.transfer.api import an_api
 from tests.transfer.given import a_link, a_recording, a_transfer
-from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer
+from tests.transfer.running import Transfer, files_in_cloud, names, running_transfer
 
 
 @pytest.fixture
-async def held(database_url: str, deployed: Emulator) -> AsyncIterator[Transfer]:
+async def held(transfer_url: str, deployed: Emulator) -> AsyncIterator[Transfer]:
     """A folder of two recordings whose creation is uncertain, at a cloud that honours no keys."""
-    async with running_transfer(await migrated(database_url), deployed) as transfer:
+    async with running_transfer(transfer_url, deployed) as transfer:
         deployed.arm(route="create", kind="close_after_effect")
         await transfer.fold(a_recording("R1"), a_recording("R2"))
         await transfer.upload()
@@ -85,8 +85,8 @@ async def test_an_operator_gives_up(held: Transfer) -> None:
     assert names(await held.rows("select recording_id from transfer")) == ["R3"]
 
 
-async def test_resending_can_be_chosen_for_good(database_url: str, deployed: Emulator) -> None:
-    async with running_transfer(await migrated(database_url), deployed, cloud_resend_unknown=True) as transfer:
+async def test_resending_can_be_chosen_for_good(transfer_url: str, deployed: Emulator) -> None:
+    async with running_transfer(transfer_url, deployed, cloud_resend_unknown=True) as transfer:
         deployed.arm(route="create", kind="close_before_effect")
         await transfer.fold(a_recording("R1"))
         await transfer.upload()

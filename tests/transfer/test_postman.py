@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from itertools import groupby
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.events import Event
 from tests.emulator.running import Emulator
 from tests.transfer.given import NOON, a_link, a_recording, a_transfer
-from tests.transfer.running import Rows, Transfer, migrated, running_transfer
+from tests.transfer.running import Rows, Transfer, running_transfer
 
 EVENTS: tuple[Event, ...] = (
     a_recording("R1"),
@@ -53,33 +54,36 @@ async def _empty(transfer: Transfer) -> None:
 
 
 @pytest.fixture
-async def expected(database_url: str, cloud: Emulator) -> AsyncIterator[tuple[str, dict[str, Rows]]]:
-    async with running_transfer(await migrated(database_url), cloud) as transfer:
+async def expected(transfer_url: str, cloud: Emulator) -> AsyncIterator[tuple[str, dict[str, Rows]]]:
+    async with running_transfer(transfer_url, cloud) as transfer:
         await _deliver(transfer, list(EVENTS))
         state = await _state(transfer)
         await _empty(transfer)
-        yield database_url, state
+        yield transfer_url, state
 
 
 def test_every_event_twice_and_in_every_order_gives_the_same_rows(
     expected: tuple[str, dict[str, Rows]], cloud: Emulator
 ) -> None:
-    database_url, state = expected
+    transfer_url, state = expected
     assert [row["waiting"] for row in state["recording"]] == [False, True]
     assert [row["transfer_version"] for row in state["transfer"]] == [2]
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(st.permutations(EVENTS + EVENTS))
-    def delivered(events: list[Event]) -> None:
-        async def deliver() -> None:
-            async with running_transfer(database_url, cloud) as transfer:
-                await _empty(transfer)
-                await _deliver(transfer, events)
-                assert await _state(transfer) == state
+    with asyncio.Runner() as runner:
+        process = AsyncExitStack()
+        transfer = runner.run(process.enter_async_context(running_transfer(transfer_url, cloud)))
 
-        asyncio.run(deliver())
+        @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+        @given(st.permutations(EVENTS + EVENTS))
+        def delivered(events: list[Event]) -> None:
+            runner.run(_empty(transfer))
+            runner.run(_deliver(transfer, events))
+            assert runner.run(_state(transfer)) == state
 
-    delivered()
+        try:
+            delivered()
+        finally:
+            runner.run(process.aclose())
 
 
 async def test_a_replay_writes_nothing_and_sends_nothing(transfer: Transfer, cloud: Emulator) -> None:

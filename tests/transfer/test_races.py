@@ -19,7 +19,7 @@ from shared.batch import fold_records
 from shared.database import Database
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording, a_transfer, records_of
-from tests.transfer.running import Transfer, files_in_cloud, migrated, names, running_transfer
+from tests.transfer.running import Transfer, files_in_cloud, names, running_transfer
 
 A_MOMENT_S = 0.3
 
@@ -216,10 +216,10 @@ async def test_a_late_answer_to_an_attempt_of_a_lost_lease_closes_nothing(transf
 
 
 async def test_a_success_that_is_known_frees_a_folder_that_was_put_on_hold_meanwhile(
-    database_url: str, deployed: Emulator
+    transfer_url: str, deployed: Emulator
 ) -> None:
     """The first worker's lease has ended, and the second holds the request as the cloud honours no keys."""
-    async with running_transfer(await migrated(database_url), deployed) as transfer:
+    async with running_transfer(transfer_url, deployed) as transfer:
         await transfer.fold(a_recording("R1"))
         deployed.control("POST", "hold", {"route": "create"})
         first = asyncio.create_task(transfer.uploading.step())
@@ -242,10 +242,10 @@ async def test_a_success_that_is_known_frees_a_folder_that_was_put_on_hold_meanw
 
 
 async def test_a_success_that_is_heard_while_an_operator_closes_its_request_does_not_count_any_more(
-    database_url: str, deployed: Emulator
+    transfer_url: str, deployed: Emulator
 ) -> None:
     """It waits for the operator's lock, and must see then what the operator did, not what was before."""
-    async with running_transfer(await migrated(database_url), deployed) as transfer:
+    async with running_transfer(transfer_url, deployed) as transfer:
         await transfer.fold(a_recording("R1"))
         deployed.control("POST", "hold", {"route": "create"})
         first = asyncio.create_task(transfer.uploading.step())

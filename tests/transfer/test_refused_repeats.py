@@ -7,7 +7,7 @@ import pytest
 from tests.emulator.running import Emulator
 from tests.transfer.api import an_api
 from tests.transfer.given import a_recording
-from tests.transfer.running import Transfer, files_in_cloud, migrated, running_transfer
+from tests.transfer.running import Transfer, files_in_cloud, running_transfer
 
 NOT_FOUND = {"status": 400, "error": "Bad Request", "message": "Recording not found"}
 REFUSALS = [
@@ -22,9 +22,9 @@ ROUTES = ["create", "inject"]
 
 
 @pytest.fixture
-async def keyless(database_url: str, deployed: Emulator) -> AsyncIterator[Transfer]:
+async def keyless(transfer_url: str, deployed: Emulator) -> AsyncIterator[Transfer]:
     """At a cloud that honours no keys, with the standing order to repeat all the same."""
-    async with running_transfer(await migrated(database_url), deployed, cloud_resend_unknown=True) as service:
+    async with running_transfer(transfer_url, deployed, cloud_resend_unknown=True) as service:
         yield service
 
 

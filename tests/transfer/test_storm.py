@@ -11,7 +11,7 @@ import pytest
 
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording
-from tests.transfer.running import Transfer, files_in_cloud, migrated, running_transfer
+from tests.transfer.running import Transfer, files_in_cloud, running_transfer
 
 FOLDERS = 4
 RECORDINGS = 60
@@ -62,14 +62,14 @@ async def _work(transfer: Transfer, chance: random.Random, done: asyncio.Event, 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_recording_is_uploaded_once_whatever_is_cut_off(
-    database_url: str, cloud: Emulator, seed: int
+    transfer_url: str, cloud: Emulator, seed: int
 ) -> None:
     chance = random.Random(seed)
     for kind in ("close_after_effect", "close_before_effect", "answer_after_effect", "answer"):
         for route in ("create", "inject"):
             cloud.arm(route=route, kind=kind, status=None if "close" in kind else 500, times=2)
     settings = {"ticket_grace_s": 0.1, "lease_s": 1.2, "cloud_timeout_s": 0.6}
-    async with running_transfer(await migrated(database_url), cloud, **settings) as transfer:
+    async with running_transfer(transfer_url, cloud, **settings) as transfer:
         done = asyncio.Event()
         workers = [asyncio.create_task(_work(transfer, chance, done, cut_off=0.3)) for _ in range(WORKERS)]
         await asyncio.gather(_publish(transfer, chance), _link(transfer, chance))

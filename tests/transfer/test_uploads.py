@@ -163,10 +163,10 @@ async def test_a_revision_after_the_upload_changes_nothing_in_the_cloud(transfer
     assert await transfer.rows("select folder_id from folder where due_at is not null") == []
 
 
-async def test_the_deployed_cloud_gets_the_uploads_too(database_url: str, deployed: Emulator) -> None:
-    from tests.transfer.running import migrated, running_transfer  # noqa: PLC0415
+async def test_the_deployed_cloud_gets_the_uploads_too(transfer_url: str, deployed: Emulator) -> None:
+    from tests.transfer.running import running_transfer  # noqa: PLC0415
 
-    async with running_transfer(await migrated(database_url), deployed) as transfer:
+    async with running_transfer(transfer_url, deployed) as transfer:
         await transfer.fold(a_recording("R1"), a_recording("R2"))
         await transfer.upload()
 
