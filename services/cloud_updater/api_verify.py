@@ -12,7 +12,8 @@ from services.cloud_updater import seen
 from services.cloud_updater.comparison import VERDICTS, Compared, Verdict
 from services.cloud_updater.verify_folders import NotRead, Verified, VerifyFolders
 from shared.cursors import Cursor, cursor_of, place_of
-from shared.lane import Lane, LaneShut
+from shared.lane import Lane
+from shared.lane_state import LaneShut
 from shared.service import Service
 from shared.web import Problem, ProblemDetails
 
