@@ -32,6 +32,7 @@ from schemas.fields import (
 )
 
 RESYNC_RECORDINGS_MAX = 10_000
+RESYNC_RATE_MAX = 1_000_000
 
 
 class Frozen(BaseModel):
@@ -169,6 +170,9 @@ class TicketSyncRequested(Fact):
     recording_ids: Maybe[tuple[ARecordingId, ...]] = Field(default=None, min_length=1, max_length=RESYNC_RECORDINGS_MAX)
     folder_id: Maybe[AFolderId] = None
     all: Flag = False
+    rate_per_minute: Maybe[int] = Field(
+        default=None, strict=True, ge=1, le=RESYNC_RATE_MAX, description="requests to the cloud; none: no limit"
+    )
 
     @model_validator(mode="after")
     def _selects_one_way(self) -> Self:

@@ -94,6 +94,11 @@ class Cloud:
             headers={"Accept": "application/json", "User-Agent": "ticketsync"},
         )
 
+    @property
+    def workers(self) -> int:
+        """Requests that may be open at a time."""
+        return self._settings.cloud_workers
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()

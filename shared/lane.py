@@ -85,6 +85,14 @@ class Lane:
         """Whether any number of requests may be sent now, and not one at a time."""
         return state.reason is None and state.allowance is None and not self.requests_per_minute
 
+    def expected_s(self, requests: int, *, rate_per_minute: int | None = None) -> float | None:
+        """About how long so many requests will take, by the limits or else by how long they took since the start."""
+        limits = [limit for limit in (self.requests_per_minute, rate_per_minute) if limit]
+        if limits:
+            return requests * 60 / min(limits)
+        seconds = metrics.mean_seconds(metrics.CLOUD_SECONDS, besides="ping")
+        return None if seconds is None else requests * seconds / self.cloud.workers
+
     async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
         """Take the right to send one request, or any number if `unlimited`, in the transaction that claims them.
 

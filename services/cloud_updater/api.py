@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from schemas.topics import TICKET_LINKED
-from services.cloud_updater import seen
+from services.cloud_updater import api_resyncs, seen
 from services.cloud_updater.api_verify import reading_back
 from shared import dead_letters
 from shared.cursors import Cursor, cursor_of, place_of
@@ -87,6 +87,7 @@ def routes(service: Service, lane: Lane) -> APIRouter:
     """This service's own routes."""
     router = APIRouter(tags=["cloud_updater"], responses=PROBLEMS)
     router.include_router(lane_routes(service, lane, loop="push_tickets"))
+    router.include_router(api_resyncs.routes(service, lane))
 
     @router.get("/status")
     async def read_status(folder: str | None = None) -> StatusAnswer:

@@ -12,10 +12,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.decisions import OwedFile
+from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.predicates import OWED
 
-MAX_FILES = 500
 MAX_BYTES = 4_000_000
 SHORTEST_WAIT_S = 0.005
 

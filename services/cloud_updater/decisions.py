@@ -1,8 +1,9 @@
 """What cloud_updater decides. Values in, values out: no database, no network, no clock."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 from typing import NamedTuple, assert_never
 
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
@@ -23,6 +24,9 @@ from shared.outcome import (
 
 NO_ROUTE_WAIT_S = 60.0
 LANE_WAIT_S = 1.0
+MAX_FILES = 500
+# Rows that one step of a resync may change, but for a single larger folder.
+RESYNC_RECORDINGS_AT_ONCE = 20_000
 
 
 def newest_links(facts: Iterable[TicketLinked], known: Mapping[str, int]) -> dict[str, TicketLinked]:
@@ -152,3 +156,58 @@ def push_body(files: Sequence[OwedFile], *, with_versions: bool) -> bytes:
         for one in files
     )
     return f'{{"files":[{",".join(parts)}]}}'.encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What a resync is to look at: these recordings, this folder, or everything if both are None."""
+
+    force: bool
+    recording_ids: Collection[str] | None = None
+    folder_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenRequest(Selection):
+    """A resync that is not carried out in full; done up to `after_uuid`, folders being in order of their uuids."""
+
+    request_id: str
+    after_uuid: str
+    rate_per_minute: int | None
+
+
+class Share(NamedTuple):
+    """What a resync selects in one folder; `blocked`: those of `to_push` that something keeps from the cloud now."""
+
+    clouds_uuid: str
+    recordings: int
+    no_ticket: int
+    to_push: int
+    blocked: int
+
+    @property
+    def requests(self) -> int:
+        """Requests to the cloud, if no file is so large that fewer fit into one."""
+        return ceil(self.to_push / MAX_FILES)
+
+
+@dataclass(frozen=True)
+class ResyncLot:
+    """The folders of the next step, and how long to wait before the one after it."""
+
+    shares: Sequence[Share]
+    wait_s: float
+
+
+def decide_resync_lot(shares: Sequence[Share], *, rate_per_minute: int | None) -> ResyncLot:
+    """As many folders, in their order, as one transaction may hold and the rate lets go in a second; one at least."""
+    requests_max = max(1, rate_per_minute // 60) if rate_per_minute else RESYNC_RECORDINGS_AT_ONCE
+    recordings = requests = 0
+    taken: list[Share] = []
+    for share in shares:
+        recordings, requests = recordings + share.recordings, requests + share.requests
+        if taken and (recordings > RESYNC_RECORDINGS_AT_ONCE or requests > requests_max):
+            break
+        taken.append(share)
+    sent = sum(share.requests for share in taken)
+    return ResyncLot(taken, sent * 60 / rate_per_minute if rate_per_minute else 0.0)

@@ -1,4 +1,5 @@
-"""Carries out resync requests: makes what they select owed, some folders at a time, so that no transaction is long.
+"""Carries out resync requests: makes what they select owed, some folders at a time, so that no transaction is long, and
+no faster than it is pushed.
 
 A request acts once, so what it selects must be known before. It waits until the transfers and links are folded that the
 topics held when it was taken up: in daily work for the moment that this service is behind, in a database that was lost
@@ -14,7 +15,10 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import RECORDING_TRANSFERRED, TICKET_LINKED
-from services.cloud_updater.resyncs import OpenRequest, Resyncs
+from services.cloud_updater.decisions import OpenRequest, decide_resync_lot
+from services.cloud_updater.resync_requests import ResyncRequests
+from services.cloud_updater.resyncs import Resyncs
+from services.cloud_updater.seen_resyncs import ResyncsSeen
 from shared import positions
 from shared.database import Database, notify
 from shared.gate import Ends, Gate, Offsets
@@ -23,6 +27,8 @@ log = structlog.get_logger()
 
 SELECTED_FROM: Sequence[str] = (RECORDING_TRANSFERRED.name, TICKET_LINKED.name)
 FOLDERS_AT_ONCE = 200
+# So many folders may wait for their push before a step makes more of them wait: a pause or an end is felt soon.
+FOLDERS_AHEAD = 400
 LOOK_AGAIN_S = 0.1
 AFTER_FAILURE_S = 1.0
 ASK_AGAIN_S = 1.0
@@ -46,7 +52,7 @@ class ExpandResyncs:
         """Carry out one bounded part of the oldest open request, or see whether it can be."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            request = await Resyncs(connection).next_open()
+            request = await ResyncRequests(connection).next_open()
             if request is None:
                 return None
             folded = await positions.read(connection, SELECTED_FROM)
@@ -86,14 +92,21 @@ class ExpandResyncs:
         return 0
 
     async def _carry_out(self, request: OpenRequest, connection: AsyncConnection) -> None:
-        resyncs = Resyncs(connection)
-        if request.recording_ids is not None:
-            await resyncs.push_recordings(request.recording_ids, force=request.force)
-            after = None
-        else:
-            after = await resyncs.push_folders(request, limit=FOLDERS_AT_ONCE)
-        await resyncs.progress(request, after)
-        await notify(connection, ["push_tickets"])
-        if after is None:
+        seen, requests = ResyncsSeen(connection), ResyncRequests(connection)
+        shares = await seen.shares(request, after=request.after_uuid, limit=FOLDERS_AT_ONCE)
+        if not shares:
+            await requests.finish(request)
             self._targets.pop(request.request_id, None)
             log.info("resync carried out", request_id=request.request_id, force=request.force)
+        elif request.after_uuid and await seen.due_folders(limit=FOLDERS_AHEAD) == FOLDERS_AHEAD:
+            await requests.wait(request, wait_s=LOOK_AGAIN_S)
+        else:
+            lot = decide_resync_lot(shares, rate_per_minute=request.rate_per_minute)
+            await Resyncs(connection).push(request, [share.clouds_uuid for share in lot.shares])
+            await requests.progress(
+                request,
+                after_uuid=lot.shares[-1].clouds_uuid,
+                made_owed=sum(share.to_push for share in lot.shares),
+                wait_s=lot.wait_s,
+            )
+            await notify(connection, ["push_tickets"])

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.decisions import counts_as_asked_at
-from services.cloud_updater.resyncs import Resyncs
+from services.cloud_updater.resync_requests import ResyncRequests
 from shared.batch import Folded, Incoming
 
 
@@ -26,5 +26,5 @@ async def fold_ticket_sync_requested(
         for incoming in batch
     ]
 
-    new = await Resyncs(connection).receive(asked)
+    new = await ResyncRequests(connection).receive(asked)
     return Folded(newer=new, wake=("expand_resyncs",) if new else ())

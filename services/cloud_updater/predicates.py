@@ -10,10 +10,16 @@ BEHIND = "(r.transfer_version, r.link_version) > (r.known_transfer_version, r.kn
 
 # To be pushed. A recording that was never linked has no ticket row and owes nothing. Nor does one of which the cloud
 # has a newer link than is known here, such as one that travelled with its upload: no request undoes that.
-OWED = f"""
-    r.clouds_uuid = l.clouds_uuid and r.seq > l.cursor and r.rejected is null and r.link_version > 0
-    and (r.known_transfer_version, r.known_link_version) <= (r.transfer_version, r.link_version)
-    and (r.forced or r.seq <= l.forced_until or {BEHIND})
+_SENDABLE = """
+    r.link_version > 0 and (r.known_transfer_version, r.known_link_version) <= (r.transfer_version, r.link_version)
+"""
+_WAITS = f"(r.seq > l.cursor and r.rejected is null and (r.forced or r.seq <= l.forced_until or {BEHIND}))"
+OWED = f"r.clouds_uuid = l.clouds_uuid and {_SENDABLE} and {_WAITS}"
+
+# To be pushed once a resync has come by: what is owed already, what the cloud refused and, if it is forced, all else.
+# A cast, as the parameter stands alone in no other place that would tell its type.
+OWED_AFTER_RESYNC = f"""
+    ({_SENDABLE} and (cast(:force as boolean) or (r.rejected is not null and {BEHIND}) or {_WAITS}))
 """
 
 # The cloud shows the newest link, by what the cursor `up_to` says and the row does not know yet.

@@ -7,33 +7,17 @@ cloud had lost, is tried at once.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import TicketSyncRequested
+from services.cloud_updater.decisions import OpenRequest
 from services.cloud_updater.ledgers import Ledgers
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
-from shared import audit
 
-# Rows that one transaction may change, but for a single larger folder.
-RECORDINGS_AT_ONCE = 20_000
 # By folder in the cloud, recordings.
 Placed = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
-class OpenRequest:
-    """A request that is not carried out in full. All fields of the selection null: everything."""
-
-    request_id: str
-    force: bool
-    recording_ids: Collection[str] | None
-    folder_id: str | None
-    after_uuid: str
 
 
 class Resyncs:
@@ -43,63 +27,16 @@ class Resyncs:
         self._connection = connection
         self._ledgers = Ledgers(connection)
 
-    async def receive(self, requests: Iterable[tuple[TicketSyncRequested, datetime]]) -> int:
-        """Store requests, each with when it was asked for, that are new and not older than this database.
-
-        Returns how many were.
-        """
-        new = 0
-        for request, asked_at in requests:
-            stored = await self._connection.execute(
-                text("""
-                    insert into sync_request (request_id, requested_at, requested_by, force, recording_ids, folder_id,
-                                              received_at, after_uuid)
-                    select :request_id, :requested_at, :requested_by, :force, cast(:recording_ids as text[]),
-                           :folder_id, now(), ''
-                    from origin where created_at <= :asked_at
-                    on conflict do nothing
-                """),
-                {
-                    "request_id": request.request_id,
-                    "requested_at": request.requested_at,
-                    "requested_by": request.requested_by,
-                    "force": request.force,
-                    "recording_ids": list(request.recording_ids) if request.recording_ids else None,
-                    "folder_id": request.folder_id,
-                    "asked_at": asked_at,
-                },
-            )
-            new += stored.rowcount
-            if stored.rowcount:
-                await audit.record(
-                    self._connection,
-                    who=request.requested_by,
-                    what="resync_taken_up",
-                    subject=request.request_id,
-                    detail={"force": request.force, **_selection(request)},
-                )
-        return new
-
-    async def next_open(self) -> OpenRequest | None:
-        """Lock the oldest request that is open."""
-        row = (
-            await self._connection.execute(
-                text("""
-                    select request_id, force, recording_ids, folder_id, after_uuid from sync_request
-                    where done_at is null order by received_at, request_id limit 1 for update skip locked
-                """)
-            )
-        ).one_or_none()
-        return OpenRequest(*row) if row else None
-
-    async def push_recordings(self, recording_ids: Collection[str], *, force: bool) -> None:
-        """Make these recordings owed, or those of them that the cloud refused."""
-        placed = await self._lock(recording_ids, folders=())
-        if force:
-            await self._number(placed, forced=True)
+    async def push(self, request: OpenRequest, uuids: Sequence[str]) -> None:
+        """Make owed what the request selects in these folders."""
+        if request.recording_ids is not None:
+            await self._push_recordings(await self._selected_in(uuids, request.recording_ids), force=request.force)
+        elif request.force:
+            await self._force(uuids)
         else:
+            placed = await self._lock(await self._refused_in(uuids), folders=uuids)
             await self._number(await self._refused(placed), forced=False)
-        await self._due_now(placed)
+            await self._due_now(uuids)
 
     async def push_again(self, recording_ids: Collection[str]) -> None:
         """Make these recordings owed whatever is known. A folder that failed keeps the time of its next try."""
@@ -113,56 +50,22 @@ class Resyncs:
             {"uuids": list(placed)},
         )
 
-    async def push_folders(
-        self, request: OpenRequest, *, limit: int, recordings_max: int = RECORDINGS_AT_ONCE
-    ) -> str | None:
-        """Carry out the request for its next folders: `limit`, or as many as hold `recordings_max`; a larger one alone.
-
-        Returns the last of them, None: there are no more.
-        """
-        uuids = list(
-            await self._connection.scalars(
-                text("""
-                    select clouds_uuid from (
-                        select clouds_uuid, recordings, sum(recordings) over (order by clouds_uuid) as in_all
-                        from (
-                            select clouds_uuid, (select count(*) from (
-                                select from recording r where r.clouds_uuid = l.clouds_uuid limit :recordings_max
-                            ) one) as recordings
-                            from ledger l
-                            where clouds_uuid > :after and (cast(:folder_id as text) is null or folder_id = :folder_id)
-                            order by clouds_uuid limit :limit
-                        ) counted
-                    ) bounded where in_all <= :recordings_max or in_all = recordings order by clouds_uuid
-                """),
-                {
-                    "after": request.after_uuid,
-                    "folder_id": request.folder_id,
-                    "limit": limit,
-                    "recordings_max": recordings_max,
-                },
-            )
-        )
-        if not uuids:
-            return None
-        if request.force:
-            await self._force(uuids)
+    async def _push_recordings(self, recording_ids: Collection[str], *, force: bool) -> None:
+        """Make these recordings owed, or those of them that the cloud refused."""
+        placed = await self._lock(recording_ids, folders=())
+        if force:
+            await self._number(placed, forced=True)
         else:
-            placed = await self._lock(await self._refused_in(uuids), folders=uuids)
             await self._number(await self._refused(placed), forced=False)
-            await self._due_now(uuids)
-        return str(uuids[-1])
+        await self._due_now(placed)
 
-    async def progress(self, request: OpenRequest, after_uuid: str | None) -> None:
-        """Remember how far the request is carried out; None: in full."""
-        await self._connection.execute(
-            text("""
-                update sync_request set after_uuid = coalesce(:after, after_uuid),
-                    done_at = case when cast(:after as text) is null then now() end
-                where request_id = :request_id
-            """),
-            {"request_id": request.request_id, "after": after_uuid},
+    async def _selected_in(self, uuids: Sequence[str], recording_ids: Collection[str]) -> Collection[str]:
+        """Those of the recordings that lie in these folders; nothing is locked."""
+        found = await self._connection.scalars(
+            text("select recording_id from recording where recording_id = any(:ids) and clouds_uuid = any(:uuids)"),
+            {"ids": list(recording_ids), "uuids": list(uuids)},
         )
+        return list(found)
 
     async def _force(self, uuids: Collection[str]) -> None:
         """The cursors go back, so what they say is first written into the rows."""
@@ -261,9 +164,3 @@ class Resyncs:
             """),
             {"uuids": list(uuids)},
         )
-
-
-def _selection(request: TicketSyncRequested) -> Mapping[str, object]:
-    if request.recording_ids:
-        return {"recordings": len(request.recording_ids)}
-    return {"folder_id": request.folder_id} if request.folder_id else {"all": True}

@@ -111,7 +111,8 @@ async def pending(connection: AsyncConnection, *, shut: bool) -> Pending:
 
 
 async def owed(connection: AsyncConnection, *, folder_id: str | None) -> int:
-    """Recordings that are to be pushed, forced ones included, and resyncs not carried out yet (one each).
+    """Recordings that are to be pushed, forced ones included, and resyncs not carried out yet (one each; not those
+    that are paused).
 
     What lies in a folder that the cloud has lost is not counted: no push is tried there.
     """
@@ -121,7 +122,7 @@ async def owed(connection: AsyncConnection, *, folder_id: str | None) -> int:
                 select (select count(*) from ledger l join recording r on {OWED}
                         where l.cursor < l.last_seq and not l.missing
                           and (cast(:folder_id as text) is null or r.folder_id = :folder_id))
-                     + (select count(*) from sync_request where done_at is null)
+                     + (select count(*) from sync_request where done_at is null and paused_at is null)
             """),  # noqa: S608  # this module's own text
             {"folder_id": folder_id},
         )

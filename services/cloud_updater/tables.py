@@ -189,7 +189,10 @@ class Duty(CloudUpdaterTable, table=True):
 
 
 class SyncRequest(CloudUpdaterTable, table=True):
-    """A TicketSyncRequested: acts once, in bounded steps; stays as the record of who asked for what."""
+    """A TicketSyncRequested: acts once, in bounded steps; stays as the record of who asked for what.
+
+    `made_owed`: recordings that its steps found to be pushed. `next_at`: its next step is not before.
+    """
 
     __tablename__ = "sync_request"
 
@@ -200,10 +203,18 @@ class SyncRequest(CloudUpdaterTable, table=True):
     recording_ids: list[Any] | None = Field(sa_type=TEXTS)
     folder_id: str | None
     received_at: datetime = Field(sa_type=MOMENT)
+    rate_per_minute: int | None
     after_uuid: str = ""
+    made_owed: int = Field(default=0, sa_type=BIGINT)
+    next_at: datetime | None = Field(sa_type=MOMENT)
+    paused_at: datetime | None = Field(sa_type=MOMENT)
+    cancelled_at: datetime | None = Field(sa_type=MOMENT)
     done_at: datetime | None = Field(sa_type=MOMENT)
 
     __table_args__ = (
         Index("sync_request_open", "received_at", postgresql_where=text("done_at is null")),
+        Index("sync_request_newest", "received_at", "request_id"),
         CheckConstraint("recording_ids is null or folder_id is null", name="sync_request_selects_one_way"),
+        CheckConstraint("cancelled_at is null or done_at is not null", name="sync_request_ends_when_cancelled"),
+        CheckConstraint("done_at is null or paused_at is null", name="sync_request_is_over_or_paused"),
     )

@@ -133,7 +133,7 @@ class Updater:
             return {"ready": True}
 
         router = routes(self, self.lane)  # type: ignore[arg-type]  # as much of a service as the routes need
-        app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=10_000)
+        app = build(title="test", api_token="token", router=router, readiness=ready, max_request_bytes=1_000_000)
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://cloud-updater",

@@ -7,7 +7,6 @@ from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from services.cloud_updater.expand_resyncs import FOLDERS_AT_ONCE, ExpandResyncs
-from services.cloud_updater.resyncs import OpenRequest, Resyncs
 from shared import positions
 from tests.cloud_updater.given import a_link, a_resync, a_transfer
 from tests.cloud_updater.running import Updater, holding, pushed, requests, tickets, transferred
@@ -216,9 +215,9 @@ async def test_a_request_acts_once_all_is_folded_that_the_topics_held_when_it_wa
     ends[links] = 5  # what comes later is not waited for
     async with updater.database.transaction() as connection:
         await positions.put(connection, {links: 1, transfers: 2})
-    acts, done = await expanding.step(), await expanding.step()
+    acts, ends_it, done = await expanding.step(), await expanding.step(), await expanding.step()
 
-    assert (taken_up, acts, done) == (0, 0, None)
+    assert (taken_up, acts, ends_it, done) == (0, 0, 0, None)
     assert waits is not None
     assert waits > 0
     await updater.push()
@@ -256,27 +255,6 @@ async def test_a_resync_is_carried_out_although_a_topic_was_made_anew_since_it_w
     async with asyncio.timeout(10):
         while await updater.rows("select request_id from sync_request where done_at is null"):
             await expanding.step()
-
-
-async def test_one_step_of_force_is_bounded_by_what_the_folders_hold(updater: Updater) -> None:
-    for folder, number in (("F1", 2), ("F2", 4), ("F3", 1), ("F4", 2)):
-        names = [f"{folder}-{n}" for n in range(number)]
-        uuid = f"uuid-{folder}"
-        await updater.fold(*(a_transfer(one, uuid=uuid, folder_id=folder) for one in names))
-    steps = []
-    async with updater.database.transaction() as connection:
-        resyncs, after = Resyncs(connection), ""
-        while last := await resyncs.push_folders(
-            OpenRequest("Q1", force=True, recording_ids=None, folder_id=None, after_uuid=after),
-            limit=200,
-            recordings_max=3,
-        ):
-            after = last
-            steps.append(last)
-
-    assert steps == ["uuid-F1", "uuid-F2", "uuid-F4"]  # one, one that is too large, two that fit
-    generations = await updater.rows("select generation from ledger")
-    assert generations == [{"generation": 1}] * 4
 
 
 async def test_a_resync_that_waits_says_so_for_what_waits_behind_it(updater: Updater) -> None:

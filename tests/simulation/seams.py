@@ -13,7 +13,16 @@ from typing import Any
 
 import structlog
 
-from services.cloud_updater import claims, expand_resyncs, ledgers, push_tickets, pushes, resyncs
+from services.cloud_updater import (
+    claims,
+    expand_resyncs,
+    ledgers,
+    push_tickets,
+    pushes,
+    resync_requests,
+    resyncs,
+    seen_resyncs,
+)
 from services.cloud_updater import store as updater
 from services.linker import (
     match_parked,
@@ -31,6 +40,7 @@ from tests.simulation import (
     linker_store,
     parked_store,
     plumbing_store,
+    resync_store,
     transfer_store,
     updater_outcomes,
     updater_store,
@@ -43,6 +53,8 @@ MODELS: tuple[tuple[type, type], ...] = (
     (claims.Claims, updater_store.ClaimsModel),
     (pushes.Pushes, updater_outcomes.PushesModel),
     (resyncs.Resyncs, updater_outcomes.ResyncsModel),
+    (resync_requests.ResyncRequests, resync_store.ResyncRequestsModel),
+    (seen_resyncs.ResyncsSeen, resync_store.ResyncsSeenModel),
     (transfer.Store, transfer_store.StoreModel),
     (transfers.Transfers, transfer_store.TransfersModel),
     (uploads.Uploads, transfer_store.UploadsModel),

@@ -1,21 +1,20 @@
-"""The rules of what becomes of a push, and of resyncs, over the model of cloud_updater's tables.
+"""The rules of what becomes of a push, and of what a resync makes owed, over the model of cloud_updater's tables.
 
 Stands for the SQL of pushes.py and resyncs.py in services/cloud_updater; see updater_store.py.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import TicketSyncRequested
-from services.cloud_updater.claims import MAX_FILES, Claimed
+from services.cloud_updater.claims import Claimed
+from services.cloud_updater.decisions import MAX_FILES
 from services.cloud_updater.pushes import LeaseLost, Pushes
-from services.cloud_updater.resyncs import RECORDINGS_AT_ONCE, OpenRequest, Placed, Resyncs
+from services.cloud_updater.resyncs import Placed, Resyncs
 from tests.simulation.database import now_of, tables_of
-from tests.simulation.updater_store import Ledger, SyncRequest, UpdaterTables, still_forced, with_known
+from tests.simulation.updater_store import Ledger, UpdaterTables, still_forced, with_known
 
 
 def _tables(connection: AsyncConnection) -> UpdaterTables:
@@ -91,23 +90,6 @@ class PushesModel(Pushes):
 class ResyncsModel(Resyncs):
     """services.cloud_updater.resyncs.Resyncs."""
 
-    async def receive(self, requests: Iterable[tuple[TicketSyncRequested, datetime]]) -> int:
-        tables, now = _tables(self._connection), now_of(self._connection)
-        before = len(tables.sync_request)
-        for request, asked_at in requests:
-            if tables.origin["created_at"] <= asked_at:
-                row = SyncRequest(request.request_id, request.force, request.recording_ids, request.folder_id, now)
-                tables.sync_request.setdefault(request.request_id, row)
-        return len(tables.sync_request) - before
-
-    async def next_open(self) -> OpenRequest | None:
-        requests = _tables(self._connection).sync_request.values()
-        rows = sorted((one.received_at, one.request_id, one) for one in requests if not one.done_at)
-        if not rows:
-            return None
-        one = rows[0][2]
-        return OpenRequest(one.request_id, one.force, one.recording_ids, one.folder_id, one.after_uuid)
-
     async def push_again(self, recording_ids: Collection[str]) -> None:
         placed = await self._lock(recording_ids, folders=())
         await self._number(placed, forced=True)
@@ -117,32 +99,9 @@ class ResyncsModel(Resyncs):
             if not row.missing and (row.attempts == 0 or row.due_at is None):
                 ledgers[uuid] = row._replace(due_at=now)
 
-    async def push_folders(
-        self, request: OpenRequest, *, limit: int, recordings_max: int = RECORDINGS_AT_ONCE
-    ) -> str | None:
-        tables = _tables(self._connection)
-        ledgers = sorted(tables.ledger.items())
-        found = [
-            uuid for uuid, row in ledgers if uuid > request.after_uuid and request.folder_id in {None, row.folder_id}
-        ][:limit]
-        held = Counter(row.clouds_uuid for row in tables.recording.values())
-        in_all = accumulate(min(held[uuid], recordings_max) for uuid in found)
-        uuids = [uuid for uuid, sum_ in zip(found, in_all, strict=True) if uuid == found[0] or sum_ <= recordings_max]
-        if not uuids:
-            return None
-        if request.force:
-            await self._force(uuids)
-        else:
-            placed = await self._lock(await self._refused_in(uuids), folders=uuids)
-            await self._number(await self._refused(placed), forced=False)
-            await self._due_now(uuids)
-        return uuids[-1]
-
-    async def progress(self, request: OpenRequest, after_uuid: str | None) -> None:
-        requests = _tables(self._connection).sync_request
-        done_at = now_of(self._connection) if after_uuid is None else None
-        row = requests[request.request_id]
-        requests[request.request_id] = row._replace(after_uuid=after_uuid or row.after_uuid, done_at=done_at)
+    async def _selected_in(self, uuids: Sequence[str], recording_ids: Collection[str]) -> Collection[str]:
+        rows = _tables(self._connection).recording
+        return [one for one in recording_ids if one in rows and rows[one].clouds_uuid in uuids]
 
     async def _force(self, uuids: Collection[str]) -> None:
         tables, now = _tables(self._connection), now_of(self._connection)

@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.announce_updates import Passed, record_of
-from services.cloud_updater.claims import MAX_BYTES, MAX_FILES, SHORTEST_WAIT_S, Claimed, Claims
-from services.cloud_updater.decisions import OwedFile
+from services.cloud_updater.claims import MAX_BYTES, SHORTEST_WAIT_S, Claimed, Claims
+from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
 from shared.announce_once import Lot
@@ -79,8 +79,10 @@ class SyncRequest(NamedTuple):
     force: bool
     recording_ids: tuple[str, ...] | None
     folder_id: str | None
+    rate_per_minute: int | None
     received_at: datetime
     after_uuid: str = ""
+    next_at: datetime | None = None
     done_at: datetime | None = None
 
 

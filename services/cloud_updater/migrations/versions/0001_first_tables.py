@@ -186,11 +186,19 @@ def upgrade() -> None:
         sa.Column("recording_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("folder_id", sa.String(), nullable=True),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("rate_per_minute", sa.Integer(), nullable=True),
         sa.Column("after_uuid", sa.String(), nullable=False),
+        sa.Column("made_owed", sa.BigInteger(), nullable=False),
+        sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("recording_ids is null or folder_id is null", name="sync_request_selects_one_way"),
+        sa.CheckConstraint("cancelled_at is null or done_at is not null", name="sync_request_ends_when_cancelled"),
+        sa.CheckConstraint("done_at is null or paused_at is null", name="sync_request_is_over_or_paused"),
         sa.PrimaryKeyConstraint("request_id"),
     )
+    op.create_index("sync_request_newest", "sync_request", ["received_at", "request_id"], unique=False)
     op.create_index(
         "sync_request_open", "sync_request", ["received_at"], unique=False, postgresql_where=sa.text("done_at is null")
     )
@@ -207,6 +215,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("ticket")
+    op.drop_index("sync_request_newest", table_name="sync_request")
     op.drop_index("sync_request_open", table_name="sync_request", postgresql_where=sa.text("done_at is null"))
     op.drop_table("sync_request")
     op.drop_index("recording_rejected", table_name="recording", postgresql_where=sa.text("rejected is not null"))
