@@ -1,7 +1,8 @@
 """Logging: one JSON object a line on standard output, the same for this code and for every library.
 
 info = done, warning = will be tried again or was skipped, error = needs someone. Transcripts, customers, tokens and
-bodies are never handed to a logger; libraries that print them at DEBUG are kept at WARNING whatever the level.
+bodies are never handed to a logger; libraries that print them at DEBUG are kept at WARNING whatever the level, and of
+what they say at it only the first line is kept: below it asyncio quotes the exception of a task that nobody asked.
 """
 
 import logging
@@ -38,7 +39,7 @@ def configure(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, _at_most_a_warning],
+            foreign_pre_chain=[*shared, _at_most_a_warning, _first_line],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(without_values),
@@ -64,6 +65,11 @@ def _at_most_a_warning(_: object, __: str, event: EventDict) -> EventDict:
     """A library's error is tried again here, so nobody is needed: a Kafka that is away says dozens in a second."""
     if event["level"] in {"error", "critical"}:
         event["level"] = "warning"
+    return event
+
+
+def _first_line(_: object, __: str, event: EventDict) -> EventDict:
+    event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
