@@ -7,22 +7,18 @@ together here, the newest first. With --json an item also names the service and 
 import asyncio
 import heapq
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from ops import show
 from ops.addresses import SERVICES, Addresses, Service, resolve
 from ops.answers import AuditRecord, AuditRecords
-from ops.exits import WrongInput
+from ops.moments import moment
 from ops.options import DataDir, Json
 from ops.service_api import Parameters, api
-from schemas.fields import Instant
 
 PAGE = 1_000
-_INSTANT: TypeAdapter[datetime] = TypeAdapter(Instant)
 
 
 def audit(
@@ -43,7 +39,7 @@ def audit(
     data_dir: DataDir = None,
 ) -> None:
     """List who did what, the newest first."""
-    conditions = {"who": who, "what": what, "subject": subject, "since": _moment(since)}
+    conditions = {"who": who, "what": what, "subject": subject, "since": moment(since, "--since")}
     found = asyncio.run(_merged(resolve(data_dir), conditions, limit=limit))
     if json:
         show.as_json({"items": [{"service": service} | one.model_dump(mode="json") for service, one in found]})
@@ -57,13 +53,6 @@ def audit(
     )
     if len(found) == limit:
         show.note(f"There may be more: --limit was {limit:,}.")
-
-
-def _moment(since: str | None) -> str | None:
-    try:
-        return None if since is None else _INSTANT.validate_python(since).isoformat()
-    except ValidationError:
-        raise WrongInput(f"--since {since} is no time such as 2025-01-29T10:30:00Z") from None
 
 
 def _in_short(detail: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ops import parked, publish, show, topics
+from ops import parked, publish, resyncs, show, topics
 from ops.audit import audit
 from ops.demo import demo
 from ops.doctor import doctor
@@ -40,7 +40,8 @@ app.command(epilog="Example: ticketsync unlink recording_001.wav --folder 2025-0
 app.command("import", epilog="Example: ticketsync import tickets.csv --json")(import_links)
 app.command(epilog="Example: ticketsync status --wait settled --timeout 60")(status)
 app.add_typer(parked.commands, name="parked")
-app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force")(resync)
+app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force --rate 60/m --dry-run")(resync)
+app.add_typer(resyncs.commands, name="resyncs")
 app.command(epilog='Example: ticketsync pause cloud-updater --why "cloud maintenance until 18:00"')(pause)
 app.command(epilog="Example: ticketsync resume cloud-updater")(resume)
 app.command(epilog="Example: ticketsync audit --who ann --since 2025-01-29T00:00:00Z")(audit)

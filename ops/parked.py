@@ -5,7 +5,6 @@ one is asked before; elsewhere nothing is asked, so --yes has to be given.
 """
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -15,7 +14,8 @@ import typer
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Dropped, ParkedLink, ParkedLinks
-from ops.exits import Finding, WrongInput
+from ops.confirm import confirm
+from ops.exits import WrongInput
 from ops.options import By, DataDir, Json
 from ops.service_api import Parameters, api
 from ops.who import asks
@@ -93,8 +93,9 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
         raise WrongInput("say which: --folder, --filename, --ticket, --import, --expired or --older-than")
     addresses = resolve(data_dir)
     found = asyncio.run(_found(addresses, conditions, limit=None))
-    if found and not yes:
-        _ask(found)
+    if found:
+        question = f"Drop {len(found):,} links, the oldest parked {found[0].age_s // DAY_S:,} days ago?"
+        confirm(question, yes=yes, json=json)
     dropped = asyncio.run(_drop(addresses, found, by=asks(by)))
     if json:
         show.as_json(dropped.model_dump())
@@ -122,15 +123,6 @@ def _conditions(
         "parked_before": before,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _ask(found: Sequence[ParkedLink]) -> None:
-    """Raises WrongInput where nobody can be asked, Finding if the answer is no."""
-    if not sys.stdin.isatty():
-        raise WrongInput(f"{len(found):,} links would be dropped; nobody can be asked here, so say --yes")
-    question = f"Drop {len(found):,} links, the oldest parked {found[0].age_s // DAY_S:,} days ago?"
-    if not typer.confirm(question, err=True):
-        raise Finding("nothing was dropped")
 
 
 async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | None) -> list[ParkedLink]:

@@ -1,34 +1,39 @@
-"""`ticketsync resync`: asks cloud_updater to look again at some folders, and to push what is not in sync.
+"""`ticketsync resync`: asks cloud_updater to look again at some recordings, and to push what is not in sync.
 
-In: all, folders or recordings. Out: one TicketSyncRequested, and what it covers, as the linker knows it. With --force
-everything selected is pushed, in sync or not. A name that nobody knows is found out here, before anything is published.
+First a plan, which cloud_updater makes by the very query that carries a resync out; then, with a yes, one or several
+TicketSyncRequested, whose progress is shown until all is pushed. With --force everything selected is pushed, in sync or
+not. What was asked for goes on if this command is ended: `ticketsync resyncs` shows it and has it in hand.
 """
 
 import asyncio
-from collections import Counter
+import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from uuid import uuid4
 
 import typer
-from pydantic import ValidationError
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import Folder, Recording
-from ops.exits import WrongInput
+from ops.answers import CloudUpdaterStatus, ResyncPlan, ResyncProgress, State
+from ops.confirm import confirm
+from ops.exits import Finding, WrongInput
 from ops.kafka_access import producer
-from ops.lookup import all_folders, one_folder, one_recording
 from ops.options import By, DataDir, Json
-from ops.service_api import ServiceApi, api
+from ops.resync_selection import Asked, Selected, select
+from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
 from schemas.envelope import encode
-from schemas.events import TicketSyncRequested
+from schemas.events import RESYNC_RATE_MAX, TicketSyncRequested
 from schemas.topics import TICKET_SYNC_REQUESTED
 from shared.producer import Outgoing
 
+BEAT_S = 0.25
+SLOW_BEAT_S = 2.0
 
-def resync(
+
+def resync(  # noqa: PLR0913 - an option per way to select
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every folder.")] = False,
     folder: Annotated[
@@ -37,72 +42,117 @@ def resync(
     recording: Annotated[
         list[str] | None, typer.Option("--recording", help="A recording_id; may be repeated.", show_default=False)
     ] = None,
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", help="Recordings that have this ticket.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Calls from this time on (RFC 3339).", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="Calls before this time (RFC 3339).", show_default=False)
+    ] = None,
+    state: Annotated[
+        str | None,
+        typer.Option("--state", help="Recordings in this state, such as pending.", show_default=False),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Push also what is in sync.")] = False,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="At most so many requests a minute, such as 60/m.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show progress until all of it is pushed.")] = True,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Push again what the cloud should know; exit 1 if the folder or recording is unknown."""
-    if everything + (folder is not None) + bool(recording) != 1:
-        raise WrongInput("name exactly one of --all, --folder F and --recording R")
-    covered = asyncio.run(_resync(resolve(data_dir), folder, recording or [], force=force, by=asks(by)))
+    """Push again what the cloud should know; exit 1 if the folder or a recording is unknown."""
+    asked = Asked(everything, folder, recording or [], ticket, since, until, state)
+    asked.check()
+    if state is not None and state not in get_args(State):
+        raise WrongInput(f"--state {state}: it is one of {', '.join(get_args(State))}")
+    common = {"force": force, "rate_per_minute": _per_minute(rate)}
+    addresses = resolve(data_dir)
+    selected, plan = asyncio.run(_plan(addresses, asked, common))
+    if not json:
+        show.pairs(_in_words(plan), title="Plan")
+    done: list[ResyncProgress] = []
+    requests: list[TicketSyncRequested] = []
+    if not dry_run and selected.requests:
+        confirm(f"Push {plan['to_send'] + plan['blocked']:,} recordings?", yes=yes, json=json)
+        requests = [_request({**one, **common}, asks(by)) for one in selected.requests]
+        asyncio.run(_publish(addresses, requests))
+        ids = [one.request_id for one in requests]
+        if wait:
+            done = _waited(addresses, ids, total=plan["to_send"] + plan["blocked"])
+        else:
+            show.note("Asked for; how far it is: ticketsync resyncs list")
     if json:
-        show.as_json(covered)
-    else:
-        show.table(
-            ("folder_id", "folder_name", "recordings"),
-            [(one["folder_id"], one["folder_name"], one["recordings"]) for one in covered["folders"]],
+        show.as_json(
+            {
+                "request_ids": [one.request_id for one in requests],
+                "dry_run": dry_run,
+                "force": force,
+                "selection": [_in_short(one) for one in selected.requests],
+                "plan": plan,
+                "pushed": sum(one.made_owed for one in done) if done else None,
+            }
         )
-        show.note(f"Asked for {covered['recordings']:,} recordings; watch: ticketsync status --wait settled")
+    if cancelled := [one.request_id for one in done if one.state == "cancelled"]:
+        raise Finding(f"cancelled before its end: {', '.join(cancelled)}")
 
 
-async def _resync(
-    addresses: Addresses, folder: str | None, recordings: list[str], *, force: bool, by: str
-) -> dict[str, Any]:
-    kafka = addresses.kafka()
-    async with api(addresses, "linker") as linker:
-        selection, folders = await _select(linker, folder, recordings)
-    try:
-        request = TicketSyncRequested(
-            request_id=str(uuid4()), requested_at=datetime.now(UTC), requested_by=by, force=force, **selection
-        )
-    except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise WrongInput(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}") from None
-    async with producer(kafka) as kafka_producer:
-        await kafka_producer.publish([_record(request)])
+def _per_minute(rate: str | None) -> int | None:
+    if rate is None:
+        return None
+    written = re.fullmatch(r"([1-9][0-9]{0,6})(/m)?", rate)
+    if written is None or int(written[1]) > RESYNC_RATE_MAX:
+        raise WrongInput(f"--rate {rate}: it is written as N/m, N from 1 to {RESYNC_RATE_MAX}")
+    return int(written[1])
+
+
+async def _plan(addresses: Addresses, asked: Asked, common: dict[str, Any]) -> tuple[Selected, dict[str, Any]]:
+    """What is selected, and what would become of it; several requests are added up."""
+    async with api(addresses, "linker") as linker, api(addresses, "cloud_updater") as updater:
+        selected = await select(linker, asked)
+        plans = [
+            await updater.call("POST", "/resyncs/plan", ResyncPlan, json={**one, **common}) for one in selected.requests
+        ]
+    counted = ("to_send", "blocked", "in_sync", "no_ticket", "requests")
+    added: dict[str, Any] = {name: sum(getattr(one, name) for one in plans) for name in counted}
+    known = selected.not_transferred
+    added["not_transferred"] = sum(one.not_transferred or 0 for one in plans) if known is None else known
+    expected = [one.expected_s for one in plans]
+    added["expected_s"] = None if None in expected else sum(one for one in expected if one is not None)
+    return selected, added
+
+
+def _in_words(plan: dict[str, Any]) -> dict[str, object]:
+    expected = plan["expected_s"]
     return {
-        "request_id": request.request_id,
-        "force": force,
-        "folders": folders,
-        "recordings": sum(one["recordings"] for one in folders),
+        "to send": plan["to_send"],
+        "blocked, tried again": plan["blocked"],
+        "already in sync": plan["in_sync"],
+        "without a ticket": plan["no_ticket"],
+        "not transferred": plan["not_transferred"],
+        "requests": plan["requests"],
+        "expected time": "as fast as the cloud answers" if expected is None else f"about {max(1, round(expected)):,} s",
     }
 
 
-async def _select(
-    linker: ServiceApi, folder: str | None, recordings: list[str]
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What the event selects, and the folders it covers with the number of selected recordings in each."""
-    if recordings:
-        found = [await one_recording(linker, recording) for recording in dict.fromkeys(recordings)]
-        return {"recording_ids": tuple(one.recording_id for one in found)}, _by_folder(found)
-    if folder is not None:
-        one = await one_folder(linker, folder)
-        return {"folder_id": one.folder_id}, [_covered(one)]
-    return {"all": True}, [_covered(one) for one in await all_folders(linker)]
+def _in_short(selection: dict[str, Any]) -> dict[str, Any]:
+    return {name: len(value) if isinstance(value, list) else value for name, value in selection.items()}
 
 
-def _covered(folder: Folder) -> dict[str, Any]:
-    return folder.model_dump(include={"folder_id", "folder_name", "recordings", "transferred"})
+def _request(fields: dict[str, Any], by: str) -> TicketSyncRequested:
+    return TicketSyncRequested.model_validate(
+        {**fields, "request_id": str(uuid4()), "requested_at": datetime.now(UTC), "requested_by": by}
+    )
 
 
-def _by_folder(recordings: list[Recording]) -> list[dict[str, Any]]:
-    counts = Counter((one.folder_id, one.folder_name) for one in recordings)
-    transferred = Counter(one.folder_id for one in recordings if one.state != "not_transferred")
-    return [
-        {"folder_id": folder_id, "folder_name": name, "recordings": count, "transferred": transferred[folder_id]}
-        for (folder_id, name), count in counts.items()
-    ]
+async def _publish(addresses: Addresses, requests: Sequence[TicketSyncRequested]) -> None:
+    async with producer(addresses.kafka()) as kafka_producer:
+        await kafka_producer.publish([_record(one) for one in requests])
 
 
 def _record(request: TicketSyncRequested) -> Outgoing:
@@ -114,3 +164,49 @@ def _record(request: TicketSyncRequested) -> Outgoing:
         subject=request.request_id,
     )
     return Outgoing(TICKET_SYNC_REQUESTED.name, request.request_id.encode(), encoded.value, encoded.headers)
+
+
+def _waited(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
+    try:
+        return asyncio.run(_watch(addresses, request_ids, total=total))
+    except KeyboardInterrupt:
+        show.note(f"It goes on by itself; how far it is: ticketsync resyncs show {request_ids[0]}")
+        raise
+
+
+async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
+    """Until nothing of them is to be pushed any more, or they are cancelled. One that was paused is waited for."""
+    beat_s = BEAT_S
+    async with api(addresses, "cloud_updater") as updater:
+        with show.progress() as bar:
+            task = bar.add_task("recordings pushed", total=total)
+            while True:
+                seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
+                pushed = sum(one.made_owed - one.owed for one in seen)
+                bar.update(task, completed=max(0, min(total, pushed)), description=await _doing(updater, seen))
+                if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
+                    return seen
+                await asyncio.sleep(beat_s)
+                beat_s = min(beat_s * 1.5, SLOW_BEAT_S)
+
+
+def _is_over(one: ResyncProgress) -> bool:
+    return one.state == "cancelled" or (one.state == "carried_out" and not one.owed)
+
+
+async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
+    """None: its event is not folded yet."""
+    try:
+        return await updater.get(f"/resyncs/{request_id}", ResyncProgress)
+    except Refused as refused:
+        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
+            raise
+        return None
+
+
+async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> str:
+    """What is said beside the bar."""
+    if any(one.state == "paused" for one in seen):
+        return "paused"
+    lane = (await updater.get("/status", CloudUpdaterStatus)).lane
+    return "recordings pushed" if lane.open else f"stopped: {lane.reason}"

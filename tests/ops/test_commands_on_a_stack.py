@@ -137,16 +137,35 @@ def test_a_resync_says_what_it_covers_and_is_waited_for(stack: Stack) -> None:
     stack("link", f"{folder}/a.wav", "--ticket", "T-1")
     stack.settle()
 
-    one_folder = stack("resync", "--folder", f"{folder} by name", "--force", "--json")
-    one_recording = stack("resync", "--recording", f"{folder}/a.wav", "--json")
-    everything = stack("resync", "--all", "--json")
-    stack.settle()
+    planned = stack("resync", "--folder", folder, "--force", "--dry-run", "--json").json
+    refused = stack("resync", "--folder", folder, "--force", "--json")
+    one_folder = stack("resync", "--folder", f"{folder} by name", "--force", "--rate", "600/m", "--yes", "--json").json
+    one_recording = stack("resync", "--recording", f"{folder}/a.wav", "--yes", "--no-wait", "--json").json
+    by_ticket = stack("resync", "--ticket", "T-1", "--folder", folder, "--state", "in_sync", "--dry-run", "--json").json
+    by_time = stack("resync", "--since", "2099-01-01T00:00:00Z", "--yes", "--json").json
+    shown = stack("resyncs", "show", one_folder["request_ids"][0], "--json").json
+    listed = stack("resyncs", "list", "--json").json["items"]
 
-    covered = [{"folder_id": folder, "folder_name": f"{folder} by name", "recordings": 2, "transferred": 2}]
-    assert one_folder.json["folders"] == covered
-    assert one_folder.json["recordings"] == 2
-    assert one_recording.json["recordings"] == 1
-    assert covered[0] in everything.json["folders"]
+    assert planned["plan"] | {"expected_s": 0} == {
+        "to_send": 1,
+        "blocked": 0,
+        "in_sync": 0,
+        "no_ticket": 1,
+        "not_transferred": 0,
+        "requests": 1,
+        "expected_s": 0,
+    }
+    assert (planned["request_ids"], planned["dry_run"]) == ([], True)
+    assert (refused.code, refused.out) == (2, "")
+    assert "--yes" in refused.err
+    assert (one_folder["selection"], one_folder["pushed"]) == ([{"folder_id": folder}], 1)
+    assert (shown["state"], shown["owed"], shown["rate_per_minute"]) == ("carried_out", 0, 600)
+    assert (one_recording["selection"], one_recording["plan"]["in_sync"]) == ([{"recording_ids": 1}], 1)
+    assert by_ticket["plan"]["in_sync"] == 1
+    assert (by_time["request_ids"], by_time["plan"]["to_send"]) == ([], 0)
+    assert [one["request_id"] for one in listed[:1]] != []
+    assert stack("resyncs", "cancel", one_folder["request_ids"][0]).code == 1
+    assert stack("resyncs", "pause", "no-such-resync").code == 1
 
 
 @pytest.mark.parametrize(
@@ -192,7 +211,7 @@ def test_the_addresses_may_come_from_the_environment(stack: Stack) -> None:
 def test_what_people_read_fits_into_100_columns_without_colours(stack: Stack) -> None:
     stack.upload(f"{'long-name-' * 20}.wav")
 
-    for command in (["status"], ["doctor"], ["resync", "--all"]):
+    for command in (["status"], ["doctor"], ["resync", "--all", "--dry-run"], ["resyncs", "list"]):
         shown = stack(*command)
         assert max(map(len, shown.out.splitlines())) <= 100
         assert "\x1b" not in shown.out + shown.err

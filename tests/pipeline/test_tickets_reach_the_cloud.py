@@ -108,13 +108,13 @@ def test_a_resync_pushes_only_what_is_not_in_sync_and_with_force_everything(stac
     stack.settle()
     before = stack.last_effect()
 
-    said = stack.ok("resync", "--folder", folder)
+    said = stack.ok("resync", "--folder", folder, "--yes")
     stack.settle()
-    stack.ok("resync", "--all")
+    stack.ok("resync", "--all", "--yes")
     stack.settle()
     assert stack.effects(after=before) == []
 
-    stack.ok("resync", "--folder", folder, "--force")
+    stack.ok("resync", "--folder", folder, "--force", "--yes")
     stack.settle()
     assert [len(one["files"]) for one in stack.effects(after=before)] == [3]
     assert folder in json.dumps(said)
@@ -122,7 +122,7 @@ def test_a_resync_pushes_only_what_is_not_in_sync_and_with_force_everything(stac
     assert stack.run("resync", "--recording", "nobody-knows-it", "--json").returncode == 1
 
     before = stack.last_effect()
-    stack.ok("resync", "--all", "--force")
+    stack.ok("resync", "--all", "--force", "--yes")
     stack.settle()
     pushed = [file["filename"] for one in stack.effects(after=before) for file in one["files"]]
     assert set(pushed) >= set(stack.tickets(folder)) | set(stack.tickets(other))

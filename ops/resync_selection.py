@@ -1,0 +1,90 @@
+"""What `ticketsync resync` is about: everything, a folder, or the recordings that meet some conditions.
+
+cloud_updater knows folders and recordings by their ids; whatever else is asked for, the linker knows which recordings
+that are. An event holds a limited number of ids, so many recordings are several requests; none is left out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.answers import LinkerStatus, RecordingsPage
+from ops.exits import WrongInput
+from ops.lookup import one_folder, one_recording
+from ops.moments import moment
+from ops.service_api import ServiceApi
+from schemas.events import RESYNC_RECORDINGS_MAX
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options as they were given."""
+
+    everything: bool
+    folder: str | None
+    recordings: Sequence[str]
+    ticket: str | None
+    since: str | None
+    until: str | None
+    state: str | None
+
+    @property
+    def conditions(self) -> dict[str, str]:
+        """Those that only the linker can judge, by the names of its API."""
+        given = {
+            "ticket": self.ticket,
+            "from": moment(self.since, "--since"),
+            "to": moment(self.until, "--until"),
+            "state": self.state,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def check(self) -> None:
+        """Raises WrongInput unless the options go together."""
+        by_condition = self.folder is not None or bool(self.conditions)
+        if self.everything + bool(self.recordings) + by_condition != 1:
+            raise WrongInput(
+                "say which: --all, or --recording R, or any of --folder F, --ticket T, --since, --until and --state S"
+            )
+
+
+@dataclass(frozen=True)
+class Selected:
+    """`requests`: what each event selects. `not_transferred`: recordings, where cloud_updater does not know them."""
+
+    requests: Sequence[dict[str, Any]]
+    not_transferred: int | None = None
+
+
+async def select(linker: ServiceApi, asked: Asked) -> Selected:
+    """Raises Finding if nobody knows the folder or a recording."""
+    if asked.recordings:
+        found = [await one_recording(linker, one) for one in dict.fromkeys(asked.recordings)]
+        return Selected(_in_lots(sorted((one.folder_id, one.recording_id) for one in found)))
+    folder_id = None if asked.folder is None else (await one_folder(linker, asked.folder)).folder_id
+    if asked.conditions:
+        return Selected(_in_lots(await _meeting(linker, {**asked.conditions, "folder": folder_id})))
+    status = await linker.get("/status", LinkerStatus, {"folder": folder_id})
+    selection = {"all": True} if folder_id is None else {"folder_id": folder_id}
+    return Selected([selection], status.states.get("not_transferred", 0))
+
+
+async def _meeting(linker: ServiceApi, conditions: dict[str, str | None]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await linker.get("/recordings", RecordingsPage, {**conditions, "limit": PAGE, "cursor": cursor})
+        found += [(one.folder_id, one.recording_id) for one in page.items]
+        cursor = page.next_cursor
+    return sorted(found)
+
+
+def _in_lots(found: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Folder by folder, so that few folders are in two requests."""
+    ids = [recording_id for _, recording_id in found]
+    return [
+        {"recording_ids": ids[first : first + RESYNC_RECORDINGS_MAX]}
+        for first in range(0, len(ids), RESYNC_RECORDINGS_MAX)
+    ]
