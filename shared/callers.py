@@ -1,7 +1,8 @@
 """Who may call a service's HTTP API, and how often.
 
 Two tokens are good at a time, so that one takes the other's place without a moment at which a caller is refused: the
-new one becomes API_TOKEN and the old one API_TOKEN_PREVIOUS until every caller has the new one. All are compared
+new one becomes API_TOKEN and the old one API_TOKEN_PREVIOUS until every caller has the new one; from files without a
+restart (shared/secret_files.py). All are compared
 whole, whatever comes out, so that the time it takes tells nothing of them.
 
 How often is counted in the memory of each process: the limit keeps a caller that runs wild from taking everything, it
@@ -11,7 +12,7 @@ is no quota. Whoever has no good token is counted by address, so guessing is slo
 import hmac
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 # The header that says in whose name a caller asks; see shared/requested_by.py.
 REQUESTED_BY = "X-Requested-By"
@@ -27,16 +28,19 @@ def token_of(authorization: str) -> str:
 
 
 class Tokens:
-    """The bearer tokens of one service."""
+    """The bearer tokens of one service; each is asked for anew at every request, as it may change."""
 
-    def __init__(self, tokens: Sequence[str]) -> None:
-        # An empty one would be what a request without any token shows.
-        self._tokens = [token.encode() for token in tokens if token]
+    def __init__(self, tokens: Sequence[Callable[[], str]]) -> None:
+        self._tokens = tokens
 
     def known(self, given: str) -> int | None:
         """Which of the tokens this is, by its place; None if it is none of them."""
-        same = [hmac.compare_digest(given.encode(), token) for token in self._tokens]
+        # An empty one would be what a request without any token shows.
+        same = [bool(token) and hmac.compare_digest(given.encode(), token.encode()) for token in self._now()]
         return same.index(True) if any(same) else None
+
+    def _now(self) -> list[str]:
+        return [token() for token in self._tokens]
 
 
 class Rate:

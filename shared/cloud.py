@@ -8,11 +8,9 @@ logged.
 import asyncio
 import ipaddress
 import json
-import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared import metrics
 from shared.echo import without_echo
 from shared.outcome import Answer, NothingDone, Outcome, Unknown, classify
+from shared.secret_files import rereading
 
 PREFIX = "/api/external/v1"
 # Less than any usual server keeps an idle connection: one that it closes just then is an unknown outcome.
@@ -173,18 +172,12 @@ def folder_path(route: str, clouds_uuid: str) -> str:
 
 
 def token_reader(settings: CloudSettings) -> Callable[[], str]:
-    """The token as it is now: CLOUDS_TOKEN_FILE is read again each time, so that a token changes without a restart."""
-    fixed = settings.clouds_token.get_secret_value()
-    file = os.environ.get("CLOUDS_TOKEN_FILE")
-
-    def read() -> str:
-        try:
-            now = Path(file).read_text().strip() if file else fixed
-        except (OSError, ValueError):
-            return fixed
-        return now if _TOKEN.fullmatch(now) else fixed  # a file that is just being written
-
-    return read
+    """The token as it is now: CLOUDS_TOKEN_FILE is looked at for each request, so it changes without a restart."""
+    return rereading(
+        "CLOUDS_TOKEN",
+        settings.clouds_token.get_secret_value(),
+        is_good=lambda written: _TOKEN.fullmatch(written) is not None,
+    )
 
 
 def _is_loopback(host: str) -> bool:

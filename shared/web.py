@@ -28,6 +28,7 @@ from shared.cursors import UnknownCursor
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
 from shared.openapi import PROBLEM_JSON, describe_problems
+from shared.secret_files import rereading
 
 log = structlog.get_logger()
 
@@ -107,8 +108,9 @@ def build(
     app.add_exception_handler(Exception, _defect)
     describe_problems(app)
     app.add_middleware(LimitedBody, max_bytes=max_request_bytes)
-    previous = [previous_api_token.get_secret_value()] if previous_api_token else []
-    app.add_middleware(Entrance, tokens=Tokens([api_token, *previous]), requests_per_minute=requests_per_minute)
+    previous = previous_api_token.get_secret_value() if previous_api_token else ""
+    tokens = Tokens([rereading("API_TOKEN", api_token), rereading("API_TOKEN_PREVIOUS", previous)])
+    app.add_middleware(Entrance, tokens=tokens, requests_per_minute=requests_per_minute)
     return app
 
 

@@ -10,13 +10,13 @@ from shared.callers import Rate, Tokens
 
 
 def test_a_token_is_known_by_its_place_and_nothing_else_is() -> None:
-    tokens = Tokens(["new", "öld"])
+    tokens = Tokens([lambda: "new", lambda: "öld"])
 
     assert [tokens.known(one) for one in ("new", "öld", "", "ne", "newer", "NEW")] == [0, 1, None, None, None, None]
 
 
 def test_no_token_at_all_is_never_good() -> None:
-    assert Tokens(["", ""]).known("") is None
+    assert Tokens([str, str]).known("") is None
 
 
 def test_a_minutes_worth_goes_at_once_and_the_rest_in_its_time() -> None:
