@@ -43,9 +43,9 @@ class Database:
         )
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction: committed when the block ends, rolled back when it raises."""
-        async with self._engine.begin() as connection:
+    async def transaction(self, *, keep: bool = True) -> AsyncIterator[AsyncConnection]:
+        """One transaction: committed when the block ends, rolled back when it raises; always unless `keep`."""
+        async with self._engine.begin() if keep else self._engine.connect() as connection:
             yield connection
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.envelope import Reason
-from shared.header_names import as_bytes
+from shared.header_names import as_bytes, as_name
 
 MAX_ERROR_LENGTH = 500
 
@@ -34,18 +34,20 @@ class DeadLetter:
 
 
 async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> int:
-    """Store them; returns how many were new."""
+    """Store them; returns how many were new. One that was applied by a redrive and cannot be any more is open again."""
     stored = 0
     for letter in letters:
         record = letter.record
         result = await connection.execute(
             text("""
                 insert into dead_letter
-                    (topic, partition, "offset", content, key, value, headers, reason, error, failed_at)
+                    (topic, partition, "offset", content, key, value, headers, timestamp_ms, reason, error, failed_at)
                 values
-                    (:topic, :partition, :offset, :content, :key, :value, cast(:headers as jsonb), :reason, :error,
-                     now())
-                on conflict do nothing
+                    (:topic, :partition, :offset, :content, :key, :value, cast(:headers as jsonb), :timestamp_ms,
+                     :reason, :error, now())
+                on conflict (topic, partition, "offset", content) do update
+                    set settled_as = null, settled_at = null, settled_by = null
+                    where dead_letter.settled_as = 'redriven'
             """),
             {
                 "topic": record.topic,
@@ -55,6 +57,7 @@ async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> in
                 "key": record.key,
                 "value": record.value,
                 "headers": json.dumps(_headers(record)),
+                "timestamp_ms": record.timestamp,
                 "reason": letter.reason,
                 "error": letter.error[:MAX_ERROR_LENGTH],
             },
@@ -64,8 +67,8 @@ async def keep(connection: AsyncConnection, letters: Sequence[DeadLetter]) -> in
 
 
 async def count(connection: AsyncConnection) -> int:
-    """How many dead letters this service holds."""
-    return int(await connection.scalar(text("select count(*) from dead_letter")) or 0)
+    """How many dead letters this service holds that nobody has settled."""
+    return int(await connection.scalar(text("select count(*) from dead_letter where settled_as is null")) or 0)
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,14 @@ def _content(record: ConsumerRecord) -> bytes:
 def _headers(record: ConsumerRecord) -> list[tuple[str | None, str | None]]:
     """Names and values as base64: bytes that are not UTF-8 must survive for a redrive."""
     return [(_as_text(as_bytes(name)), _as_text(value)) for name, value in record.headers]
+
+
+def headers_of(stored: Sequence[Sequence[str | None]]) -> list[tuple[str, bytes | None]]:
+    """Headers as they came, of what is stored of them."""
+    return [
+        (as_name(base64.b64decode(name or "")), None if value is None else base64.b64decode(value))
+        for name, value in stored
+    ]
 
 
 def _as_text(data: bytes | None) -> str | None:

@@ -22,7 +22,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
-from shared import positions
+from shared import positions, replays
 from shared.batch import Apply, Folded, count, fold_records
 from shared.consumer import undecoded, without_headers
 from shared.database import Database, is_transient, notify
@@ -79,6 +79,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     _progress_at: float = field(default_factory=time.monotonic)
     _known: dict[TopicPartition, int] = field(default_factory=dict)
     _passed: dict[TopicPartition, int] = field(default_factory=dict)
+    _replayed_until: dict[TopicPartition, int] = field(default_factory=dict)
     _failed_polls: int = 0
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
     _error: Exception | None = None
@@ -228,6 +229,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
             if folded.refused:
                 self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)
+            if any(move.known < self._replayed_until.get(move.partition, 0) for move in moves):
+                await replays.count(connection, self.topic.name, folded, records=len(records))
             await notify(connection, folded.wake)
         return folded
 
@@ -259,6 +262,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         seen = self.gate.seen()
         async with self.database.transaction() as connection:
             rows = await positions.begin(connection, wanted)
+            # After the rows: what moved them back may not be missed.
+            self._replayed_until = await replays.running(connection, self.topic.name)
         self._seek(rows, seen)
 
     def _seek(self, rows: Offsets, seen: Offsets) -> None:
@@ -279,6 +284,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         seen = self.gate.seen()
         async with self.database.transaction() as connection:
             rows = await positions.begin(connection, assigned)
+            self._replayed_until = await replays.running(connection, self.topic.name)
         # Asked for after the rows: a row beyond an older end may just be another owner's progress.
         ends = await self.consumer.end_offsets(assigned)  # type: ignore[union-attr]  # it has an assignment
         rows = await self._back_to_start(rows, ends)

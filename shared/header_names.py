@@ -29,6 +29,11 @@ def as_bytes(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def as_name(name: bytes) -> str:
+    """The other way round: as aiokafka gives it."""
+    return name.decode("utf-8", "surrogateescape")
+
+
 class _Records:
     """The batches that were fetched from one partition, as the fetcher uses them."""
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import Instant, Name, Text255
-from shared import audit, pause, positions
+from shared import api_dead_letters, api_replays, audit, pause, positions
 from shared.cursors import Cursor
 from shared.database import notify
 from shared.lane import Lane
@@ -92,6 +92,8 @@ def common(service: Service) -> APIRouter:
         return AuditAnswer(items=[AuditRecordAnswer.model_validate(one) for one in found], next_cursor=next_cursor)
 
     router.include_router(where_it_is(service))
+    router.include_router(api_replays.routes(service))
+    router.include_router(api_dead_letters.routes(service))
     return router
 
 

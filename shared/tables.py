@@ -19,11 +19,32 @@ TEXTS: Any = ARRAY(TEXT)
 
 
 class PositionColumns(SQLModel):
-    """Table `position`: the next offset of a topic's partition that this database has not folded."""
+    """Table `position`: the next offset of a topic's partition that this database has not folded.
+
+    `replay_until`: where it stood when it was last moved back for a replay, which runs while it is behind that.
+    """
 
     topic: str = Field(primary_key=True)
     partition: int = Field(primary_key=True)
     next_offset: int = Field(sa_type=BIGINT, ge=0)
+    replay_until: int | None = Field(sa_type=BIGINT)
+
+
+class ReplayColumns(SQLModel):
+    """Table `replay`: the newest replay of a topic, and what was folded while it ran.
+
+    `to_read` counts offsets; the rest are records: `empty` had no value, `bad` could not be applied.
+    """
+
+    topic: str = Field(primary_key=True)
+    asked_by: str | None
+    asked_at: datetime = Field(sa_type=MOMENT)
+    to_read: int = Field(sa_type=BIGINT)
+    read: int = Field(sa_type=BIGINT)
+    newer: int = Field(sa_type=BIGINT)
+    unchanged: int = Field(sa_type=BIGINT)
+    bad: int = Field(sa_type=BIGINT)
+    empty: int = Field(sa_type=BIGINT)
 
 
 class OriginColumns(SQLModel):
@@ -38,7 +59,8 @@ class DeadLetterColumns(SQLModel):
     """Table `dead_letter`: a record that could not be applied, as it was, with the reason.
 
     `content` is a hash that tells it from another record at the same place, in a topic that was made anew. `headers`
-    are pairs of name and value, both as base64; a value may be null.
+    are pairs of name and value, both as base64; a value may be null. `timestamp_ms` is the record's own. `settled_as`:
+    how a person ended it; it stays as the record of that.
     """
 
     topic: str = Field(primary_key=True)
@@ -48,10 +70,14 @@ class DeadLetterColumns(SQLModel):
     key: bytes | None
     value: bytes
     headers: list[Any] = Field(sa_type=JSON)
+    timestamp_ms: int = Field(sa_type=BIGINT)
     reason: str
     error: str
     failed_at: datetime = Field(sa_type=MOMENT)
     published_at: datetime | None = Field(sa_type=MOMENT)
+    settled_as: str | None
+    settled_at: datetime | None = Field(sa_type=MOMENT)
+    settled_by: str | None
 
 
 class LeaseColumns(SQLModel):

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -101,6 +102,18 @@ async def extents(kafka: KafkaSettings | str, topics: Iterable[str]) -> dict[tup
             starts: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
             stops: dict[TopicPartition, int] = await consumer.end_offsets(places)
     return {(place.topic, place.partition): range(starts[place], stops[place]) for place in places}
+
+
+async def since(kafka: KafkaSettings | str, topic: str, moment: datetime) -> dict[int, int]:
+    """Where the records begin that are not older than `moment` (aware): partition → offset, the end if all are older.
+
+    Raises as `apply` does.
+    """
+    places = [TopicPartition(*place) for place in await extents(kafka, [topic])]
+    async with asyncio.timeout(TIME_LIMIT_S), _consumer(_settings(kafka)) as consumer:
+        found = await consumer.offsets_for_times(dict.fromkeys(places, int(moment.timestamp() * 1000)))
+        stops = await consumer.end_offsets(places)
+    return {place.partition: found[place].offset if found.get(place) else stops[place] for place in places}
 
 
 async def cluster_id(kafka: KafkaSettings | str) -> str:

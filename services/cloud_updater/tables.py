@@ -24,6 +24,7 @@ from shared.tables import (
     LeaseColumns,
     OriginColumns,
     PositionColumns,
+    ReplayColumns,
 )
 
 
@@ -37,6 +38,10 @@ class Position(CloudUpdaterTable, PositionColumns, table=True):
     """See shared.tables."""
 
     __table_args__ = (CheckConstraint("next_offset >= 0", name="position_is_an_offset"),)
+
+
+class Replay(CloudUpdaterTable, ReplayColumns, table=True):
+    """See shared.tables."""
 
 
 class Origin(CloudUpdaterTable, OriginColumns, table=True):

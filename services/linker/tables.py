@@ -19,6 +19,7 @@ from shared.tables import (
     LeaseColumns,
     OriginColumns,
     PositionColumns,
+    ReplayColumns,
 )
 
 # Once transferred, folder and file are those that the cloud has.
@@ -39,6 +40,10 @@ class LinkerTable(SQLModel, registry=registry()):
 
 
 class Position(LinkerTable, PositionColumns, table=True):
+    """See shared.tables."""
+
+
+class Replay(LinkerTable, ReplayColumns, table=True):
     """See shared.tables."""
 
 

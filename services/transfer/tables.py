@@ -24,6 +24,7 @@ from shared.tables import (
     LeaseColumns,
     OriginColumns,
     PositionColumns,
+    ReplayColumns,
 )
 
 
@@ -34,6 +35,10 @@ class TransferTable(SQLModel, registry=registry()):
 
 
 class Position(TransferTable, PositionColumns, table=True):
+    """See shared.tables."""
+
+
+class Replay(TransferTable, ReplayColumns, table=True):
     """See shared.tables."""
 
 
@@ -138,6 +143,7 @@ class Folder(TransferTable, table=True):
         CheckConstraint("held in ('outcome_unknown', 'missing_in_cloud')", name="folder_held_for_a_reason"),
         CheckConstraint("(lease_token is null) = (lease_until is null)", name="folder_lease_is_whole"),
         CheckConstraint("clouds_uuid is null or uuid_since is not null", name="folder_uuid_is_dated"),
+        Index("folder_in_cloud", "clouds_uuid"),
         Index(
             "folder_next",
             text("greatest(due_at, retry_at, lease_until)"),

@@ -28,6 +28,7 @@ from shared.tables import (
     LeaseColumns,
     OriginColumns,
     PositionColumns,
+    ReplayColumns,
 )
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
@@ -44,6 +45,9 @@ class ThingTable(SQLModel, registry=registry()):
 
 
 class Position(ThingTable, PositionColumns, table=True): ...
+
+
+class Replay(ThingTable, ReplayColumns, table=True): ...
 
 
 class Origin(ThingTable, OriginColumns, table=True): ...

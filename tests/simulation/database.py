@@ -53,6 +53,8 @@ class Tables:
 
     def __init__(self, made_at: datetime) -> None:
         self.position: dict[tuple[str, int], int] = {}
+        self.replay_until: dict[tuple[str, int], int] = {}
+        self.replay: dict[str, tuple[int, int, int]] = {}
         self.origin: dict[str, datetime] = {"created_at": made_at}
         self.dead_letter: dict[tuple[str, int, int, bytes], DeadLetterRow] = {}
         self.lease: dict[str, tuple[UUID, datetime]] = {}

@@ -1,7 +1,7 @@
-"""The rules of the plumbing's tables, over the model: positions, leases, dead letters, the lane.
+"""The rules of the plumbing's tables, over the model: positions, replays, leases, dead letters, the lane.
 
-Stands for the SQL of shared/positions.py, shared/lease.py, shared/dead_letters.py and shared/lane.py; tests
-hold both to the same on PostgreSQL.
+Stands for the SQL of shared/positions.py, shared/replays.py, shared/lease.py, shared/dead_letters.py and
+shared/lane.py; tests hold both to the same on PostgreSQL.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import dead_letters
+from shared.batch import Folded
 from shared.dead_letters import MAX_ERROR_LENGTH, DeadLetter, Unpublished
 from shared.lane import (
     FAILURES_TO_OPEN,
@@ -48,6 +49,8 @@ async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
         place = (one.partition.topic, one.partition.partition)
         if stored.get(place) == one.known:
             stored[place] = one.end
+            if one.end < one.known:
+                tables_of(connection, Tables).replay_until.pop(place, None)
         else:
             moved = False
     return moved
@@ -56,6 +59,34 @@ async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
 async def put(connection: AsyncConnection, offsets: Mapping[TopicPartition, int]) -> None:
     """shared.positions.put."""
     tables_of(connection, Tables).position.update({(one.topic, one.partition): at for one, at in offsets.items()})
+
+
+async def running(connection: AsyncConnection, topic: str) -> dict[TopicPartition, int]:
+    """shared.replays.running."""
+    tables = tables_of(connection, Tables)
+    return {
+        TopicPartition(*place): until
+        for place, until in tables.replay_until.items()
+        if place[0] == topic and tables.position.get(place, 0) < until
+    }
+
+
+async def count(connection: AsyncConnection, topic: str, folded: Folded, *, records: int) -> None:
+    """shared.replays.count."""
+    replayed = tables_of(connection, Tables).replay
+    read, newer, bad = replayed[topic]
+    replayed[topic] = (read + records, newer + folded.newer, bad + len(folded.refused))
+
+
+def replay(tables: Tables, topic: str, starts: Mapping[int, int]) -> bool:
+    """shared.replays.plan and begin: rows go back, never forward. False: there is nothing to read again."""
+    back = {(topic, one): start for one, start in starts.items() if start < tables.position.get((topic, one), 0)}
+    if not back or any(tables.position.get(place, 0) < until for place, until in tables.replay_until.items()):
+        return False
+    tables.replay_until.update({place: tables.position[place] for place in back})
+    tables.position.update(back)
+    tables.replay[topic] = (0, 0, 0)
+    return True
 
 
 async def take(connection: AsyncConnection, name: str, token: UUID, *, seconds: float) -> bool:

@@ -22,6 +22,7 @@ _WEIGHTS = {
     "run": 70, "go": 24, "crash": 6, "nap": 3, "advance": 12, "jump": 1, "commit_fails": 2, "back_up": 1,
     "set_back": 1, "lose": 0.5, "rebalance": 2, "compact": 1, "make_anew": 0.5, "arm": 8, "let_through": 3,
     "lose_folder": 0.4, "wipe_tickets": 0.4, "process": 8, "ask": 14, "resync": 1.5, "poison": 0.7, "say_again": 3,
+    "replay": 1,
 }  # fmt: skip
 KINDS, WEIGHTS = tuple(_WEIGHTS), tuple(_WEIGHTS.values())
 EXPECTED = (
@@ -30,7 +31,7 @@ EXPECTED = (
     "crash at published", "a sleeper woke after its lease", "a clock jumped", "a commit was not heard of",
     "a database was set back", "a database was lost", "a rebalance left a zombie owner", "compaction",
     "a topic was made anew", "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
-    "a resync was asked for", "a poison record", "a duplicate, out of order",
+    "a resync was asked for", "a poison record", "a duplicate, out of order", "a topic was replayed",
 )  # fmt: skip
 
 
@@ -110,6 +111,11 @@ _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
     ),
     "compact": lambda of: (of.own_topic(), of.chance.randrange(PARTITIONS)),
     "make_anew": lambda of: (of.own_topic(),),
+    "replay": lambda of: (
+        of.service,
+        of.chance.choice(list(of.process.folds)),
+        of.chance.choice((0, 0, of.chance.randrange(10))),
+    ),
     "arm": lambda of: (of.chance.choice(("transfer", "cloud_updater")), of.chance.choice(FAULTS)),
     "let_through": lambda of: (of.chance.randrange(50),),
     "lose_folder": lambda of: (of.chance.randrange(50),),

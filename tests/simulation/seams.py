@@ -35,7 +35,7 @@ from services.linker import (
 )
 from services.transfer import conclusions, requests, transfers, upload_recordings, uploads
 from services.transfer import store as transfer
-from shared import announce, dead_letters, fold, gate, insist, lease, positions
+from shared import announce, dead_letters, fold, gate, insist, lease, positions, replays
 from tests.simulation import (
     linker_store,
     parked_store,
@@ -71,6 +71,8 @@ FUNCTIONS: tuple[tuple[Any, str, Any], ...] = (
     (positions, "begin", plumbing_store.begin),
     (positions, "move", plumbing_store.move),
     (positions, "put", plumbing_store.put),
+    (replays, "running", plumbing_store.running),
+    (replays, "count", plumbing_store.count),
     (lease, "take", plumbing_store.take),
     (lease, "give_back", plumbing_store.give_back),
     (dead_letters, "keep", plumbing_store.keep),

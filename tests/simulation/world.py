@@ -17,6 +17,7 @@ from schemas.events import Event, RecordingProcessed, TicketDetails, TicketLinkR
 from schemas.topics import TOPICS
 from shared.producer import Outgoing
 from tests.simulation import clock as clocks
+from tests.simulation import plumbing_store
 from tests.simulation.broker import PARTITIONS, Broker
 from tests.simulation.clock import Clock
 from tests.simulation.cloud import Cloud
@@ -190,6 +191,11 @@ class World:
             process.targets[topic] = frozenset(places)
             if held - process.targets[topic]:
                 self.fired["a rebalance left a zombie owner"] += 1
+
+    def replay(self, service: str, topic: str, offset: int) -> None:
+        """An operator lets a service read a topic again, all partitions from this offset."""
+        if plumbing_store.replay(self.tables(service), topic, dict.fromkeys(range(PARTITIONS), offset)):
+            self.fired["a topic was replayed"] += 1
 
     def compact(self, topic: str, partition: int) -> None:
         """Older records of a key go."""

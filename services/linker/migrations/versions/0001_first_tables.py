@@ -39,10 +39,14 @@ def upgrade() -> None:
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("value", sa.LargeBinary(), nullable=False),
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("error", sa.String(), nullable=False),
         sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("settled_as", sa.String()),
+        sa.Column("settled_at", sa.DateTime(timezone=True)),
+        sa.Column("settled_by", sa.String()),
         sa.PrimaryKeyConstraint("topic", "partition", "offset", "content"),
     )
     op.create_table(
@@ -186,7 +190,20 @@ def upgrade() -> None:
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
+        sa.Column("replay_until", sa.BigInteger()),
         sa.PrimaryKeyConstraint("topic", "partition"),
+    )
+    op.create_table(
+        "replay",
+        sa.Column("topic", sa.String(), primary_key=True),
+        sa.Column("asked_by", sa.String()),
+        sa.Column("asked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("to_read", sa.BigInteger(), nullable=False),
+        sa.Column("read", sa.BigInteger(), nullable=False),
+        sa.Column("newer", sa.BigInteger(), nullable=False),
+        sa.Column("unchanged", sa.BigInteger(), nullable=False),
+        sa.Column("bad", sa.BigInteger(), nullable=False),
+        sa.Column("empty", sa.BigInteger(), nullable=False),
     )
     op.create_table(
         "recording",

@@ -95,6 +95,7 @@ def _folders_and_requests() -> None:
         [sa.text("greatest(due_at, retry_at, lease_until)")],
         postgresql_where=sa.text("due_at is not null and held is null"),
     )
+    op.create_index("folder_in_cloud", "folder", ["clouds_uuid"])
     op.create_table(
         "upload_request",
         sa.Column("id", sa.Uuid, primary_key=True),
@@ -125,6 +126,19 @@ def _plumbing() -> None:
         sa.Column("topic", sa.String, primary_key=True),
         sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("next_offset", sa.BigInteger, nullable=False),
+        sa.Column("replay_until", sa.BigInteger),
+    )
+    op.create_table(
+        "replay",
+        sa.Column("topic", sa.String, primary_key=True),
+        sa.Column("asked_by", sa.String),
+        sa.Column("asked_at", MOMENT, nullable=False),
+        sa.Column("to_read", sa.BigInteger, nullable=False),
+        sa.Column("read", sa.BigInteger, nullable=False),
+        sa.Column("newer", sa.BigInteger, nullable=False),
+        sa.Column("unchanged", sa.BigInteger, nullable=False),
+        sa.Column("bad", sa.BigInteger, nullable=False),
+        sa.Column("empty", sa.BigInteger, nullable=False),
     )
     op.create_table(
         "origin",
@@ -153,10 +167,14 @@ def _plumbing() -> None:
         sa.Column("key", sa.LargeBinary),
         sa.Column("value", sa.LargeBinary, nullable=False),
         sa.Column("headers", postgresql.JSONB, nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger, nullable=False),
         sa.Column("reason", sa.String, nullable=False),
         sa.Column("error", sa.String, nullable=False),
         sa.Column("failed_at", MOMENT, nullable=False),
         sa.Column("published_at", MOMENT),
+        sa.Column("settled_as", sa.String),
+        sa.Column("settled_at", MOMENT),
+        sa.Column("settled_by", sa.String),
     )
     op.create_table(
         "lease",
