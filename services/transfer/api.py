@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict
 
-from services.transfer import seen
+from services.transfer import api_adopt, seen
 from services.transfer.api_operator import decided
 from shared import dead_letters
 from shared.cursors import Cursor, cursor_of, place_of
@@ -126,6 +126,7 @@ def routes(service: Service, lane: Lane, known: Gate) -> APIRouter:
     router.include_router(_seen(service, lane))
     router.include_router(decided(service, known))
     router.include_router(lane_routes(service, lane, loop="upload_recordings"))
+    router.include_router(api_adopt.routes(service))
     return router
 
 
@@ -193,10 +194,12 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
         )
 
     @router.get("/folders")
-    async def read_folders(*, held: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> FoldersAnswer:
-        """The first folders; with held=true, only those that wait for an operator."""
+    async def read_folders(
+        *, held: bool = False, after: str = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> FoldersAnswer:
+        """Folders after the one of that id; with held=true, only those that wait for an operator."""
         async with service.database.transaction() as connection:
-            found = await seen.folders(connection, held=held, limit=limit)
+            found = await seen.folders(connection, held=held, after=after, limit=limit)
         return FoldersAnswer(items=[FolderAnswer.model_validate(one) for one in found])
 
     @router.get("/folders/{folder_id:path}", responses=UNKNOWN)

@@ -9,12 +9,13 @@ from typing import Any, assert_never
 
 import structlog
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.fields import ACloudsUuid, CloudsUuid, FolderId
+from schemas.fields import ACloudsUuid, ARecordingId, CloudsUuid, FolderId
 from services.transfer.answers import Answer, Unfit, decide_answer
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere
 from services.transfer.lots import MAX_FILES
+from services.transfer.retries import Retries
 from shared import audit
 from shared.database import notify
 from shared.gate import Gate
@@ -24,6 +25,7 @@ from shared.web import Problem, ProblemDetails
 
 log = structlog.get_logger()
 
+RETRIED_MAX = 1_000
 REFUSED: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemDetails, "description": "Unknown"},
     409: {"model": ProblemDetails, "description": "The folder is not in a state for this"},
@@ -52,6 +54,26 @@ class LostFolder(BaseModel):
 
 class UploadedAgain(BaseModel):
     """How many recordings will be uploaded again."""
+
+    recordings: int
+
+
+class RejectedBody(BaseModel):
+    """Recordings that were rejected and are to be tried again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    recording_ids: list[ARecordingId] = Field(min_length=1, max_length=RETRIED_MAX)
+
+
+class RetriedAnswer(BaseModel):
+    """Those that were rejected, and wait for their upload again."""
+
+    retried: list[str]
+
+
+class GivenUp(BaseModel):
+    """How many recordings waited in the folder, and are rejected as given up."""
 
     recordings: int
 
@@ -97,6 +119,35 @@ def decided(service: Service, known: Gate) -> APIRouter:
             await notify(connection, ("upload_recordings",))
         log.info("folder will be uploaded again", folder_id=folder_id, lost=lost.clouds_uuid, recordings=recordings)
         return UploadedAgain(recordings=recordings)
+
+    @router.post("/folders/{folder_id:path}/give-up", responses=REFUSED)
+    async def give_up(folder_id: FolderId, lost: LostFolder, who: RequestedBy = None) -> GivenUp:
+        """The cloud has lost this folder and what waits in it is not to be uploaded; later recordings are tried."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            recordings = await Retries(connection).give_up(folder_id, lost=lost.clouds_uuid)
+            if recordings is None:
+                detail = "Nothing waits in it because the cloud has lost the folder of this uuid"
+                raise Problem(409, "Nothing to give up", detail)
+            detail_of = {"lost": lost.clouds_uuid, "recordings": recordings}
+            await audit.record(connection, who=who, what="folder_given_up", subject=folder_id, detail=detail_of)
+        log.info("folder given up", folder_id=folder_id, lost=lost.clouds_uuid, recordings=recordings)
+        return GivenUp(recordings=recordings)
+
+    @router.post("/rejected/retry")
+    async def retry_recordings(body: RejectedBody, who: RequestedBy = None) -> RetriedAnswer:
+        """Try recordings again that the cloud, or a rule, has rejected; what is not rejected is left alone."""
+        async with service.database.transaction() as connection:
+            await service.gate.pass_through(connection)
+            retried = await Retries(connection).retry(body.recording_ids)
+            if retried:
+                detail = {"recording_ids": retried}
+                await audit.record(
+                    connection, who=who, what="recordings_retried", subject="rejected recordings", detail=detail
+                )
+            await notify(connection, ("upload_recordings",))
+        log.info("rejected recordings are tried again", recordings=len(retried))
+        return RetriedAnswer(retried=list(retried))
 
     return router
 

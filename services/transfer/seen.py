@@ -218,9 +218,9 @@ class FolderSeen:
 
 
 async def folders(
-    connection: AsyncConnection, *, folder_id: str | None = None, held: bool = False, limit: int = 1
+    connection: AsyncConnection, *, folder_id: str | None = None, held: bool = False, after: str = "", limit: int = 1
 ) -> list[FolderSeen]:
-    """The folder of this id, or the first `limit` folders; with `held`, only those that wait for an operator."""
+    """The folder of this id, or `limit` folders after that one; with `held`, only those that wait for an operator."""
     rows = await connection.execute(
         text(f"""
             select d.folder_id, d.clouds_uuid, d.held, d.attempts, d.last_error, {_NEXT_TRY} as next_try_at,
@@ -231,10 +231,10 @@ async def folders(
                 (select count(*) from frozen_file f where f.request_id = q.id) as files
             from folder d left join upload_request q using (folder_id)
             where (cast(:folder_id as text) is null or d.folder_id = :folder_id)
-                and (not :held or d.held is not null)
+                and (not :held or d.held is not null) and d.folder_id > :after
             order by d.folder_id limit :limit
         """),  # noqa: S608  # this module's own text
-        {"folder_id": folder_id, "held": held, "limit": limit},
+        {"folder_id": folder_id, "held": held, "after": after, "limit": limit},
     )
     return [
         FolderSeen(
