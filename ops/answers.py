@@ -253,3 +253,170 @@ class Readiness(Answer):
     gate: str
     stopped: list[str] = []
     lane: LaneState | None = None
+
+
+class ReplayStretch(Answer):
+    """Offsets of one partition; `until_offset` is the first that is not read."""
+
+    partition: int
+    from_offset: int
+    until_offset: int
+
+
+class ReplayPlan(Answer):
+    """What a replay reads, at most."""
+
+    topic: str
+    records: int
+    partitions: list[ReplayStretch]
+
+
+class Replay(Answer):
+    """A replay that was begun; over when nothing is `left`."""
+
+    topic: str
+    to_read: int
+    left: int
+    read: int
+    newer: int
+    unchanged: int
+    bad: int
+    empty: int
+
+
+class Replays(Answer):
+    """The newest replay of each topic."""
+
+    items: list[Replay]
+
+
+class DeadLetter(Answer):
+    """A record that could not be applied, without what it holds."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    error: str
+    failed_at: datetime
+    size_bytes: int
+    settled_as: str | None
+    settled_at: datetime | None
+    settled_by: str | None
+
+
+class DeadLetters(Answer):
+    """A page of them."""
+
+    items: list[DeadLetter]
+    next_cursor: str | None
+
+
+class Header(Answer):
+    """A record's header; its value in base64."""
+
+    name: str
+    value: str | None
+
+
+class Content(Answer):
+    """What a record holds, in base64."""
+
+    key: str | None
+    value: str
+    headers: list[Header]
+
+
+class DeadLetterWhole(DeadLetter):
+    """A dead letter; with what it holds if that was asked for."""
+
+    content: Content | None
+
+
+class DeadLettersWhole(Answer):
+    """What stood at one place."""
+
+    items: list[DeadLetterWhole]
+
+
+class Settled(Answer):
+    """What became of a dead letter that was redriven or discarded."""
+
+    topic: str
+    partition: int
+    offset: int
+    outcome: str
+    reason: str | None = None
+    error: str | None = None
+
+
+class Settleds(Answer):
+    """In the order of the places."""
+
+    items: list[Settled]
+
+
+class BlockedPage(Answer):
+    """A page of what is blocked."""
+
+    items: list[BlockedRecording]
+    next_cursor: str | None = None
+
+
+class HeldRequest(Answer):
+    """A folder's request of which the outcome is open."""
+
+    kind: str
+    files: int
+
+
+class HeldFolder(Answer):
+    """A folder as transfer knows it; `held` says why it waits for a person."""
+
+    folder_id: str
+    clouds_uuid: str | None
+    held: str | None
+    last_error: str | None
+    open_request: HeldRequest | None
+
+
+class HeldFolders(Answer):
+    """Some folders, in the order of their ids."""
+
+    items: list[HeldFolder]
+
+
+class WhyBlocked(Answer):
+    """What blocks a recording."""
+
+    reason: str
+    message: str | None
+
+
+class TransferRecording(Answer):
+    """A recording as transfer knows it."""
+
+    recording_id: str
+    folder_id: str
+    blocked: WhyBlocked | None
+
+
+class Retried(Answer):
+    """Which recordings were rejected and wait for their upload again."""
+
+    retried: list[str]
+
+
+class AdoptedRecording(Answer):
+    """What became of a recording that the cloud is said to have."""
+
+    recording_id: str
+    outcome: Literal["adopted", "already", "conflict"]
+    reason: str | None = None
+    message: str | None = None
+
+
+class AdoptedRecordings(Answer):
+    """In the order in which they were asked for."""
+
+    items: list[AdoptedRecording]

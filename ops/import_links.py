@@ -120,7 +120,7 @@ async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, r
                 "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
             )
         receipt = await finished(linker, started.import_id)
-        rows = await _rows(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
+        rows = await rows_of(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
         if report:
             try:
                 await linker.save(f"/imports/{started.import_id}/report", report, time_limit_s=REPORT_TIME_LIMIT_S)
@@ -154,7 +154,8 @@ async def finished(linker: ServiceApi, import_id: str, *, patience_s: float = PA
             beat_s = min(beat_s * 1.5, SLOW_BEAT_S)
 
 
-async def _rows(linker: ServiceApi, import_id: str, *, attention: bool) -> list[dict[str, Any]]:
+async def rows_of(linker: ServiceApi, import_id: str, *, attention: bool) -> list[dict[str, Any]]:
+    """What became of its rows, of all or of those that need a look."""
     rows: list[dict[str, Any]] = []
     after_line: int | None = None
     while True:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ops import parked, publish, resyncs, show, topics
+from ops import dlq, parked, publish, resyncs, show, topics, transfer
+from ops.adopt import adopt
 from ops.audit import audit
 from ops.demo import demo
 from ops.doctor import doctor
@@ -15,6 +16,7 @@ from ops.import_links import import_links
 from ops.link import link, unlink
 from ops.migrate import migrate
 from ops.pause import pause, resume
+from ops.replay import replay
 from ops.resync import resync
 from ops.run import run
 from ops.status import status
@@ -44,6 +46,10 @@ app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force --rat
 app.add_typer(resyncs.commands, name="resyncs")
 app.command(epilog='Example: ticketsync pause cloud-updater --why "cloud maintenance until 18:00"')(pause)
 app.command(epilog="Example: ticketsync resume cloud-updater")(resume)
+app.add_typer(dlq.commands, name="dlq")
+app.add_typer(transfer.commands, name="transfer")
+app.command(epilog="Example: ticketsync adopt recordings.jsonl --dry-run")(adopt)
+app.command(epilog="Example: ticketsync replay cloud-updater TicketLinked --from-start --dry-run")(replay)
 app.command(epilog="Example: ticketsync audit --who ann --since 2025-01-29T00:00:00Z")(audit)
 app.command(epilog="Example: ticketsync doctor --data-dir data")(doctor)
 

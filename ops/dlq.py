@@ -1,0 +1,283 @@
+"""`ticketsync dlq`: records that a service could not apply: list them, look at one, redrive them, discard them.
+
+The services keep them with their bytes and do the work; commands name places and never hand over bytes. What is
+redriven or discarded is exactly what was listed for it. Lists never hold what a record says.
+"""
+
+import asyncio
+import base64
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.answers import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
+from ops.confirm import confirm
+from ops.exits import Finding, WrongInput
+from ops.given import moment
+from ops.given import place as place_of
+from ops.options import By, DataDir, Json
+from ops.replay import ServiceName
+from ops.service_api import Parameters, api
+from ops.who import asks
+
+PAGE = 1_000
+LOT = 100
+TIME_LIMIT_S = 120.0
+# Outcomes after which a person has still something to do.
+OPEN = {"still_dead"}
+
+commands = typer.Typer(help="Records that could not be applied: list, show, redrive, discard.", no_args_is_help=True)
+
+OfService = Annotated[
+    ServiceName | None, typer.Option("--service", help="Only those of this service.", show_default=False)
+]
+OfTopic = Annotated[str | None, typer.Option("--topic", help="Only records of this topic.", show_default=False)]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="Only those with this reason, as the list shows it.", show_default=False)
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since", help="Only those that failed since then, such as 2025-01-29T10:30:00Z.", show_default=False
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="PARTITION:OFFSET", help="Only the one at this place.", show_default=False),
+]
+Everything = Annotated[bool, typer.Option("--all", help="All that are open, where no other condition is given.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Try it, say what would become of them, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before.")]
+
+
+@commands.command("list", epilog="Example: ticketsync dlq list --service linker --reason schema_invalid")
+def list_letters(  # noqa: PLR0913 - an option per condition
+    *,
+    service: OfService = None,
+    topic: OfTopic = None,
+    reason: Reason = None,
+    since: Since = None,
+    at: At = None,
+    settled: Annotated[
+        bool, typer.Option("--settled", help="Those that were redriven or discarded, instead of the open ones.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many of a service at most.")] = 1_000,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List records that could not be applied, in order of their places."""
+    conditions = {**_conditions(topic, reason, since, at), "settled": "true" if settled else None}
+    found = asyncio.run(_found(resolve(data_dir), service, conditions, limit=limit))
+    if json:
+        show.as_json({"items": [{"service": of.value, **one.model_dump(mode="json")} for of, one in found]})
+        return
+    show.table(
+        ("service", "topic", "place", "reason", "failed at", "error"),
+        [
+            (
+                of.value,
+                one.topic,
+                f"{one.partition}:{one.offset}",
+                one.reason if not settled else f"{one.settled_as} by {one.settled_by or 'unknown'}",
+                f"{one.failed_at:%Y-%m-%d %H:%M:%S}",
+                one.error,
+            )
+            for of, one in found
+        ],
+    )
+    if any(count == limit for count in Counter(of for of, _ in found).values()):
+        show.note(f"There may be more: --limit was {limit:,}.")
+
+
+@commands.command("show", epilog="Example: ticketsync dlq show linker TicketLinkRequested 3:1200 --value")
+def show_letter(
+    service: Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="linker, transfer or cloud-updater.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="The topic that it stood on.")],
+    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where it stood there.")],
+    *,
+    value: Annotated[
+        bool, typer.Option("--value", help="With key, headers and value, which may be confidential.")
+    ] = False,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show why one record could not be applied and, if asked for, what it holds."""
+    partition, offset = place_of(place)
+    path = f"/dead-letters/{quote(topic, safe='')}/{partition}/{offset}"
+    found = asyncio.run(_whole(resolve(data_dir), service, path, content=value))
+    if json:
+        show.as_json({"items": [one.model_dump(mode="json", exclude_none=not value) for one in found.items]})
+        return
+    for one in found.items:
+        show.pairs(one.model_dump(mode="json", exclude={"content"}))
+        if one.content:
+            headers = {header.name: _text(header.value) for header in one.content.headers}
+            show.pairs({"key": _text(one.content.key), **headers, "value": _text(one.content.value)})
+
+
+@commands.command("redrive", epilog="Example: ticketsync dlq redrive --service linker --reason unstorable --dry-run")
+def redrive_letters(  # noqa: PLR0913 - an option per condition
+    *,
+    service: OfService = None,
+    topic: OfTopic = None,
+    reason: Reason = None,
+    since: Since = None,
+    at: At = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let the service apply records again, now that what was wrong is mended; exit 1 if some still cannot be."""
+    _settle(
+        "redrive",
+        resolve(data_dir),
+        service,
+        _some(_conditions(topic, reason, since, at), service, everything=everything),
+        dry_run=dry_run,
+        yes=yes,
+        by=asks(by),
+        json=json,
+    )
+
+
+@commands.command("discard", epilog="Example: ticketsync dlq discard --topic RecordingProcessed --at 3:1200")
+def discard_letters(  # noqa: PLR0913 - an option per condition
+    *,
+    service: OfService = None,
+    topic: OfTopic = None,
+    reason: Reason = None,
+    since: Since = None,
+    at: At = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say of records that they will not be applied; they do not count any more, and are kept with your name."""
+    _settle(
+        "discard",
+        resolve(data_dir),
+        service,
+        _some(_conditions(topic, reason, since, at), service, everything=everything),
+        dry_run=dry_run,
+        yes=yes,
+        by=asks(by),
+        json=json,
+    )
+
+
+def _settle(
+    what: str,
+    addresses: Addresses,
+    service: ServiceName | None,
+    conditions: Parameters,
+    *,
+    dry_run: bool,
+    yes: bool,
+    by: str,
+    json: bool,
+) -> None:
+    found = asyncio.run(_found(addresses, service, conditions, limit=None))
+    if found and not dry_run:
+        confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
+    done = asyncio.run(_post(addresses, what, found, dry_run=dry_run, by=by))
+    if json:
+        items = [{"service": of.value, **one.model_dump(exclude_none=True)} for of, one in done]
+        show.as_json({"dry_run": dry_run, "items": items})
+    else:
+        show.table(
+            ("service", "topic", "place", "outcome", "why"),
+            [
+                (
+                    of.value,
+                    one.topic,
+                    f"{one.partition}:{one.offset}",
+                    one.outcome,
+                    ": ".join(filter(None, (one.reason, one.error))),
+                )
+                for of, one in done
+            ],
+        )
+    if dry_run:
+        show.note("A dry run: nothing was changed.")
+    if dead := sum(one.outcome in OPEN for _, one in done):
+        raise Finding(f"{dead:,} of {len(done):,} still cannot be applied", todo="The reason is shown for each.")
+
+
+def _conditions(topic: str | None, reason: str | None, since: str | None, at: str | None) -> dict[str, Any]:
+    """Those that were given, for the services' APIs."""
+    given: dict[str, Any] = {"topic": topic, "reason": reason}
+    if since is not None:
+        given["since"] = moment("--since", since)
+    if at is not None:
+        given["partition"], given["offset"] = place_of(at)
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _some(conditions: dict[str, Any], service: ServiceName | None, *, everything: bool) -> Parameters:
+    if not conditions and service is None and not everything:
+        raise WrongInput("say which: --service, --topic, --reason, --since, --at or --all")
+    return conditions
+
+
+Found = list[tuple[ServiceName, DeadLetter]]
+
+
+async def _found(
+    addresses: Addresses, service: ServiceName | None, conditions: Parameters, *, limit: int | None
+) -> Found:
+    found: Found = []
+    for of in [service] if service else list(ServiceName):
+        of_service: list[DeadLetter] = []
+        cursor: str | None = ""
+        async with api(addresses, of.key) as asked:
+            while cursor is not None and (limit is None or len(of_service) < limit):
+                page = PAGE if limit is None else min(PAGE, limit - len(of_service))
+                answer = await asked.get("/dead-letters", DeadLetters, {**conditions, "limit": page, "cursor": cursor})
+                of_service += answer.items
+                cursor = answer.next_cursor
+        found += [(of, one) for one in of_service]
+    return found
+
+
+async def _whole(addresses: Addresses, service: ServiceName, path: str, *, content: bool) -> DeadLettersWhole:
+    async with api(addresses, service.key) as asked:
+        return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
+
+
+async def _post(
+    addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str
+) -> Sequence[tuple[ServiceName, Settled]]:
+    done: list[tuple[ServiceName, Settled]] = []
+    with show.progress() as bar:
+        task = bar.add_task(what, total=len(found))
+        for of in ServiceName:
+            letters = [one for owner, one in found if owner is of]
+            async with api(addresses, of.key, by=by) as asked:
+                for first in range(0, len(letters), LOT):
+                    places = [
+                        {"topic": one.topic, "partition": one.partition, "offset": one.offset}
+                        for one in letters[first : first + LOT]
+                    ]
+                    body = {"places": places, "dry_run": dry_run}
+                    answer = await asked.call(
+                        "POST", f"/dead-letters/{what}", Settleds, json=body, time_limit_s=TIME_LIMIT_S
+                    )
+                    done += [(of, one) for one in answer.items]
+                    bar.advance(task, len(places))
+    return done
+
+
+def _text(encoded: str | None) -> str | None:
+    """Bytes as text, as far as they are."""
+    return None if encoded is None else base64.b64decode(encoded).decode("utf-8", "replace")

@@ -1,0 +1,97 @@
+"""Carries out what an operator decides about what waits, one folder or lot at a time, each as transfer's API offers it.
+
+What transfer refuses, because it has changed since it was listed or a uuid is missing, is told and does not stop the
+others.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from ops import show
+from ops.addresses import Addresses
+from ops.answers import Anything, Retried
+from ops.held import MISSING, FolderCase, Held
+from ops.service_api import Refused, ServiceApi, api
+
+LOT = 1_000
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What became of one. `outcome` is done or refused; `message`, if refused, says why."""
+
+    outcome: str
+    folder_id: str | None
+    recording_id: str | None = None
+    message: str | None = None
+
+
+async def retry(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
+    """Upload all of it again."""
+
+    async def folder(transfer: ServiceApi, case: FolderCase) -> None:
+        if case.reason == MISSING:
+            await _post(transfer, case, "upload-again", {"clouds_uuid": case.clouds_uuid})
+        else:
+            await _post(transfer, case, "answer", {"answer": "send_again"})
+
+    return await _each(addresses, found, folder, by=by)
+
+
+async def exists_as(addresses: Addresses, found: Held, clouds_uuid: str | None, *, by: str) -> list[Decided]:
+    """Count the open requests as done; `clouds_uuid` is the folder that was made, needed for a new one."""
+
+    async def folder(transfer: ServiceApi, case: FolderCase) -> None:
+        await _post(transfer, case, "answer", {"answer": "exists_as", "clouds_uuid": clouds_uuid})
+
+    return await _each(addresses, found, folder, by=by)
+
+
+async def give_up(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
+    """Do not upload what waits in these folders."""
+
+    async def folder(transfer: ServiceApi, case: FolderCase) -> None:
+        if case.reason == MISSING:
+            await _post(transfer, case, "give-up", {"clouds_uuid": case.clouds_uuid})
+        else:
+            await _post(transfer, case, "answer", {"answer": "give_up"})
+
+    return await _each(addresses, found, folder, by=by)
+
+
+async def _each(
+    addresses: Addresses, found: Held, decide: Callable[[ServiceApi, FolderCase], Awaitable[None]], *, by: str
+) -> list[Decided]:
+    done: list[Decided] = []
+    async with api(addresses, "transfer", by=by) as transfer:
+        with show.progress() as bar:
+            task = bar.add_task("decided", total=len(found.folders) + len(found.rejected))
+            for case in found.folders:
+                try:
+                    await decide(transfer, case)
+                except Refused as refused:
+                    done.append(Decided("refused", case.folder_id, message=refused.message))
+                else:
+                    done.append(Decided("done", case.folder_id))
+                bar.advance(task)
+            for first in range(0, len(found.rejected), LOT):
+                lot = found.rejected[first : first + LOT]
+                ids = [one.recording_id for one in lot]
+                answer = await transfer.call("POST", "/rejected/retry", Retried, json={"recording_ids": ids})
+                done += _retried(ids, {one.recording_id: one.folder_id for one in lot}, set(answer.retried))
+                bar.advance(task, len(lot))
+    return done
+
+
+def _retried(ids: Sequence[str], folder_ids: dict[str, str | None], retried: set[str]) -> list[Decided]:
+    gone = "it is not rejected any more"
+    return [
+        Decided("done", folder_ids[one], one) if one in retried else Decided("refused", folder_ids[one], one, gone)
+        for one in ids
+    ]
+
+
+async def _post(transfer: ServiceApi, case: FolderCase, what: str, body: dict[str, str | None]) -> None:
+    given = {name: value for name, value in body.items() if value is not None}
+    await transfer.call("POST", f"/folders/{quote(case.folder_id, safe='')}/{what}", Anything, json=given)

@@ -1,0 +1,159 @@
+"""`ticketsync replay`: a service reads old records of one topic once more, while it goes on with all else.
+
+The service does it and counts; this command asks for it and watches. Whoever stops watching stops nothing. A replay
+changes nothing that is known already, publishes nothing, and sends nothing for what is in sync.
+"""
+
+import asyncio
+from enum import StrEnum
+from time import monotonic
+from typing import Annotated, Any
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, Service, resolve
+from ops.answers import Replay, ReplayPlan, Replays
+from ops.confirm import confirm
+from ops.exits import Finding, Unreachable, WrongInput
+from ops.given import moment, place
+from ops.options import By, DataDir, Json
+from ops.service_api import Refused, ServiceApi, api
+from ops.who import asks
+
+BEAT_S = 0.2
+PATIENCE_S = 30.0
+
+
+class ServiceName(StrEnum):
+    """A service, as commands call it."""
+
+    LINKER = "linker"
+    TRANSFER = "transfer"
+    CLOUD_UPDATER = "cloud-updater"
+
+    @property
+    def key(self) -> Service:
+        """The same as addresses name it."""
+        keys: dict[ServiceName, Service] = {
+            ServiceName.LINKER: "linker",
+            ServiceName.TRANSFER: "transfer",
+            ServiceName.CLOUD_UPDATER: "cloud_updater",
+        }
+        return keys[self]
+
+
+def replay(  # noqa: PLR0913 - there are several places to begin at
+    service: Annotated[ServiceName, typer.Argument(metavar="SERVICE", help="linker, transfer or cloud-updater.")],
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="A topic that the service reads.")],
+    *,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Records not older than this, such as 2025-01-29T10:30:00Z.", show_default=False),
+    ] = None,
+    places: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--from", metavar="PARTITION:OFFSET", help="Only this partition; may be repeated.", show_default=False
+        ),
+    ] = None,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Every record that Kafka still has.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would read, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let a service read old records of a topic once more, and wait until it has."""
+    if (since is not None) + bool(places) + from_start != 1:
+        raise WrongInput("name exactly one of --since T, --from PARTITION:OFFSET and --from-start")
+    body: dict[str, Any] = {"topic": topic}
+    if since is not None:
+        body["since"] = moment("--since", since)
+    elif places:
+        body["offsets"] = dict(map(place, places))
+    else:
+        body["from_start"] = True
+    addresses = resolve(data_dir)
+    planned = asyncio.run(_ask(addresses, service, body, dry_run=True))
+    if dry_run:
+        _show_plan(planned, json=json)
+        return
+    if planned.records:
+        if not json:
+            _show_plan(planned, json=False)
+        question = f"Let {service} read up to {planned.records:,} records of {topic} again?"
+        confirm(question, yes=yes, json=json)
+    done = asyncio.run(_replay(addresses, service, body, by=asks(by))) if planned.records else None
+    _show(done, topic, json=json)
+
+
+async def _ask(addresses: Addresses, service: ServiceName, body: dict[str, Any], *, dry_run: bool) -> ReplayPlan:
+    async with api(addresses, service.key) as asked:
+        return await _post(asked, body, dry_run=dry_run)
+
+
+async def _post(asked: ServiceApi, body: dict[str, Any], *, dry_run: bool) -> ReplayPlan:
+    try:
+        return await asked.call("POST", "/replays", ReplayPlan, json={**body, "dry_run": dry_run})
+    except Refused as refused:
+        if refused.status == 404:  # noqa: PLR2004 - HTTP's own number
+            raise WrongInput(f"it does not read {body['topic']}: {refused.message}") from None
+        raise
+
+
+async def _replay(addresses: Addresses, service: ServiceName, body: dict[str, Any], *, by: str) -> Replay | None:
+    """Begin, and watch until it is over. None: there was nothing to read any more."""
+    async with api(addresses, service.key, by=by) as asked:
+        begun = await _post(asked, body, dry_run=False)
+        if not begun.records:
+            return None
+        return await _watched(asked, begun)
+
+
+async def _watched(asked: ServiceApi, begun: ReplayPlan) -> Replay:
+    """A service that is started again goes on, so it is given time. Raises Unreachable if that is over."""
+    heard_at = monotonic()
+    with show.progress() as bar:
+        task = bar.add_task("offsets read", total=begun.records)
+        while True:
+            try:
+                answer = await asked.get("/replays", Replays)
+                stopped = (await asked.readiness()).stopped
+            except Unreachable as error:
+                if monotonic() - heard_at > PATIENCE_S:
+                    error.todo = "The replay goes on by itself; the service shows it under /replays."
+                    raise
+            else:
+                heard_at = monotonic()
+                [now] = [one for one in answer.items if one.topic == begun.topic]
+                bar.update(task, total=now.to_read, completed=now.to_read - now.left)
+                if now.left == 0:
+                    return now
+                if why := [one for one in stopped if one.startswith(f"{begun.topic} ")]:
+                    raise Finding(f"the replay does not get on: {why[0]}")
+            await asyncio.sleep(BEAT_S)
+
+
+def _show_plan(planned: ReplayPlan, *, json: bool) -> None:
+    if json:
+        show.as_json(planned.model_dump())
+        return
+    show.table(
+        ("partition", "from offset", "until", "records at most"),
+        [
+            (one.partition, one.from_offset, one.until_offset, one.until_offset - one.from_offset)
+            for one in planned.partitions
+        ],
+        title=f"{planned.topic}: {planned.records:,} records at most",
+    )
+
+
+def _show(done: Replay | None, topic: str, *, json: bool) -> None:
+    counts = {name: getattr(done, name, 0) for name in ("read", "newer", "unchanged", "bad", "empty")}
+    if json:
+        show.as_json({"topic": topic, **counts})
+    else:
+        show.pairs(counts, title=f"{topic} is read")
+    if counts["bad"]:
+        raise Finding(f"{counts['bad']:,} records cannot be applied", todo="Look at them: ticketsync dlq list")

@@ -1,0 +1,188 @@
+"""`ticketsync transfer`: what keeps recordings from the cloud until a person decides, and the decisions.
+
+Three things wait: recordings that were rejected, folders with an upload of unknown outcome, and folders that the cloud
+has lost. Each decision is for what was listed for it: transfer refuses one about something that has changed meanwhile.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.confirm import confirm
+from ops.exits import Finding, WrongInput
+from ops.held import FolderCase, Held, RejectedCase, held
+from ops.held_decisions import Decided, exists_as, give_up, retry
+from ops.options import By, DataDir, Json
+from ops.who import asks
+
+LIST_MAX = 1_000
+
+commands = typer.Typer(
+    help="What waits for a person before it is in the cloud: list, retry, exists-as, give-up.", no_args_is_help=True
+)
+
+
+class Reason(StrEnum):
+    """Why something waits for a person."""
+
+    REJECTED = "rejected"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    MISSING_IN_CLOUD = "missing_in_cloud"
+
+
+InFolder = Annotated[
+    str | None, typer.Option("--folder", help="Only this folder, by id or by a unique name.", show_default=False)
+]
+OfRecording = Annotated[
+    list[str] | None,
+    typer.Option("--recording", help="Only this recording_id, or its folder; may be repeated.", show_default=False),
+]
+For = Annotated[Reason | None, typer.Option("--reason", help="Only what waits for this reason.", show_default=False)]
+Everything = Annotated[bool, typer.Option("--all", help="Everything that waits.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it is about, and change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before.")]
+
+
+@commands.command("list", epilog="Example: ticketsync transfer list --reason outcome_unknown")
+def list_held(
+    *,
+    folder: InFolder = None,
+    recording: OfRecording = None,
+    reason: For = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List what waits for a person, with what the cloud said."""
+    found = asyncio.run(held(resolve(data_dir), folder, recording or [], reason and reason.value))
+    _show(found, json=json)
+
+
+@commands.command("retry", epilog="Example: ticketsync transfer retry --folder 2025-01-29 --reason rejected")
+def retry_held(  # noqa: PLR0913 - an option per condition
+    *,
+    folder: InFolder = None,
+    recording: OfRecording = None,
+    everything: Everything = False,
+    reason: For = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Upload again: what was rejected, what may have arrived (it is there twice if it had), what the cloud has lost."""
+    addresses = resolve(data_dir)
+    found = _selected(addresses, folder, recording, reason, everything=everything)
+    if _plan(found, "Upload again", dry_run=dry_run, yes=yes, json=json):
+        _report(asyncio.run(retry(addresses, found, by=asks(by))), json=json)
+
+
+@commands.command("exists-as", epilog="Example: ticketsync transfer exists-as --folder 2025-01-29 Zm9sZGVyLTE=")
+def say_exists_as(  # noqa: PLR0913 - an option per condition
+    clouds_uuid: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CLOUDS_UUID]", help="The folder that the cloud has made; not needed for files added to a folder."
+        ),
+    ] = None,
+    *,
+    folder: InFolder = None,
+    recording: OfRecording = None,
+    everything: Everything = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Say that an upload of unknown outcome has had its effect."""
+    addresses = resolve(data_dir)
+    found = _selected(addresses, folder, recording, Reason.OUTCOME_UNKNOWN, everything=everything)
+    if clouds_uuid is not None and len(found.folders) > 1:
+        raise WrongInput(f"one uuid cannot be {len(found.folders)} folders: name one folder")
+    if _plan(found, "Count as uploaded", dry_run=dry_run, yes=yes, json=json):
+        _report(asyncio.run(exists_as(addresses, found, clouds_uuid, by=asks(by))), json=json)
+
+
+@commands.command("give-up", epilog="Example: ticketsync transfer give-up --folder 2025-01-29 --dry-run")
+def give_up_held(  # noqa: PLR0913 - an option per condition
+    *,
+    folder: InFolder = None,
+    recording: OfRecording = None,
+    everything: Everything = False,
+    reason: For = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Do not upload what waits in these folders; its recordings are rejected as given up, and the folders go on."""
+    addresses = resolve(data_dir)
+    if reason is Reason.REJECTED:
+        raise WrongInput("what was rejected is out of the way already; nothing waits for it")
+    found = Held(_selected(addresses, folder, recording, reason, everything=everything).folders, [])
+    if _plan(found, "Give up", dry_run=dry_run, yes=yes, json=json):
+        _report(asyncio.run(give_up(addresses, found, by=asks(by))), json=json)
+
+
+def _selected(
+    addresses: Addresses,
+    folder: str | None,
+    recording: list[str] | None,
+    reason: Reason | None,
+    *,
+    everything: bool,
+) -> Held:
+    if (folder is not None) + bool(recording) + everything != 1:
+        raise WrongInput("name exactly one of --folder, --recording and --all")
+    return asyncio.run(held(addresses, folder, recording or [], reason and reason.value))
+
+
+def _plan(found: Held, what: str, *, dry_run: bool, yes: bool, json: bool) -> bool:
+    """Whether to go on. Shows what it is about, and asks."""
+    if dry_run or not (found.folders or found.rejected):
+        _show(found, json=json)
+        if dry_run:
+            show.note("A dry run: nothing was changed.")
+        return False
+    if not json:
+        _show(found, json=False)
+    question = f"{what}: {len(found.folders):,} folders and {len(found.rejected):,} rejected recordings?"
+    confirm(question, yes=yes, json=json)
+    return True
+
+
+def _show(found: Held, *, json: bool) -> None:
+    if json:
+        show.as_json(
+            {"folders": [vars(one) for one in found.folders], "recordings": [vars(one) for one in found.rejected]}
+        )
+        return
+    cases: Sequence[FolderCase | RejectedCase] = [*found.folders, *found.rejected]
+    show.table(
+        ("reason", "folder", "recording or clouds_uuid", "why"),
+        [(one.reason, one.folder_id, one.named, one.message) for one in cases[:LIST_MAX]],
+    )
+    if len(cases) > LIST_MAX:
+        show.note(f"{len(cases):,} in all; --json has every one.")
+
+
+def _report(done: Sequence[Decided], *, json: bool) -> None:
+    if json:
+        show.as_json({"items": [vars(one) for one in done]})
+    else:
+        show.pairs(Counter(one.outcome for one in done))
+        refused = [one for one in done if one.message]
+        if refused:
+            show.table(
+                ("folder", "recording", "why"), [(one.folder_id, one.recording_id, one.message) for one in refused]
+            )
+    if left := sum(one.outcome == "refused" for one in done):
+        raise Finding(f"{left:,} of {len(done):,} were refused; the others are done")
