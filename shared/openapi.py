@@ -1,13 +1,14 @@
-"""A service's OpenAPI document, with its errors as they are really sent.
+"""A service's OpenAPI document: its errors as they are really sent, and requests held to it.
 
 FastAPI writes every answer down as application/json; errors are application/problem+json (RFC 9457), and whoever
-generates a client from the document would not read them.
+generates a client from the document would not read them. It also takes query parameters that no document names.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 
 PROBLEM_JSON = "application/problem+json"
 _PROBLEM = {"$ref": "#/components/schemas/ProblemDetails"}
@@ -32,3 +33,25 @@ def _mend(answer: Mapping[str, Any]) -> None:
     content = answer.get("content", {})
     for media_type in [one for one, described in content.items() if described.get("schema") == _PROBLEM]:
         content[PROBLEM_JSON] = content.pop(media_type)
+
+
+class DocumentedQuery:
+    """Refuses query parameters that the document does not name.
+
+    A condition that is mistyped would be left out, and the list be of everything; dryrun=true would change it all.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._names: dict[tuple[str, str], list[str]] = {}
+
+    async def check(self, request: Request) -> None:
+        """A dependency of every route."""
+        route = request.scope["route"].path_format, request.method.lower()
+        if route not in self._names:
+            parameters = self._app.openapi()["paths"][route[0]][route[1]].get("parameters", [])
+            self._names[route] = [one["name"] for one in parameters if one["in"] == "query"]
+        known = self._names[route]
+        if unknown := sorted({name for name in request.query_params if name not in known}):
+            there = f"is no parameter of this route; it has {', '.join(known) or 'none'}"
+            raise RequestValidationError([{"loc": ("query", name[:100]), "msg": there} for name in unknown])

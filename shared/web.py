@@ -27,7 +27,7 @@ from shared.callers import Rate, Tokens, token_of
 from shared.cursors import UnknownCursor
 from shared.database import is_transient
 from shared.gate import RETRY_AFTER_S, GateClosed
-from shared.openapi import PROBLEM_JSON, describe_problems
+from shared.openapi import PROBLEM_JSON, DocumentedQuery, describe_problems
 from shared.secret_files import rereading
 
 log = structlog.get_logger()
@@ -96,7 +96,8 @@ def build(
     """The application: health and metrics in front of the token, all else behind it. None: no limit."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
 
-    app.include_router(router, dependencies=[Depends(bearer), Depends(_without_nul)], responses=PROBLEMS)
+    checks = [Depends(bearer), Depends(_without_nul), Depends(DocumentedQuery(app).check)]
+    app.include_router(router, dependencies=checks, responses=PROBLEMS)
     app.include_router(health.routes(readiness))
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(GateClosed, _catching_up)

@@ -39,6 +39,10 @@ def _routes() -> APIRouter:
     async def take_json(body: Body) -> int:
         return len(body.text)
 
+    @router.get("/list")
+    async def list_all(limit: int, state: str = "") -> int:
+        return limit if state else 0
+
     @router.post("/raw")
     async def take_raw(request: Request) -> int:
         return len(await request.body())
@@ -126,6 +130,15 @@ async def test_a_nul_in_the_query_is_not_valid_whatever_the_route_makes_of_it(qu
     name = query.split("=", maxsplit=1)[0]
     assert answer.status_code == 422
     assert error == {"field": f"query.{name}", "message": "Text should not hold a NUL character"}
+
+
+async def test_a_query_parameter_that_the_route_does_not_have_is_named_with_those_it_has() -> None:
+    answer = await _call("GET", "/list?statte=x&limit=3", headers=TOKEN)
+    assert (answer.status_code, [one["field"] for one in answer.json()["errors"]]) == (422, ["query.statte"])
+    assert answer.json()["detail"] == "query.statte: is no parameter of this route; it has limit, state"
+
+    assert (await _call("GET", "/list?state=x&limit=3", headers=TOKEN)).json() == 3
+    assert (await _call("POST", "/raw?x=1", headers=TOKEN)).status_code == 422
 
 
 async def test_readiness_says_why() -> None:
