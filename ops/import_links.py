@@ -91,7 +91,17 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     }
     done = asyncio.run(_import(resolve(data_dir), file, parameters, report=report, by=asks(by)))
     if json:
-        show.as_json({"counts": done.receipt.counts, "rows": done.rows})
+        show.as_json(
+            {
+                "import_id": done.import_id,
+                "repeated": done.repeated,
+                "dry_run": dry_run,
+                "rows_total": done.receipt.rows_total,
+                "counts": done.receipt.counts,
+                "rows": done.rows,
+                "rows_left_out": done.receipt.rows_total - len(done.rows),
+            }
+        )
     else:
         show_import(done.receipt, done.rows, report=report)
     if done.repeated:
@@ -100,6 +110,8 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
         )
     if dry_run:
         show.note("A dry run: nothing was changed.")
+    elif parked := done.receipt.counts.get("parked"):
+        show.note(f"{parked:,} were parked; those that still wait: ticketsync parked list --import {done.import_id}")
     if attention := sum(done.receipt.counts.get(outcome, 0) for outcome in NEED_A_LOOK):
         others = "would be imported" if dry_run else "are imported"
         raise Finding(f"{attention:,} of {done.receipt.rows_total:,} rows need a look; the others {others}")
@@ -137,7 +149,7 @@ async def finished(linker: ServiceApi, import_id: str, *, patience_s: float = PA
     beat_s = BEAT_S
     heard_at = monotonic()
     with show.progress() as bar:
-        task = bar.add_task("rows", total=None)
+        task = bar.add_task(f"rows of import {import_id}", total=None)
         while True:
             try:
                 receipt = await linker.get(f"/imports/{import_id}", ImportProgress)

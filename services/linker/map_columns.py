@@ -87,7 +87,9 @@ def missing_fields(columns: Mapping[str, int]) -> list[str]:
 def _check_required(columns: Mapping[str, int], header: Sequence[str], line: int) -> None:
     if missing := missing_fields(columns):
         wanted = "; ".join(f"{field} (as {', '.join(NAMES[field])})" for field in missing)
-        raise Unreadable(f"line {line}: no column for {wanted}; {_there(header)}")
+        raise Unreadable(
+            f"line {line}: no column for {wanted}; {_there(header)}; say which it is: map {missing[0]}=COLUMN"
+        )
 
 
 def _there(header: Sequence[str]) -> str:

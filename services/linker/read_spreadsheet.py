@@ -4,6 +4,7 @@ In: CSV, XLSX or XLS; what it is, its content says, and a name that says somethi
 that is not blank, read as they are asked for: what it asks for, or why it cannot be used. Limits count while reading.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -18,6 +19,10 @@ from services.linker.text_lines import text_lines
 from services.linker.workbook_lines import workbook_lines
 
 TICKET_FIELDS = tuple(TicketDetails.model_fields)
+# What a spreadsheet writes in place of a value that it could not find or that it has shortened: #N/A, 1.23457E+16.
+FORMULA_ERROR = re.compile(r"#(N/A|NV|[A-Z\u00c0-\u00dd0-9/]+[!?])")
+SHORTENED = re.compile(r"\d([.,]\d+)?[eE]\+\d{1,3}")
+NAMING = ("recording_name", "recording_id", "ticket_id")
 LONGEST = {"recording_name": 500, "recording_id": 255, "folder": 500}
 # How a file begins → what it is; everything else is text. An encrypted XLSX is in the container of an XLS.
 STARTS = {b"PK\x03\x04": "XLSX", b"PK\x05\x06": "XLSX", b"\xd0\xcf\x11\xe0": "XLS", b"%PDF": "PDF"}
@@ -95,8 +100,9 @@ def kind_of(file: SpreadsheetFile) -> str:
     if ending not in ENDINGS:
         raise Unreadable(f"a name that ends in {ending[:20]} is none of a spreadsheet (.csv, .tsv, .txt, .xlsx, .xls)")
     if kind not in ENDINGS[ending] and start:
-        hint = "; an encrypted workbook looks so too, save it without a password" if kind == "XLS" else ""
-        raise Unreadable(f"the name ends in {ending}, but the content is {kind}{hint}")
+        encrypted = "an encrypted workbook looks so too, save it without a password"
+        hint = encrypted if kind == "XLS" else "rename it, or save it anew"
+        raise Unreadable(f"the name ends in {ending}, but the content is {kind}; {hint}")
     return kind
 
 
@@ -107,11 +113,8 @@ def _row(line: Line, columns: Mapping[str, int], *, width: int) -> Row:
     filename, recording_id = cells.get("recording_name") or None, cells.get("recording_id") or None
     if not filename and not recording_id:
         return Invalid(line.number, "recording_name", "is empty")
-    for field, longest in LONGEST.items():
-        if "\x00" in cells.get(field, ""):
-            return Invalid(line.number, field, "holds a NUL character")
-        if len(cells.get(field, "")) > longest:
-            return Invalid(line.number, field, f"is longer than {longest} characters")
+    if wrong := _wrong_cell(cells):
+        return Invalid(line.number, *wrong)
     ticket = {field: cells[field] for field in TICKET_FIELDS if field in cells}
     if not ticket.get("ticket_id"):
         return Invalid(line.number, "ticket_id", "is empty")
@@ -121,3 +124,17 @@ def _row(line: Line, columns: Mapping[str, int], *, width: int) -> Row:
         problem = broken_rules(error)[0]
         return Invalid(line.number, problem.field, problem.rule)
     return Asked(line.number, recording_id, None if recording_id else filename, cells.get("folder") or None, ticket)
+
+
+def _wrong_cell(cells: Mapping[str, str]) -> tuple[str, str] | None:
+    """(field, why) of a cell that names nothing, whatever the field's own rule says."""
+    for field, cell in cells.items():
+        if field in LONGEST and "\x00" in cell:
+            return field, "holds a NUL character"
+        if len(cell) > LONGEST.get(field, len(cell)):
+            return field, f"is longer than {LONGEST[field]} characters"
+        if cell.startswith("#") and FORMULA_ERROR.fullmatch(cell):
+            return field, f"is the error {cell} of a spreadsheet formula"
+        if field in NAMING and SHORTENED.fullmatch(cell):
+            return field, f"is a number that a spreadsheet has shortened ({cell}); keep it as text"
+    return None

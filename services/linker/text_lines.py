@@ -32,7 +32,8 @@ def text_lines(path: Path, *, fits: Callable[[list[str]], bool]) -> Lines:
             text.seek(0)
             yield from _lines(text, delimiter)
         except UnicodeDecodeError as error:
-            raise Unreadable(f"the file is no valid {encoding.upper()} text") from error
+            line = _first_undecodable(path, encoding)
+            raise Unreadable(f"line {line}: the file is no valid {encoding.upper()} text") from error
 
 
 def _lines(text: Iterable[str], delimiter: str) -> Lines:
@@ -47,6 +48,12 @@ def _lines(text: Iterable[str], delimiter: str) -> Lines:
             before = reader.line_num
     except csv.Error as error:
         raise Unreadable(f"line {before + 1}: {_in_words(error)}") from error
+
+
+def _first_undecodable(path: Path, encoding: str) -> int:
+    """The line on which a text that is broken is broken first."""
+    with path.open(encoding=encoding, errors="replace") as text:
+        return next((number for number, line in enumerate(text, start=1) if "\N{REPLACEMENT CHARACTER}" in line), 1)
 
 
 def _in_words(error: csv.Error) -> str:

@@ -60,6 +60,14 @@ def test_rows_have_the_number_of_the_line_on_which_they_begin() -> None:
         ("a.wav," + "T" * 1_048_576 + ",", "ticket_id"),
         ("a" * 1_048_576 + ",T-1,", "recording_name"),
         ("a,wav,T-1,https://x/1", "columns"),
+        ("a.wav,#N/A,", "ticket_id"),
+        ("a.wav,#BEZUG!,", "ticket_id"),
+        ("a.wav,#ÜBERLAUF!,", "ticket_id"),
+        ("a.wav,T-1,#REF!", "ticket_url"),
+        ("#NAME?,T-1,", "recording_name"),
+        ("a.wav,1.23457E+16,", "ticket_id"),
+        ('a.wav,"1,2e+16",', "ticket_id"),
+        ("1E+10,T-1,", "recording_name"),
     ],
 )
 def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str) -> None:
@@ -82,7 +90,9 @@ def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str)
         ("my filename,ticket_ids\na,b\n", "recording_name"),
         ("filename,ticket_id\na,1\nb,2\nc,3\n", "more than 2 rows"),
         (b"filename,ticket_id\na,1\n\x81,1\n", "line 3: the file is neither"),
-        (b"\xff\xfef", "no valid UTF-16 text"),
+        (b"\xff\xfef", "line 1: the file is no valid UTF-16 text"),
+        (TWO.encode("utf-16") + b"\x00\xd8a\x00", "line 4: the file is no valid UTF-16 text"),
+        ("filename,CaseNo\na,1\n", "say which it is: map ticket_id=COLUMN"),
         ("filename,ticket_id\na,1\n" + "a" * 10_000_001 + ",1\n", "line 3: a cell is longer than 10,000,000"),
         ('filename,ticket_id\na,1\n"b,2\nc,3\n', "line 3: a quotation mark is not closed"),
         ('filename,ticket_id\n"a"x,1\n', "line 2: a quotation mark"),
@@ -106,6 +116,11 @@ def test_a_spreadsheet_program_may_say_its_delimiter() -> None:
 def test_the_delimiter_is_the_one_with_which_the_needed_columns_are_there() -> None:
     rows = read("filename;ticket_id;a,b,c,d,e\nx.wav;T-1;1,2\n")
     assert rows == [Asked(2, None, "x.wav", None, {"ticket_id": "T-1"})]
+
+
+@pytest.mark.parametrize("ticket", ["#456", "INC#1!", "1E5", "E+10", "2.5", "#N/A-7"])
+def test_an_id_that_only_resembles_a_spreadsheets_error_is_one(ticket: str) -> None:
+    assert read(f"filename,ticket_id\na.wav,{ticket}\n") == [Asked(2, None, "a.wav", None, {"ticket_id": ticket})]
 
 
 @pytest.mark.parametrize("name", ["José García", "测试用户", "O'Brien & Sons, Inc.", "=1+1"])

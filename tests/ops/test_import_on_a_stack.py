@@ -34,6 +34,10 @@ def test_a_workbook_goes_the_whole_way(stack: Stack, file: Path, tmp_path: Path)
 
     assert (dry.code, done.code, again.code) == (1, 1, 1)
     assert dry.json["counts"] == done.json["counts"] == {"matched": 2, "invalid": 1}
+    assert [dry.json["dry_run"], dry.json["repeated"], dry.json["rows_total"], dry.json["rows_left_out"]] == [
+        True, False, 3, 0,
+    ]  # fmt: skip
+    assert [row["line"] for row in done.json["rows"]] == [2, 3, 4]
     assert unchanged["ticket_info"] is None
     assert "nothing was changed" in dry.err
     assert "1 of 3 rows need a look" in done.err
