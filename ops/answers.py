@@ -98,9 +98,10 @@ class Folder(Answer):
 
 
 class Folders(Answer):
-    """Folders that fit a question."""
+    """Folders that fit a question, a page of them."""
 
     items: list[Folder]
+    next_cursor: str | None
 
 
 class Recording(Answer):

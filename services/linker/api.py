@@ -1,6 +1,7 @@
 """linker's HTTP API: link, unlink, how it stands. Recordings, parked links and imports are in api_<these>.py."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import uuid4
@@ -8,10 +9,12 @@ from uuid import uuid4
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.events import TicketDetails
+from schemas.fields import ARequestId, Instant
 from services.linker import seen, seen_parked
 from services.linker.api_models import (
-    FolderAnswer,
-    FoldersAnswer,
+    REQUESTED_AT,
+    SAME_REQUEST,
     LinkAnswer,
     LinkBody,
     StatusAnswer,
@@ -32,6 +35,7 @@ from services.linker.settings import LinkerSettings
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Imports
 from services.linker.store_matching import Matching
+from services.linker.store_requests import Requests
 from shared import audit, dead_letters
 from shared.database import notify
 from shared.requested_by import RequestedBy
@@ -59,45 +63,72 @@ def _links(router: APIRouter, service: Service) -> None:
     @router.post("/links", responses=NOT_FOUND | UNCLEAR)
     async def link(body: LinkBody, who: RequestedBy = None) -> LinkAnswer:
         """Link a ticket to a recording; one that has not arrived is waited for."""
-        now = datetime.now(UTC)
-        request = LinkRequest(
-            request_id=body.request_id or str(uuid4()),
-            requested_at=min(body.requested_at or now, now),
+        asked = _Asked(
+            request_id=body.request_id,
+            requested_at=body.requested_at,
             target=Target(body.recording_id, body.filename, body.folder),
             ticket=body.ticket_info,
-            source="api",
             linked_by=body.linked_by or who,
             park=body.park,
         )
-        return await _apply(service, request, who=who, now=now)
+        return await _apply(service, asked, who=who)
 
     @router.delete("/links", responses=NOT_FOUND | UNCLEAR)
     async def unlink(
         recording_id: Text | None = None,
         filename: Text | None = None,
         folder: Text | None = None,
+        request_id: Annotated[ARequestId | None, Query(description=SAME_REQUEST)] = None,
+        requested_at: Annotated[Instant | None, Query(description=REQUESTED_AT)] = None,
         linked_by: Annotated[str, Query(min_length=1, max_length=255, pattern=r"^[^\x00]*$")] | None = None,
         who: RequestedBy = None,
     ) -> LinkAnswer:
         """Remove a recording's ticket, or take back a parked link."""
         if (recording_id is None) == (filename is None):
             raise Problem(422, "Invalid request", NAMES_ONE, errors=[{"field": "query", "message": NAMES_ONE}])
-        now = datetime.now(UTC)
-        request = LinkRequest(
-            request_id=str(uuid4()),
-            requested_at=now,
+        asked = _Asked(
+            request_id=request_id,
+            requested_at=requested_at,
             target=Target(recording_id, filename, folder),
             ticket=None,
-            source="api",
             linked_by=linked_by or who,
             park=False,
         )
-        return await _apply(service, request, who=who, now=now)
+        return await _apply(service, asked, who=who)
 
 
-async def _apply(service: Service, request: LinkRequest, *, who: str | None, now: datetime) -> LinkAnswer:
+@dataclass(frozen=True)
+class _Asked:
+    """What a caller asks for; it may leave open what the request is called and when it was made."""
+
+    request_id: str | None
+    requested_at: datetime | None
+    target: Target
+    ticket: TicketDetails | None
+    linked_by: str | None
+    park: bool
+
+    def at(self, requested_at: datetime) -> LinkRequest:
+        """The request, made at this time."""
+        return LinkRequest(
+            request_id=self.request_id or str(uuid4()),
+            requested_at=requested_at,
+            target=self.target,
+            ticket=self.ticket,
+            source="api",
+            linked_by=self.linked_by,
+            park=self.park,
+        )
+
+
+async def _apply(service: Service, asked: _Asked, *, who: str | None) -> LinkAnswer:
+    now = datetime.now(UTC)
     async with service.database.transaction() as connection:
         await service.gate.pass_through(connection)
+        requested_at = min(asked.requested_at or now, now)
+        if asked.request_id and not asked.requested_at:
+            requested_at = await Requests(connection).first_asked(asked.request_id, asked.target, now=now)
+        request = asked.at(requested_at)
         [result] = await link_recordings([request], connection, now=now)
         loops = {Linked: ["announce_links"], Waits: ["match_parked"]}.get(type(result), [])
         await _record(connection, request, result, who=who)
@@ -176,14 +207,6 @@ def shown(candidates: Sequence[KnownRecording]) -> list[dict[str, str | None]]:
 
 
 def _looks(router: APIRouter, service: Service, settings: LinkerSettings) -> None:
-    @router.get("/folders")
-    async def list_folders(folder: Text | None = None) -> FoldersAnswer:
-        """The folders that are meant by an id or a name, or all; empty if there is none."""
-        async with service.database.transaction() as connection:
-            ids = (await Catalogue(connection).folders([folder]))[folder] if folder is not None else None
-            rows = await seen.folders(connection, ids)
-        return FoldersAnswer(items=[FolderAnswer(**row) for row in rows])
-
     @router.get("/status", responses=NOT_FOUND | UNCLEAR)
     async def read_status(folder: Text | None = None) -> StatusAnswer:
         """Recordings by state, in all or in one folder."""

@@ -11,6 +11,9 @@ from services.linker.api_facts import FactsAnswer
 from services.linker.decisions import OnExisting
 from services.linker.map_columns import NAMES
 
+SAME_REQUEST = "the same request again changes nothing; made up if missing"
+REQUESTED_AT = "the newest request wins; if missing, the time at which a request of this request_id first arrived"
+
 
 class LinkBody(BaseModel):
     """A link to make: the recording by recording_id, or by filename with an optional folder."""
@@ -21,10 +24,8 @@ class LinkBody(BaseModel):
     filename: Name | None = None
     folder: Name | None = Field(None, description="folder_id, else a folder_name that only one folder has")
     ticket_info: TicketDetails
-    request_id: ARequestId | None = Field(
-        None, description="the same request again changes nothing; made up if missing"
-    )
-    requested_at: Instant | None = Field(None, description="the newest request wins; the time of arrival if missing")
+    request_id: ARequestId | None = Field(None, description=SAME_REQUEST)
+    requested_at: Instant | None = Field(None, description=REQUESTED_AT)
     linked_by: Actor | None = None
     park: bool = Field(default=True, description="keep the link until its recording arrives; false: refuse it")
 
@@ -139,9 +140,10 @@ class FolderAnswer(BaseModel):
 
 
 class FoldersAnswer(BaseModel):
-    """Folders in order of their ids."""
+    """Folders in order of their ids, a page at a time."""
 
     items: list[FolderAnswer]
+    next_cursor: str | None
 
 
 class ReadOptions(BaseModel):

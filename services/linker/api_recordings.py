@@ -1,5 +1,6 @@
-"""linker's HTTP API for whoever looks: recordings by any condition, one with its history, and statistics."""
+"""linker's HTTP API for whoever looks: recordings by any condition, one with its history, folders and statistics."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -7,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import INT32_MAX, Instant, Name
 from services.linker import seen, seen_recordings
-from services.linker.api import NOT_FOUND, UNCLEAR, Page, one_folder
+from services.linker.api import NOT_FOUND, UNCLEAR, Page, Text, one_folder
 from services.linker.api_facts import FactsAnswer
 from services.linker.api_models import (
+    FolderAnswer,
+    FoldersAnswer,
     FoldersStatisticsAnswer,
     FolderStatisticsAnswer,
     LinkVersionAnswer,
@@ -19,6 +22,7 @@ from services.linker.api_models import (
     StatisticsAnswer,
     with_ticket,
 )
+from services.linker.store_catalogue import Catalogue
 from shared.cursors import Cursor, cursor_of, place_of
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
@@ -93,16 +97,42 @@ def routes(service: Service) -> APIRouter:
         row = rows[0] if rows else {"recordings": 0, "linked": 0, "needs_linking": 0}
         return StatisticsAnswer.of({name: value for name, value in row.items() if name != "folder_id"})
 
+    @router.get("/folders")
+    async def list_folders(
+        folder: Text | None = None, limit: Page = 100, cursor: Annotated[Cursor, Query()] = ""
+    ) -> FoldersAnswer:
+        """The folders that are meant by an id or a name, or all, a page at a time; empty if there is none."""
+        after = _after_folder(cursor)
+        async with service.database.transaction() as connection:
+            if folder is None:
+                ids = await seen.folder_ids(connection, after=after, limit=limit)
+            else:
+                meant = (await Catalogue(connection).folders([folder]))[folder]
+                ids = sorted(one for one in meant if one > after)[:limit]
+            rows = await seen.folders(connection, ids)
+        return FoldersAnswer(items=[FolderAnswer(**row) for row in rows], next_cursor=_folders_go_on(ids, limit))
+
     @router.get("/statistics/folders")
     async def list_statistics(limit: Page = 100, cursor: Annotated[Cursor, Query()] = "") -> FoldersStatisticsAnswer:
         """The same per folder, a page at a time."""
-        place = place_of(cursor, "folder", parts=1)
+        after = _after_folder(cursor)
         async with service.database.transaction() as connection:
-            ids = await seen.folder_ids(connection, after=place[0] if place else "", limit=limit)
+            ids = await seen.folder_ids(connection, after=after, limit=limit)
             rows = await seen.statistics(connection, ids)
         return FoldersStatisticsAnswer(
             items=[FolderStatisticsAnswer.of(row) for row in rows],
-            next_cursor=cursor_of("folder", [ids[-1]]) if len(ids) == limit else None,
+            next_cursor=_folders_go_on(ids, limit),
         )
 
     return router
+
+
+def _after_folder(cursor: str) -> str:
+    """The folder_id after which a page of folders begins. Raises UnknownCursor."""
+    place = place_of(cursor, "folder", parts=1)
+    return place[0] if place else ""
+
+
+def _folders_go_on(ids: Sequence[str], limit: int) -> str | None:
+    """The cursor of the page after the one with these folders, None if it was the last."""
+    return cursor_of("folder", [ids[-1]]) if len(ids) == limit else None

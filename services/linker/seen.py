@@ -21,15 +21,17 @@ STATE = """
 """
 # An acknowledgement alone does not make a recording known.
 KNOWN = "(r.revision > 0 or r.transfer_version > 0)"
+SHOWN = f"""
+    r.recording_id, r.folder_id, r.folder_name, r.filename, {STATE} as state, r.requires_ticket,
+    r.transfer_version, r.clouds_uuid, coalesce(l.link_version, 0) as link_version,
+    case when r.known_transfer_version = r.transfer_version then r.known_link_version else 0 end
+        as acknowledged_link_version,
+    l.ticket, l.source, l.linked_by, l.import_id, l.occurred_at as linked_at,
+    coalesce(r.recorded_at, r.processed_at) as called_at
+"""
 # `offset 0`: a look at each link by its key, however many links the planner thinks it would pay to read at once.
 RECORDINGS = f"""
-    select r.recording_id, r.folder_id, r.folder_name, r.filename, {STATE} as state, r.requires_ticket,
-           r.transfer_version, r.clouds_uuid, coalesce(l.link_version, 0) as link_version,
-           case when r.known_transfer_version = r.transfer_version then r.known_link_version else 0 end
-               as acknowledged_link_version,
-           l.ticket, l.source, l.linked_by, l.import_id, l.occurred_at as linked_at,
-           coalesce(r.recorded_at, r.processed_at) as called_at
-    from recording r left join lateral (
+    select {SHOWN} from recording r left join lateral (
         select * from link where link.recording_id = r.recording_id and link.link_version > 0 offset 0) l on true
 """  # noqa: S608  # this module's own text
 
@@ -94,14 +96,14 @@ async def folder_ids(connection: AsyncConnection, *, after: str, limit: int) -> 
     return [row.folder_id for row in rows]
 
 
-async def folders(connection: AsyncConnection, folder_ids: list[str] | None) -> list[Mapping[str, Any]]:
-    """Folders with how many recordings they have; None: all."""
+async def folders(connection: AsyncConnection, folder_ids: list[str]) -> list[Mapping[str, Any]]:
+    """These folders with how many recordings they have."""
     rows = await connection.execute(
         text(f"""
             select r.folder_id, max(r.folder_name) as folder_name, count(*) as recordings,
                    count(*) filter (where r.transfer_version > 0) as transferred
             from recording r
-            where {KNOWN} and (cast(:ids as text[]) is null or r.folder_id = any(:ids))
+            where {KNOWN} and r.folder_id = any(:ids)
             group by r.folder_id order by r.folder_id
         """),  # noqa: S608  # this module's own text
         {"ids": folder_ids},

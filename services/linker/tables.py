@@ -220,6 +220,18 @@ class ParkedLink(LinkerTable, table=True):
     )
 
 
+class ApiRequest(LinkerTable, table=True):
+    """A request of the API whose sender named it, and when it first came; see store_requests.py."""
+
+    __tablename__ = "api_request"
+
+    request_id: str = Field(primary_key=True)
+    target: str = Field(primary_key=True)
+    requested_at: datetime = Field(sa_type=MOMENT)
+
+    __table_args__ = (Index("api_request_by_time", "requested_at"),)
+
+
 class Arrival(LinkerTable, table=True):
     """A recording for which the parked links have not been looked through yet."""
 

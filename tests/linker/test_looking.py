@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from services.linker import seen_recordings
-from services.linker.seen_recordings import Wanted, walk_for
+from services.linker.seen_recordings import IN_ORDER, STEP, Wanted, walk_for
 from tests.linker.given import NOON, a_recording, a_request, a_transfer, an_acknowledgement
 from tests.linker.importing import accepted, imported
 from tests.linker.running import Linker
@@ -27,7 +27,9 @@ async def five_recordings(linker: Linker) -> None:
     )
     await linker.fold(a_transfer("R1"), a_transfer("R2", file=file("Anruf.wav")), a_transfer("R3"), a_transfer("R4"))
     await linker.fold(a_request("a", ticket_info={"ticket_id": "T-1", "customer_name": "José Ruiz"}))
-    await linker.fold(a_request("b", "T-2", recording_id="R2"))
+    await linker.fold(
+        a_request("b", recording_id="R2", ticket_info={"ticket_id": "T-2", "customer_name": 'The "best" \\ Ltd'})
+    )
     await linker.fold(an_acknowledgement("R1", 1, 1))
 
 
@@ -50,6 +52,9 @@ def file(filename: str) -> dict[str, Any]:
         ({"ticket": "T"}, []),
         ({"customer": "josé RUIZ"}, ["R1"]),
         ({"customer": "José"}, []),
+        ({"customer": 'the "best" \\ Ltd'}, ["R2"]),
+        ({"search": '"BEST" \\'}, ["R2"]),
+        ({"search": "customer_name"}, []),
         ({"filename": "Anruf.wav"}, ["R2"]),
         ({"filename": "Anruf.wav", "folder": "F2"}, []),
         ({"ticket": "T-2", "filename": "Anruf.wav", "folder": "F1", "state": "pending", "search": "anruf"}, ["R2"]),
@@ -152,19 +157,22 @@ async def test_whatever_is_asked_no_table_is_read_as_a_whole(linker: Linker) -> 
         )
         await connection.execute(text("analyze recording"))
         await connection.execute(text("analyze link"))
+        await connection.execute(text(IN_ORDER))
         asked: list[dict[str, Any]] = [
             {}, {"folder_id": "F3"}, {"filename": "f7.wav"}, {"ticket": "TR7"}, {"customer": "nobody"},
             {"state": "in_sync"}, {"search": "nowhere"}, {"requires_ticket": False}, {"called_from": NOON},
             {"called_before": NOON, "state": "pending"}, {"folder_id": "F3", "search": "nowhere", "limit": 1000},
         ]  # fmt: skip
         for conditions in asked:
-            walk = walk_for(Wanted(**conditions), ends=True)
+            walk = walk_for(Wanted(**conditions, look_at=STEP), ends=True)
             end = {"end_id": "R3", "end_at": NOON} if walk.order == "call" else {"end_id": "R3"}
             for sql, more in ((walk.end, {}), (walk.page, end)):
                 rows = await connection.execute(text(f"explain {sql}"), {**walk.parameters, **more})
                 plan = "\n".join(row[0] for row in rows)
                 assert "Index" in plan, plan
                 assert "Seq Scan" not in plan, (conditions, plan)
+                if sql == walk.page and conditions == {"search": "nowhere"}:
+                    assert "Merge Left Join" in plan, plan  # and no look for each link
         await connection.execute(text("truncate recording, link"))
 
 
@@ -222,6 +230,23 @@ async def test_statistics_count_what_is_linked_and_what_misses_its_ticket(linker
     assert await look(linker, f"/statistics/folders?cursor={second['next_cursor']}") == {
         "items": [], "next_cursor": None,
     }  # fmt: skip
+
+
+async def test_folders_come_in_pages_and_may_be_asked_for_by_name(linker: Linker) -> None:
+    await linker.fold(*(a_recording(f"R{n}", folder_id=f"F{n}", folder_name=f"Day {n % 2}") for n in range(5)))
+    pages: list[list[str]] = []
+    cursor: str | None = ""
+    async with linker.api() as api:
+        while cursor is not None:
+            answer = (await api.get("/folders", params={"limit": 2, "cursor": cursor})).json()
+            pages.append([one["folder_id"] for one in answer["items"]])
+            cursor = answer["next_cursor"]
+        first = (await api.get("/folders", params={"folder": "Day 0", "limit": 2})).json()
+        rest = (await api.get("/folders", params={"folder": "Day 0", "cursor": first["next_cursor"]})).json()
+
+    assert pages == [["F0", "F1"], ["F2", "F3"], ["F4"]]
+    assert [[one["folder_id"] for one in page["items"]] for page in (first, rest)] == [["F0", "F2"], ["F4"]]
+    assert rest["next_cursor"] is None
 
 
 async def test_all_but_one_is_not_a_hundred_percent(linker: Linker) -> None:

@@ -317,10 +317,20 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["upload_id"], ["upload.upload_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("upload_id", "place"),
     )
+    op.create_table(
+        "api_request",
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("request_id", "target"),
+    )
+    op.create_index("api_request_by_time", "api_request", ["requested_at"], unique=False)
     op.execute("insert into origin (one, created_at) values (true, now())")
 
 
 def downgrade() -> None:
+    op.drop_index("api_request_by_time", table_name="api_request")
+    op.drop_table("api_request")
     op.drop_index("unheard_link_by_folder", table_name="unheard_link")
     op.drop_table("unheard_link")
     op.drop_table("upload_part")
