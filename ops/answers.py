@@ -24,11 +24,16 @@ class Anything(RootModel[dict[str, Any]]):
 
 
 class LinkerStatus(Answer):
-    """The linker's view: every recording is in exactly one state. `working`: asked for and not yet decided."""
+    """The linker's view: every recording is in exactly one state. `working`: asked for and not yet decided.
+
+    `oldest_pending_at`: when the link was made that waits longest for the cloud to have it.
+    """
 
     recordings: int
     states: dict[State, int]
+    oldest_pending_at: datetime | None = None
     parked: int
+    parked_expired: int = 0
     dead_letters: int
     working: int
 
@@ -39,6 +44,7 @@ class LaneState(Answer):
     open: bool
     reason: str | None = None
     message: str | None = None
+    probe_at: datetime | None = None
 
 
 class TransferStatus(Answer):
@@ -66,12 +72,14 @@ class BlockedRecording(Answer):
     folder_id: str | None
     reason: Blocked
     message: str | None
+    next_try_at: datetime | None = None
 
 
 class BlockedRecordings(Answer):
-    """The first that are blocked; those that need a person come first."""
+    """A page of what is blocked; those that need a person come first."""
 
     items: list[BlockedRecording]
+    next_cursor: str | None = None
 
 
 class Position(Answer):

@@ -5,59 +5,87 @@ finding: a missing setting, else an unreachable server, else anything else that 
 """
 
 import asyncio
-from collections.abc import Awaitable
-from dataclasses import asdict, dataclass
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 
 import typer
+from aiokafka.errors import KafkaError
 
 from ops import show
 from ops.addresses import SERVICES, SETTING_OF_KEY, Addresses, Service, resolve
-from ops.exits import Exit, Stop
+from ops.answers_looking import About
+from ops.checks import Check, finding, gravest, of_service, of_topic_sizes, of_versions
+from ops.exits import Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
 from ops.overview import services
 from ops.service_api import api
+from schemas.topics import TOPICS
 from shared import topics
+from shared.topic_sizes import topic_sizes
 
-GRAVEST_FIRST = (Exit.CONFIGURATION, Exit.UNREACHABLE, Exit.USAGE, Exit.FINDING)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at. `todo` is empty if all is well."""
-
-    name: str
-    ok: bool
-    found: str
-    todo: str = ""
-    code: Exit = Exit.OK
+DISK_FREE_MIN = 0.1
 
 
 def doctor(*, json: Json = False, data_dir: DataDir = None) -> None:
-    """Look at Kafka, its topics, the databases, the services and their way to the cloud."""
+    """Look at Kafka, its topics, the databases, the services, their clocks and versions, and the way to the cloud."""
     addresses = resolve(data_dir)
     checks = [*asyncio.run(_look(addresses)), *(_database(addresses, service) for service in SERVICES)]
-    healthy = all(check.ok for check in checks)
     if json:
-        show.as_json({"ok": healthy, "checks": [asdict(check) for check in checks]})
+        show.as_json({"ok": all(one.ok for one in checks), "checks": [asdict(one) for one in checks]})
     else:
         show.table(("part", "ok", "found", "what to do"), [(one.name, one.ok, one.found, one.todo) for one in checks])
-    raise typer.Exit(next((code for code in GRAVEST_FIRST if any(check.code == code for check in checks)), Exit.OK))
+    raise typer.Exit(gravest(checks))
 
 
 async def _look(addresses: Addresses) -> list[Check]:
+    abouts: dict[Service, About] = {}
     return [
-        await _checked("kafka topics", _topics(addresses)),
-        *[await _checked(one.replace("_", "-"), _service(addresses, one)) for one in SERVICES],
-        await _checked("recordings", _recordings(addresses)),
+        await _checked("kafka", partial(_kafka, addresses)),
+        await _checked("kafka topics", partial(_topics, addresses)),
+        await _checked("kafka disk", partial(_topic_sizes, addresses)),
+        *[await _checked(one.replace("_", "-"), partial(_service, addresses, one)) for one in SERVICES],
+        *[check for one in SERVICES for check in await _about(addresses, one, abouts)],
+        *([of_versions(abouts, own=version("ticketsync"))] if abouts else []),
+        *([_disk(addresses.data_dir)] if addresses.data_dir else []),
+        await _checked("recordings", partial(_recordings, addresses)),
     ]
 
 
-async def _checked(name: str, look: Awaitable[Check]) -> Check:
+async def _checked(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
     try:
-        return await look
+        return await look()
     except Stop as stop:
         return Check(name, ok=False, found=stop.message, todo=stop.todo, code=stop.code)
+
+
+async def _about(addresses: Addresses, service: Service, abouts: dict[Service, About]) -> list[Check]:
+    """What a service says of itself, also kept in `abouts`; that it cannot be reached is told elsewhere."""
+    try:
+        async with api(addresses, service) as asked:
+            before = datetime.now(UTC)
+            about = await asked.get("/about", About)
+            after = datetime.now(UTC)
+    except Stop:
+        return []
+    abouts[service] = about
+    return of_service(service, about, before=before, after=after)
+
+
+async def _kafka(addresses: Addresses) -> Check:
+    kafka = addresses.kafka()
+    with kafka_answers(kafka):
+        found = await topics.cluster(kafka)
+    if found.brokers < 3:  # noqa: PLR2004 - two can lose a majority of their own
+        alone = "a single copy of everything" if found.brokers == 1 else "no majority if one is lost"
+        return Check("kafka", ok=True, found=f"cluster {found.cluster_id}, brokers: {found.brokers} ({alone})")
+    return Check("kafka", ok=True, found=f"cluster {found.cluster_id}, brokers: {found.brokers}")
 
 
 async def _topics(addresses: Addresses) -> Check:
@@ -65,8 +93,32 @@ async def _topics(addresses: Addresses) -> Check:
     with kafka_answers(kafka):
         findings = await topics.check(kafka)
     if findings:
-        return _finding("kafka topics", "; ".join(findings), "ticketsync topics apply")
+        return finding("kafka topics", "; ".join(findings), "ticketsync topics apply")
     return Check("kafka topics", ok=True, found="as declared")
+
+
+async def _topic_sizes(addresses: Addresses) -> Check:
+    kafka = addresses.kafka()
+    with kafka_answers(kafka):
+        try:
+            return of_topic_sizes(await topic_sizes(kafka, [topic.name for topic in TOPICS]))
+        except KafkaError as error:
+            if error.retriable:
+                raise
+            # An operator's user may have no right to ask; that is no fault of the system.
+            return Check("kafka disk", ok=True, found=f"not looked at: Kafka refuses to tell ({type(error).__name__})")
+
+
+def _disk(data_dir: Path) -> Check:
+    used = 0
+    for file in data_dir.rglob("*"):
+        with suppress(FileNotFoundError):  # Kafka and PostgreSQL delete files at any time
+            used += file.lstat().st_size
+    whole = shutil.disk_usage(data_dir)
+    found = f"{show.size(used)} in {data_dir}; {show.size(whole.free)} of {show.size(whole.total)} free"
+    if whole.free < whole.total * DISK_FREE_MIN:
+        return finding("disk", found, "Make room: a full disk stops Kafka and PostgreSQL.")
+    return Check("disk", ok=True, found=found)
 
 
 async def _service(addresses: Addresses, service: Service) -> Check:
@@ -75,15 +127,15 @@ async def _service(addresses: Addresses, service: Service) -> Check:
     name = asked.service
     if state.stopped:
         todo = "Mend the publisher, or put the records aside; see DEAD_LETTER_LIMIT_PERCENT in docs/settings.md."
-        return _finding(name, "; ".join(state.stopped), todo)
+        return finding(name, "; ".join(state.stopped), todo)
     if state.lane and not state.lane.open:
         found = f"the way to the cloud is stopped: {state.lane.reason}, {state.lane.message}"
         if state.lane.reason == "paused":
-            return _finding(name, found, f"ticketsync resume {name}")
-        return _finding(name, found, "It goes on by itself when the cloud answers; are CLOUDS_URL and token right?")
+            return finding(name, found, f"ticketsync resume {name}")
+        return finding(name, found, "It goes on by itself when the cloud answers; are CLOUDS_URL and token right?")
     if not state.ready:
         found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"
-        return _finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")
+        return finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")
     return Check(name, ok=True, found="ready")
 
 
@@ -96,7 +148,7 @@ async def _recordings(addresses: Addresses) -> Check:
     }
     if wrong:
         found = ", ".join(f"{reason}: {number:,}" for reason, number in wrong.items())
-        return _finding(
+        return finding(
             "recordings",
             found,
             "Which and why: ticketsync status; dead letters: the topics linker.dlq, transfer.dlq, cloud_updater.dlq",
@@ -116,7 +168,3 @@ def _database(addresses: Addresses, service: Service) -> Check:
     except Stop as stop:
         return Check(name, ok=False, found=stop.message, todo=stop.todo, code=stop.code)
     return Check(name, ok=True, found="up to date")
-
-
-def _finding(name: str, found: str, todo: str) -> Check:
-    return Check(name, ok=False, found=found, todo=todo, code=Exit.FINDING)

@@ -12,22 +12,25 @@ from ops.audit import audit
 from ops.demo import demo
 from ops.doctor import doctor
 from ops.exits import Exit, Stop
+from ops.explain import explain
 from ops.import_links import import_links
+from ops.lag import lag
 from ops.link import link, unlink
 from ops.migrate import migrate
 from ops.pause import pause, resume
+from ops.recordings import recordings
 from ops.replay import replay
 from ops.resync import resync
 from ops.run import run
 from ops.status import status
 from ops.up import up
+from ops.verify import verify
 
 app = typer.Typer(
     name="ticketsync",
     help="Keeps the newest help-desk ticket of every call recording visible in the cloud.",
     epilog="Start with: ticketsync demo. Exit codes: 0 ok, 1 finding, 2 wrong use, 69 server unreachable, 78 setting.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -41,6 +44,10 @@ app.command(epilog="Example: ticketsync link recording_001.wav --folder 2025-01-
 app.command(epilog="Example: ticketsync unlink recording_001.wav --folder 2025-01-29")(unlink)
 app.command("import", epilog="Example: ticketsync import tickets.csv --json")(import_links)
 app.command(epilog="Example: ticketsync status --wait settled --timeout 60")(status)
+app.command(epilog="Example: ticketsync recordings --state pending --format csv --output pending.csv")(recordings)
+app.command(epilog="Example: ticketsync explain recording_001.wav --folder 2025-01-29")(explain)
+app.command(epilog="Example: ticketsync lag --watch")(lag)
+app.command(epilog="Example: ticketsync verify --all --repair")(verify)
 app.add_typer(parked.commands, name="parked")
 app.command(epilog="Example: ticketsync resync --folder 2025-01-29 --force --rate 60/m --dry-run")(resync)
 app.add_typer(resyncs.commands, name="resyncs")

@@ -6,7 +6,7 @@ what the linker says.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -17,28 +17,37 @@ from ops.answers import (
     BlockedRecording,
     BlockedRecordings,
     CloudUpdaterStatus,
+    LaneState,
     LinkerStatus,
     State,
     TransferStatus,
 )
+from ops.answers_looking import Lag
+from ops.exits import Unreachable
 from ops.service_api import ServiceApi, api
+from schemas.topics import CLOUD_TICKET_UPDATED, RECORDING_TRANSFERRED
 
 
 @dataclass(frozen=True)
 class Overview:
-    """What the services said at about the same time."""
+    """What the services said at about the same time. `per_minute`: facts published within the last minute."""
 
     linker: LinkerStatus
     transfer: TransferStatus
     cloud_updater: CloudUpdaterStatus
+    per_minute: Mapping[str, int] | None = None
+
+    @property
+    def lanes(self) -> Mapping[str, LaneState]:
+        """By service, its way to the cloud."""
+        return {"transfer": self.transfer.lane, "cloud-updater": self.cloud_updater.lane}
 
     @property
     def stopped_lanes(self) -> list[str]:
         """For each service that may not call the cloud now: which, and why."""
-        lanes = {"transfer": self.transfer.lane, "cloud-updater": self.cloud_updater.lane}
         return [
             f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}"
-            for service, lane in lanes.items()
+            for service, lane in self.lanes.items()
             if not lane.open
         ]
 
@@ -51,7 +60,11 @@ class Overview:
                 reason: self.transfer.blocked.get(reason, 0) + self.cloud_updater.blocked.get(reason, 0)
                 for reason in get_args(Blocked)
             },
+            "oldest_pending_at": self.linker.oldest_pending_at and self.linker.oldest_pending_at.isoformat(),
+            "per_minute": self.per_minute,
+            "lanes": {service: lane.model_dump(mode="json") for service, lane in self.lanes.items()},
             "parked": self.linker.parked,
+            "parked_expired": self.linker.parked_expired,
             "dead_letters": (self.linker.dead_letters + self.transfer.dead_letters + self.cloud_updater.dead_letters),
         }
 
@@ -87,6 +100,21 @@ class Services:
         )
         found = [one for answer in answers for one in answer.items]
         return sorted(found, key=lambda one: one.reason == "retrying")[:limit]
+
+    async def per_minute(self) -> Mapping[str, int] | None:
+        """How many links were acknowledged and recordings uploaded within the last minute; None: Kafka says nothing.
+
+        Counted on the topics, so it is of all copies of the services and of all folders.
+        """
+        try:
+            lag = await self.linker.get("/lag", Lag)
+        except Unreachable:
+            return None
+        counted = {
+            topic.name: sum(one.last_minute for one in lag.partitions if one.topic == topic.name)
+            for topic in (CLOUD_TICKET_UPDATED, RECORDING_TRANSFERRED)
+        }
+        return {"acknowledged": counted[CLOUD_TICKET_UPDATED.name], "uploaded": counted[RECORDING_TRANSFERRED.name]}
 
     async def overview(self, folder_id: str | None = None) -> Overview:
         """Of everything, or of one folder. Raises as ServiceApi does."""

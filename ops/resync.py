@@ -80,8 +80,8 @@ def resync(  # noqa: PLR0913 - an option per way to select
     requests: list[TicketSyncRequested] = []
     if not dry_run and selected.requests:
         confirm(f"Push {plan['to_send'] + plan['blocked']:,} recordings?", yes=yes, json=json)
-        requests = [_request({**one, **common}, asks(by)) for one in selected.requests]
-        asyncio.run(_publish(addresses, requests))
+        requests = [request_for({**one, **common}, asks(by)) for one in selected.requests]
+        asyncio.run(publish(addresses, requests))
         ids = [one.request_id for one in requests]
         if wait:
             done = _waited(addresses, ids, total=plan["to_send"] + plan["blocked"])
@@ -144,13 +144,15 @@ def _in_short(selection: dict[str, Any]) -> dict[str, Any]:
     return {name: len(value) if isinstance(value, list) else value for name, value in selection.items()}
 
 
-def _request(fields: dict[str, Any], by: str) -> TicketSyncRequested:
+def request_for(fields: dict[str, Any], by: str) -> TicketSyncRequested:
+    """A new request of these fields; `by`: who asks."""
     return TicketSyncRequested.model_validate(
         {**fields, "request_id": str(uuid4()), "requested_at": datetime.now(UTC), "requested_by": by}
     )
 
 
-async def _publish(addresses: Addresses, requests: Sequence[TicketSyncRequested]) -> None:
+async def publish(addresses: Addresses, requests: Sequence[TicketSyncRequested]) -> None:
+    """Ask cloud_updater. Raises as `kafka_answers` does."""
     async with producer(addresses.kafka()) as kafka_producer:
         await kafka_producer.publish([_record(one) for one in requests])
 

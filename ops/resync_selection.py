@@ -62,10 +62,10 @@ async def select(linker: ServiceApi, asked: Asked) -> Selected:
     """Raises Finding if nobody knows the folder or a recording."""
     if asked.recordings:
         found = [await one_recording(linker, one) for one in dict.fromkeys(asked.recordings)]
-        return Selected(_in_lots(sorted((one.folder_id, one.recording_id) for one in found)))
+        return Selected(in_lots(sorted((one.folder_id, one.recording_id) for one in found)))
     folder_id = None if asked.folder is None else (await one_folder(linker, asked.folder)).folder_id
     if asked.conditions:
-        return Selected(_in_lots(await _meeting(linker, {**asked.conditions, "folder": folder_id})))
+        return Selected(in_lots(await _meeting(linker, {**asked.conditions, "folder": folder_id})))
     status = await linker.get("/status", LinkerStatus, {"folder": folder_id})
     selection = {"all": True} if folder_id is None else {"folder_id": folder_id}
     return Selected([selection], status.states.get("not_transferred", 0))
@@ -81,7 +81,7 @@ async def _meeting(linker: ServiceApi, conditions: dict[str, str | None]) -> lis
     return sorted(found)
 
 
-def _in_lots(found: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+def in_lots(found: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Folder by folder, so that few folders are in two requests."""
     ids = [recording_id for _, recording_id in found]
     return [

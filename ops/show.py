@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDTH_COLUMNS = 100
+KILO = 1024
 
 
 def out() -> Console:
@@ -49,6 +50,11 @@ def error(message: str, todo: str = "") -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Print `table_of`."""
+    out().print(table_of(columns, rows, title=title))
+
+
+def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Table:
     """Rows under headings; numbers stand to the right, long values are folded, never cut."""
     rows = list(rows)
     shown = Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
@@ -57,10 +63,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         shown.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="bold")
     for row in rows:
         shown.add_row(*(plain(in_words(value)) for value in row))
-    out().print(shown)
+    return shown
 
 
 def pairs(values: Mapping[str, object], *, title: str = "") -> None:
+    """Print `pairs_of`."""
+    out().print(pairs_of(values, title=title))
+
+
+def pairs_of(values: Mapping[str, object], *, title: str = "") -> Table:
     """Names and values, one pair a line."""
     shown = Table(
         title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False, show_header=False
@@ -69,7 +80,7 @@ def pairs(values: Mapping[str, object], *, title: str = "") -> None:
     shown.add_column(overflow="fold")
     for name, value in values.items():
         shown.add_row(plain(name), plain(in_words(value)))
-    out().print(shown)
+    return shown
 
 
 def progress() -> Progress:
@@ -77,6 +88,25 @@ def progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=notes()
     )
+
+
+def duration(seconds: float) -> str:
+    """In two units at most: 5 s, 3 min 20 s, 2 h 5 min, 12 d 3 h."""
+    whole = max(0, round(seconds))
+    for large, unit, small, rest in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= large:
+            return f"{whole // large:,} {unit} {whole % large // small} {rest}"
+    return f"{whole} s"
+
+
+def size(size_bytes: int) -> str:
+    """1024-based: 512 B, 1.5 KB, 2.3 GB."""
+    amount = float(size_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < KILO:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= KILO
+    return f"{amount:,.1f} TB"
 
 
 def plain(text: str) -> Text:

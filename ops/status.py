@@ -1,28 +1,31 @@
 """`ticketsync status`: how many recordings are in which state, what keeps the rest, or one recording in full.
 
-With --wait settled it first waits until everything asked for so far is done (exit 0) or needs a person (exit 1).
+With --wait settled it first waits until everything asked for so far is done (exit 0) or needs a person (exit 1). With
+--watch it looks until Ctrl-C.
 """
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
-from ops import show
+from ops import live, show
 from ops.addresses import Addresses, resolve
-from ops.answers import Anything, BlockedRecording
+from ops.answers import Anything
 from ops.exits import Finding, WrongInput
 from ops.lookup import about_recording, folder_id_of, one_recording
 from ops.options import DataDir, Json
-from ops.overview import Overview, services
+from ops.overview import Services, services
 from ops.service_api import ServiceApi
 from ops.settled import Verdict, Watch, wait_until_settled
+from ops.show_status import BLOCKED_SHOWN, Seen, in_one_line, picture
 
 WATCH_BEAT_S = 0.2
-BLOCKED_SHOWN = 20
 # Of one recording: what is shown as a table, or only as JSON.
-IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "history", "next_before_version"}
+IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "facts", "history", "next_before_version"}
 
 
 def status(
@@ -38,25 +41,30 @@ def status(
         Literal["settled"] | None, typer.Option("--wait", help="Wait until nothing moves any more.", show_default=False)
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")] = 60.0,
+    watch: live.Watch = False,
+    every: live.Every = 2.0,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show the state of all recordings, of a folder, or of one recording."""
+    if (recording is not None) + (wait is not None) + watch > 1:
+        raise WrongInput("--wait and --watch look at all recordings or at a --folder, and one of them at a time")
     addresses = resolve(data_dir)
     if recording is not None:
-        if wait:
-            raise WrongInput("--wait looks at all recordings or at a --folder, not at one recording")
         _show_recording(asyncio.run(_recording(addresses, recording, folder)), json=json)
         return
-    overview, verdict, blocked, unread = asyncio.run(_overview(addresses, folder, timeout if wait else None))
+    if watch:
+        asyncio.run(_watch(addresses, folder, every_s=every, json_lines=json))
+    seen, verdict = asyncio.run(_once(addresses, folder, timeout if wait else None))
     if json:
         settled = {"settled": verdict == "settled"} if wait else {}
-        show.as_json(overview.as_json() | {"stopped_topics": unread} | settled)
+        show.as_json(seen.as_json() | settled)
     else:
-        _show_overview(overview, blocked)
-    for why in unread:
+        for part in picture(seen):
+            show.out().print(part)
+    for why in seen.stopped_topics:
         show.note(f"{why}.")
-    for stopped in overview.stopped_lanes:
+    for stopped in seen.overview.stopped_lanes:
         show.note(f"{stopped}. It goes on by itself once the cloud answers.")
     match verdict:
         case "stuck":
@@ -67,21 +75,36 @@ def status(
             raise Finding(f"not settled within {timeout:g} s")
 
 
-async def _overview(
-    addresses: Addresses, folder: str | None, timeout_s: float | None
-) -> tuple[Overview, Verdict | None, list[BlockedRecording], list[str]]:
-    """What there is, whether it is settled, the first that are blocked, and the topics that are not read on."""
+async def _once(addresses: Addresses, folder: str | None, timeout_s: float | None) -> tuple[Seen, Verdict | None]:
+    """What there is, and with a time limit whether it is settled."""
     async with services(addresses) as asked:
         verdict: Verdict | None = None
-        watch = Watch()
+        waiting = Watch()
         if timeout_s is not None:
-            verdict = await _watched(wait_until_settled(addresses, asked, folder, timeout_s, watch), watch)
+            verdict = await _watched(wait_until_settled(addresses, asked, folder, timeout_s, waiting), waiting)
         if verdict == "working":
-            show.note(f"Last seen: {watch.doing}")
+            show.note(f"Last seen: {waiting.doing}")
+        seen = await _look(asked, await folder_id_of(asked.linker, folder))
+        # What was judged is what is shown.
+        overview = waiting.overview or seen.overview
+        return replace(seen, overview=replace(overview, per_minute=seen.overview.per_minute)), verdict
+
+
+async def _watch(addresses: Addresses, folder: str | None, *, every_s: float, json_lines: bool) -> None:
+    async with services(addresses) as asked:
         folder_id = await folder_id_of(asked.linker, folder)
-        overview = watch.overview or await asked.overview(folder_id)
-        blocked = await asked.blocked(folder_id, limit=BLOCKED_SHOWN)
-        return overview, verdict, blocked, await asked.stopped_topics()
+        watched = live.Watched(lambda: _look(asked, folder_id), Seen.as_json, picture, in_one_line)
+        await live.watch(watched, every_s=every_s, json_lines=json_lines)
+
+
+async def _look(asked: Services, folder_id: str | None) -> Seen:
+    overview, per_minute, blocked, stopped = await asyncio.gather(
+        asked.overview(folder_id),
+        asked.per_minute(),
+        asked.blocked(folder_id, limit=BLOCKED_SHOWN),
+        asked.stopped_topics(),
+    )
+    return Seen(replace(overview, per_minute=per_minute), blocked, stopped, datetime.now(UTC))
 
 
 async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:
@@ -98,8 +121,8 @@ async def _recording(addresses: Addresses, recording: str, folder: str | None) -
     async with services(addresses) as asked:
         recording_id = (await one_recording(asked.linker, recording, folder)).recording_id if folder else recording
         linker = await about_recording(asked.linker, recording_id, Anything)
-        transfer = await _if_known(asked.transfer, recording_id)
-        cloud_updater = await _if_known(asked.cloud_updater, recording_id)
+        transfer = await if_known(asked.transfer, recording_id)
+        cloud_updater = await if_known(asked.cloud_updater, recording_id)
         blocked = [about["blocked"] for about in (transfer, cloud_updater) if about and about.get("blocked")]
     return {
         **linker.root,
@@ -109,25 +132,12 @@ async def _recording(addresses: Addresses, recording: str, folder: str | None) -
     }
 
 
-async def _if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:
+async def if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:
+    """What a service says of a recording; None: it has never heard of it."""
     try:
         return (await about_recording(service, recording_id, Anything)).root
     except Finding:
         return None
-
-
-def _show_overview(overview: Overview, blocked: list[BlockedRecording]) -> None:
-    values = overview.as_json()
-    show.pairs({"recordings": values["recordings"]})
-    show.table(("state", "recordings"), list(values["states"].items()))
-    show.table(("blocked", "recordings"), list(values["blocked"].items()))
-    if blocked:
-        show.table(
-            ("recording", "folder", "blocked", "why"),
-            [(one.recording_id, one.folder_id, one.reason, one.message) for one in blocked],
-            title=f"Blocked, the first {BLOCKED_SHOWN} at most",
-        )
-    show.pairs({"parked links": values["parked"], "dead letters": values["dead_letters"]})
 
 
 def _show_recording(about: dict[str, Any], *, json: bool) -> None:

@@ -9,8 +9,9 @@ import asyncio
 import ipaddress
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
@@ -79,11 +80,15 @@ class CloudSettings(BaseSettings):
 
 
 class Cloud:
-    """The cloud's HTTP interface, for as many callers at once as there are workers."""
+    """The cloud's HTTP interface, for as many callers at once as there are workers.
+
+    `dated`: the Date of the last answer, None if it had none that can be read.
+    """
 
     def __init__(self, settings: CloudSettings, *, token: Callable[[], str]) -> None:
         self._settings = settings
         self._token = token
+        self.dated: datetime | None = None
         self._client = httpx.AsyncClient(
             base_url=settings.clouds_url + PREFIX,
             follow_redirects=False,
@@ -137,6 +142,7 @@ class Cloud:
                     answer = await self._read(response, limit_bytes)
                 finally:
                     await response.aclose()
+                self.dated = _date(answer.headers)
                 return classify(answer, repeatable=repeatable, now=datetime.now(UTC))
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return NothingDone(f"the cloud cannot be reached ({type(error).__name__})")
@@ -178,6 +184,13 @@ def token_reader(settings: CloudSettings) -> Callable[[], str]:
         settings.clouds_token.get_secret_value(),
         is_good=lambda written: _TOKEN.fullmatch(written) is not None,
     )
+
+
+def _date(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _is_loopback(host: str) -> bool:

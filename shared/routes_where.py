@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from shared import positions
+from shared.about import AboutAnswer, about
 from shared.lag import behind
 from shared.service import Service
 from shared.web import Problem
@@ -40,6 +41,11 @@ class LagAnswer(BaseModel):
 def where_it_is(service: Service) -> APIRouter:
     """To be included in the service's own router."""
     router = APIRouter()
+
+    @router.get("/about")
+    async def read_about() -> AboutAnswer:
+        """Versions, clocks and sizes of this service and its database, and what a ping to the cloud leads to now."""
+        return await about(service.name, service.database, service.lane)
 
     @router.get("/lag")
     async def read_lag() -> LagAnswer:

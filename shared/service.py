@@ -40,7 +40,7 @@ from shared.lane import Lane
 from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
-from shared.topics import cluster_id, ends
+from shared.topics import cluster, ends
 
 log = structlog.get_logger()
 
@@ -204,7 +204,7 @@ class Service:
 
     async def _tie_to_kafka(self) -> None:
         """Before positions are used: they are of the Kafka that they were made for, and mean nothing to another."""
-        found = await cluster_id(self.kafka)
+        found = (await cluster(self.kafka)).cluster_id
         async with self.database.transaction() as connection:
             if await positions.belong_to(connection, found):
                 await self.forget_heard(connection)

@@ -116,10 +116,19 @@ async def since(kafka: KafkaSettings | str, topic: str, moment: datetime) -> dic
     return {place.partition: found[place].offset if found.get(place) else stops[place] for place in places}
 
 
-async def cluster_id(kafka: KafkaSettings | str) -> str:
-    """Which Kafka it is: topics and offsets of another one mean other things. Raises as `apply` does."""
+@dataclass(frozen=True)
+class Cluster:
+    """Which Kafka it is, and how many brokers it has now."""
+
+    cluster_id: str
+    brokers: int
+
+
+async def cluster(kafka: KafkaSettings | str) -> Cluster:
+    """Topics and offsets of another cluster mean other things. Raises as `apply` does."""
     async with asyncio.timeout(TIME_LIMIT_S), _admin(_settings(kafka)) as admin:
-        return str((await admin.describe_cluster())["cluster_id"])
+        found = await admin.describe_cluster()
+        return Cluster(str(found["cluster_id"]), len(found["brokers"]))
 
 
 def _settings(kafka: KafkaSettings | str) -> KafkaSettings:

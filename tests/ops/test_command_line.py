@@ -11,6 +11,7 @@ import pytest
 
 from ops.main import main
 from ops.run import overlay
+from tests.ops.commands import ticketsync
 
 COMMANDS = [
     ["demo"],
@@ -24,6 +25,10 @@ COMMANDS = [
     ["unlink"],
     ["import"],
     ["status"],
+    ["recordings"],
+    ["explain"],
+    ["lag"],
+    ["verify"],
     ["resync"],
     ["resyncs", "list"],
     ["resyncs", "show"],
@@ -150,10 +155,19 @@ def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
     assert "CLOUDS_TOKEN_FILE" not in os.environ
 
 
+def test_the_shell_completes_commands_and_options() -> None:
+    def completed(words: str, at: int) -> list[str]:
+        asked = {"_TICKETSYNC_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(at)}
+        return ticketsync(settings=asked).out.split()
+
+    assert completed("ticketsync reco", 1) == ["recordings"]
+    assert "--repair" in completed("ticketsync verify --re", 2)
+
+
 def test_a_script_that_stops_reading_gets_no_traceback() -> None:
-    ticketsync = Path(sys.executable).with_name("ticketsync")
+    command = Path(sys.executable).with_name("ticketsync")
     piped = subprocess.run(
-        f"{ticketsync} --help | head -c 1", shell=True, capture_output=True, text=True, check=False, timeout=60
+        f"{command} --help | head -c 1", shell=True, capture_output=True, text=True, check=False, timeout=60
     )
 
     assert "Traceback" not in piped.stderr

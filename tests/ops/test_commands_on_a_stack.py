@@ -19,7 +19,10 @@ def test_published_recordings_are_in_the_cloud_when_all_is_settled(stack: Stack)
 
     status = stack("status", "--folder", folder, "--json").json
 
-    assert set(status) == {"recordings", "states", "blocked", "parked", "dead_letters", "stopped_topics"}
+    assert set(status) == {
+        "at", "recordings", "states", "oldest_pending_at", "per_minute", "blocked", "lanes", "parked", "parked_expired",
+        "dead_letters", "stopped_topics",
+    }  # fmt: skip
     assert set(status["states"]) == STATES
     assert status["states"]["no_ticket_needed"] == status["recordings"] == 2
     assert status["blocked"] == dict.fromkeys(REASONS, 0)

@@ -1,0 +1,114 @@
+"""What `ticketsync doctor` makes of what the services say of themselves. Pure: answers in, checks out."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ops import show
+from ops.addresses import Service
+from ops.answers_looking import About, CloudPing
+from ops.exits import Exit
+
+# Beyond this a time that decides an order, such as requested_at, is worth a look.
+CLOCK_LIMIT_S = 5.0
+POSTGRESQL_MIN = 15
+CAPABILITIES = {
+    "ticket-info": "tickets cannot be shown at all",
+    "idempotency-key": "an upload whose outcome is unknown waits for a person",
+    "link-version": "a ticket is pushed a second time after an unknown outcome",
+    "read": "`ticketsync verify` attests and does not observe",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. `todo` is empty if all is well."""
+
+    name: str
+    ok: bool
+    found: str
+    todo: str = ""
+    code: Exit = Exit.OK
+
+
+def finding(name: str, found: str, todo: str) -> Check:
+    """Something that needs a look."""
+    return Check(name, ok=False, found=found, todo=todo, code=Exit.FINDING)
+
+
+def of_service(service: Service, about: About, *, before: datetime, after: datetime) -> list[Check]:
+    """Database, clocks and cloud of one service; it was asked between these times."""
+    name = service.replace("_", "-")
+    checks = [_database(name, about), _clocks(name, about, before=before, after=after)]
+    if about.cloud:
+        checks += [_token(name, about.cloud), _capabilities(name, about.cloud)]
+    return checks
+
+
+def of_versions(abouts: Mapping[Service, About], *, own: str) -> Check:
+    """Whether all run the same release, this command included."""
+    told = {service.replace("_", "-"): one.version for service, one in abouts.items()} | {"this command": own}
+    pythons = ", ".join(sorted({one.python for one in abouts.values()}))
+    if len(set(told.values())) == 1:
+        return Check("versions", ok=True, found=f"ticketsync {own}; Python {pythons}")
+    found = ", ".join(f"{where}: {version}" for where, version in told.items())
+    return finding("versions", found, "Bring all to the same release; old and new may run side by side meanwhile.")
+
+
+def of_topic_sizes(sizes: Mapping[str, int]) -> Check:
+    """What the topics take on the brokers' disks."""
+    largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
+    found = f"{show.size(sum(sizes.values()))} with all copies; the largest: " + ", ".join(
+        f"{name} {show.size(sizes[name])}" for name in largest
+    )
+    return Check("kafka disk", ok=True, found=found)
+
+
+def _database(name: str, about: About) -> Check:
+    found = f"PostgreSQL {about.database.version}, {show.size(about.database.size_bytes)}"
+    major = re.match(r"\d+", about.database.version)
+    if major and int(major[0]) < POSTGRESQL_MIN:
+        return finding(f"{name} data", found, f"Upgrade to PostgreSQL {POSTGRESQL_MIN} or later.")
+    return Check(f"{name} data", ok=True, found=found)
+
+
+def _clocks(name: str, about: About, *, before: datetime, after: datetime) -> Check:
+    """The service against this machine, then the database and the cloud against the service."""
+    ahead = {
+        "service": max((about.now - after).total_seconds(), 0.0) + min((about.now - before).total_seconds(), 0.0),
+        "database": about.database.ahead_s,
+        # A Date header has whole seconds: it is up to one behind.
+        "cloud": about.cloud.ahead_s if about.cloud else None,
+    }
+    wrong = {who: by for who, by in ahead.items() if by is not None and abs(by) > CLOCK_LIMIT_S}
+    if wrong:
+        found = ", ".join(f"{who} {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for who, by in wrong.items())
+        return finding(f"{name} clock", found, "Set the clock by NTP: times decide which request is the newest.")
+    looked_at = ", ".join(who for who, by in ahead.items() if by is not None)
+    return Check(f"{name} clock", ok=True, found=f"right within {CLOCK_LIMIT_S:g} s: {looked_at}")
+
+
+def _token(name: str, cloud: CloudPing) -> Check:
+    if cloud.answers:
+        return Check(f"{name} token", ok=True, found="the cloud accepts it")
+    todo = {
+        "Unauthorized": "Put a good token into CLOUDS_TOKEN (or the file of CLOUDS_TOKEN_FILE).",
+        "NoRoute": "Is CLOUDS_URL the base address of the cloud application?",
+    }.get(cloud.outcome, "Is the cloud there, and CLOUDS_URL right? What waits goes on by itself.")
+    return finding(f"{name} token", f"ping: {cloud.message}", todo)
+
+
+def _capabilities(name: str, cloud: CloudPing) -> Check:
+    has = ", ".join(cloud.capabilities) or "none"
+    lacks = [f"{one} ({means})" for one, means in CAPABILITIES.items() if one not in cloud.capabilities]
+    found = f"has {has}" + (f"; lacks {', '.join(lacks)}" if lacks else "")
+    if "ticket-info" not in cloud.capabilities:
+        return finding(f"{name} cloud", found, "The cloud application has to offer it; see docs/cloud.md.")
+    return Check(f"{name} cloud", ok=True, found=found)
+
+
+def gravest(checks: Sequence[Check]) -> Exit:
+    """The exit code: a missing setting, else an unreachable server, else anything else that needs a look."""
+    order = (Exit.CONFIGURATION, Exit.UNREACHABLE, Exit.USAGE, Exit.FINDING)
+    return next((code for code in order if any(one.code == code for one in checks)), Exit.OK)

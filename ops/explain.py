@@ -1,0 +1,126 @@
+"""`ticketsync explain`: what happened to a recording, in order, why it is or is not in sync, and what mends it.
+
+In: a recording_id, a ticket or a filename. Out: its story (ops/explanation.py), put together from what the services
+say; several that fit are listed, and that is a finding. A link whose recording never came is explained as well.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.answers import Anything
+from ops.answers_looking import Page
+from ops.exits import Finding, WrongInput
+from ops.explanation import About, Happened, Why, parked_story, story, why
+from ops.lookup import folder_id_of
+from ops.options import DataDir, Json
+from ops.overview import Services, services
+from ops.status import if_known
+
+CANDIDATES_MAX = 50
+NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
+
+Found = tuple[Mapping[str, Any] | None, Sequence[Happened], Why]
+
+
+def explain(
+    name: Annotated[str, typer.Argument(metavar="RECORDING|TICKET|FILENAME", show_default=False)],
+    *,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="Only in this folder (id, or a unique name).", show_default=False)
+    ] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Tell what happened to a recording, and why it is or is not in sync."""
+    if not name:
+        raise WrongInput("the name of a recording is empty")
+    recording, events, reason = asyncio.run(_explain(resolve(data_dir), name, folder, json=json))
+    if json:
+        show.as_json(
+            {
+                "recording": recording,
+                "events": [asdict(one) for one in events],
+                "why": reason.line,
+                "mend": reason.command,
+            }
+        )
+        return
+    if recording:
+        names = ("recording_id", "folder_id", "filename", "state", "clouds_uuid")
+        show.pairs({name: recording[name] for name in names})
+    show.table(("when", "what", "topic partition:offset"), [(_at(one.at), one.what, one.where) for one in events])
+    show.out().print(show.plain(reason.line), soft_wrap=True, highlight=False)
+    if reason.command:
+        show.out().print(show.plain(f"Do: {reason.command}"), soft_wrap=True, highlight=False)
+
+
+async def _explain(addresses: Addresses, name: str, folder: str | None, *, json: bool) -> Found:
+    async with services(addresses) as asked:
+        folder_id = await folder_id_of(asked.linker, folder)
+        found = await _candidates(asked, name, folder_id)
+        if len(found) > 1:
+            _list(found, json=json)
+            raise Finding(f"{len(found)} recordings fit {name}", todo="Name one by its recording_id.")
+        if not found:
+            return None, parked_story(await _parked(asked, name)), NOT_HERE
+        about = await _about(asked, found[0]["recording_id"])
+    recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
+    return recording, story(about), why(about)
+
+
+async def _candidates(asked: Services, name: str, folder_id: str | None) -> list[dict[str, Any]]:
+    """The recording of that id; else those of that filename or ticket."""
+    by_id = await if_known(asked.linker, name)
+    if by_id and folder_id in {None, by_id["folder_id"]}:
+        return [by_id]
+    lists = await asyncio.gather(*(_all(asked, {kind: name, "folder": folder_id}) for kind in ("filename", "ticket")))
+    return list({one["recording_id"]: one for found in lists for one in found}.values())[:CANDIDATES_MAX]
+
+
+async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    page = await asked.linker.get("/recordings", Page, {**params, "limit": CANDIDATES_MAX})
+    return page.items
+
+
+async def _parked(asked: Services, name: str) -> list[dict[str, Any]]:
+    """Links that wait for it. Raises Finding if there is none."""
+    kinds = ("recording_id", "filename", "ticket")
+    pages = await asyncio.gather(*(asked.linker.get("/parked-links", Page, {kind: name}) for kind in kinds))
+    found = {one["parked_id"]: one for page in pages for one in page.items}
+    if not found:
+        raise Finding(f"no recording, filename or ticket {name} is known", todo="Has it been read yet? ticketsync lag")
+    return list(found.values())
+
+
+async def _about(asked: Services, recording_id: str) -> About:
+    linker, transfer, cloud_updater = await asyncio.gather(
+        if_known(asked.linker, recording_id),
+        if_known(asked.transfer, recording_id),
+        if_known(asked.cloud_updater, recording_id),
+    )
+    if linker is None:
+        raise Finding(f"linker knows no recording {recording_id}")
+    folder = None
+    if transfer and transfer["phase"] == "uploading":
+        path = f"/folders/{quote(transfer['folder_id'], safe='')}"
+        folder = (await asked.transfer.get(path, Anything)).root
+    return About(linker, transfer, cloud_updater, folder)
+
+
+def _list(found: Sequence[Mapping[str, Any]], *, json: bool) -> None:
+    if json:
+        show.as_json({"candidates": found})
+        return
+    columns = ("recording_id", "folder_id", "filename", "state")
+    show.table(columns, [[one[name] for name in columns] for one in found])
+
+
+def _at(moment: str | None) -> str:
+    return "now" if moment is None else moment[:19].replace("T", " ")

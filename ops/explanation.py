@@ -1,0 +1,186 @@
+"""Why a recording is or is not in sync, from what the three services say of it. Pure: answers in, a story out.
+
+The story has every fact that was seen, with its place in Kafka, and every version of the link with whoever asked for
+it, in the order of their times; then what is under way; then one sentence, and the command that mends it, if any does.
+"""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Answer = Mapping[str, Any]
+
+SETTLED = "ticketsync status --wait settled"
+LAG = "ticketsync lag"
+DOCTOR = "ticketsync doctor"
+
+
+@dataclass(frozen=True)
+class About:
+    """What each service says of one recording; None: it never heard of it. `folder`: of transfer, while it uploads."""
+
+    linker: Answer
+    transfer: Answer | None
+    cloud_updater: Answer | None
+    folder: Answer | None
+
+    @property
+    def recording_id(self) -> str:
+        """Its id."""
+        return str(self.linker["recording_id"])
+
+
+@dataclass(frozen=True)
+class Happened:
+    """Something that happened. `place`: topic, partition and offset of the fact, if it is one that is kept."""
+
+    at: str | None
+    what: str
+    place: Mapping[str, Any] | None = None
+
+    @property
+    def where(self) -> str | None:
+        """The place in one word."""
+        return f"{self.place['topic']} {self.place['partition']}:{self.place['offset']}" if self.place else None
+
+
+@dataclass(frozen=True)
+class Why:
+    """One sentence, and the command that mends it; None: there is nothing to mend."""
+
+    line: str
+    command: str | None = None
+
+
+def story(about: About) -> list[Happened]:
+    """What happened, the oldest first."""
+    events = [*_facts(about), *_links(about), *_requests(about)]
+    return sorted(events, key=lambda one: one.at or "9999")
+
+
+def _facts(about: About) -> list[Happened]:
+    facts = about.linker["facts"]
+    found = []
+    if processed := facts["processed"]:
+        found.append(Happened(processed["at"], f"processed, revision {processed['revision']}", processed["place"]))
+    if transferred := facts["transferred"]:
+        version = transferred["transfer_version"]
+        sent = (about.transfer or {}).get("sent_link_version")
+        along = "" if sent is None else f", link {sent} went along" if sent else ", without a link"
+        what = f"transferred to {about.linker['clouds_uuid']} (transfer {version}){along}"
+        found.append(Happened(transferred["at"], what, transferred["place"]))
+    known = facts["known"]
+    if known and known["place"]:
+        what = f"the cloud acknowledged link {known['link_version']} (transfer {known['transfer_version']})"
+        found.append(Happened(known["at"], what, known["place"]))
+    return found
+
+
+def _links(about: About) -> list[Happened]:
+    """The newest version has a place if cloud_updater has read it."""
+    read = about.cloud_updater or {}
+    found = []
+    for one in about.linker["history"]:
+        version, ticket = one["link_version"], one["ticket_info"]
+        made = f"linked to {ticket['ticket_id']}" if ticket else "unlinked"
+        who = f" by {one['linked_by']}" if one["linked_by"] else ""
+        through = f"import {one['import_id']}" if one["import_id"] else f"{one['source']} request {one['request_id']}"
+        place = read.get("linked") if read.get("link_version") == version else None
+        found.append(Happened(one["linked_at"], f"link {version}: {made}{who}, {through}", place))
+    return found
+
+
+def _requests(about: About) -> list[Happened]:
+    found = []
+    request = (about.folder or {}).get("open_request")
+    if request and (about.transfer or {}).get("phase") == "uploading":
+        what = f"upload request {request['request_id']} ({request['kind']}), sent {request['attempts']} times, is open"
+        found.append(Happened(request["frozen_at"], what))
+    for service, said in (("upload", about.transfer), ("push", about.cloud_updater)):
+        blocked = (said or {}).get("blocked")
+        if blocked:
+            until = f", next try {blocked['next_try_at']}" if blocked["next_try_at"] else ""
+            found.append(Happened(None, f"{service} {blocked['reason']}: {blocked['message'] or 'no message'}{until}"))
+    pending = (about.cloud_updater or {}).get("resyncs") or ()
+    found += [Happened(None, f"resync {request_id} is not carried out yet") for request_id in pending]
+    return found
+
+
+def why(about: About) -> Why:
+    """The sentence for the state that the recording is in."""
+    one = shlex.quote(about.recording_id)
+    ticket = (about.linker["ticket_info"] or {}).get("ticket_id")
+    match about.linker["state"]:
+        case "in_sync":
+            version = about.linker["link_version"]
+            return Why(f"In sync: the cloud has acknowledged its newest link, {version}, to ticket {ticket}.")
+        case "no_ticket_needed":
+            return Why("In order: it is in the cloud without a ticket, and needs none.")
+        case "waiting_for_ticket":
+            gone = "it was unlinked" if about.linker["link_version"] else "nobody has linked one"
+            return Why(f"It is in the cloud and has no ticket: {gone}.", f"ticketsync link {one} --ticket TICKET")
+        case "not_transferred":
+            return _not_transferred(about)
+        case _:
+            return _pending(about)
+
+
+def _not_transferred(about: About) -> Why:
+    said = about.transfer
+    if said is None:
+        return Why("It is not in the cloud: transfer has not read its RecordingProcessed yet.", LAG)
+    if blocked := said["blocked"]:
+        return _blocked(about, blocked, "It is not in the cloud")
+    if said["phase"] == "transferred":
+        return Why("It is in the cloud; linker has not read its RecordingTransferred yet.", LAG)
+    if said["phase"] == "uploading":
+        return Why("Its upload is under way.", SETTLED)
+    return Why("It waits for its upload, which is about to begin.", SETTLED)
+
+
+def _pending(about: About) -> Why:
+    said, version = about.cloud_updater, about.linker["link_version"]
+    missing = f"The cloud does not have link {version} yet"
+    if said is None or said["transfer_version"] < about.linker["transfer_version"]:
+        return Why(f"{missing}: cloud_updater has not read the RecordingTransferred.", LAG)
+    if said["link_version"] < version:
+        return Why(f"{missing}: cloud_updater has not read the TicketLinked.", LAG)
+    if blocked := said["blocked"]:
+        return _blocked(about, blocked, missing)
+    if said["owed"]:
+        return Why(f"{missing}; its push is about to be made, or under way.", SETTLED)
+    return Why(f"The cloud has link {version}; its CloudTicketUpdated is on its way to linker.", LAG)
+
+
+def _blocked(about: About, blocked: Answer, missing: str) -> Why:
+    one, folder = shlex.quote(about.recording_id), shlex.quote(str(about.linker["folder_id"]))
+    message = blocked["message"] or "without a message"
+    match blocked["reason"]:
+        case "retrying":
+            when = f"; it is tried again at {blocked['next_try_at']}" if blocked["next_try_at"] else ""
+            return Why(f"{missing}: {message}{when}.", DOCTOR)
+        case "rejected" if about.linker["transfer_version"]:
+            return Why(f"{missing}: the cloud refuses it: {message}.", f"ticketsync resync --recording {one}")
+        case "rejected":
+            mend = "ticketsync publish recording-processed FILE"
+            return Why(f"{missing}: it is refused: {message}. Mend it and publish a new revision.", mend)
+        case "outcome_unknown":
+            answer = f"ticketsync transfer exists-as --folder {folder} CLOUDS_UUID"
+            return Why(f"{missing}: nobody knows whether its upload had its effect ({message}). Look there.", answer)
+        case _:
+            again = f"ticketsync transfer retry --folder {folder}"
+            return Why(f"{missing}: the cloud has lost its folder {about.linker['clouds_uuid']}.", again)
+
+
+def parked_story(links: Sequence[Answer]) -> list[Happened]:
+    """What waits for a recording that nobody has seen."""
+    return [
+        Happened(
+            one["parked_at"],
+            f"ticket {one['ticket_id']} for {one['recording_id'] or one['filename']}"
+            f"{' in folder ' + one['folder'] if one['folder'] else ''} waits for its recording"
+            f"{' (expired)' if one['state'] == 'expired' else ''}",
+        )
+        for one in links
+    ]

@@ -1,0 +1,186 @@
+"""`ticketsync recordings`: the recordings behind each count of `status`, with filters, as a table or as a file.
+
+In: conditions, all of which have to be met, or what keeps recordings back (--blocked). Out: a table, CSV or JSON lines.
+Only a page is in memory at a time, but for a table and --json, which are short. A file appears when it is whole.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, TextIO
+
+import typer
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.answers import State
+from ops.exits import WrongInput
+from ops.lookup import folder_id_of
+from ops.moments import moment
+from ops.options import DataDir, Json
+from ops.overview import Services, services
+from ops.pages import pages
+from ops.service_api import Parameters
+from shared.csv_text import as_csv
+
+PAGE = 1_000
+BLOCKED_PAGE = 10_000
+SHOWN_MAX = 1_000
+Format = Literal["table", "csv", "jsonl"]
+Reason = Literal["any", "retrying", "rejected", "outcome_unknown", "missing_in_cloud"]
+
+COLUMNS = (
+    "recording_id", "folder_id", "folder_name", "filename", "state", "ticket_id", "customer_name", "link_version",
+    "acknowledged_link_version", "clouds_uuid", "called_at", "linked_at", "linked_by", "source", "import_id",
+)  # fmt: skip
+BLOCKED_COLUMNS = ("recording_id", "folder_id", "service", "reason", "message", "next_try_at")
+IN_TABLE = ("recording_id", "folder_id", "filename", "state", "ticket_id")
+
+Items = AsyncIterator[Sequence[dict[str, Any]]]
+
+
+def recordings(  # noqa: PLR0913 - an option per condition
+    *,
+    state: Annotated[State | None, typer.Option("--state", help="In this state.", show_default=False)] = None,
+    blocked: Annotated[
+        Reason | None, typer.Option("--blocked", help="Blocked for this reason, or any.", show_default=False)
+    ] = None,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="In this folder (id, or a unique name).", show_default=False)
+    ] = None,
+    filename: Annotated[str | None, typer.Option("--filename", help="With this filename.", show_default=False)] = None,
+    ticket: Annotated[str | None, typer.Option("--ticket", help="Linked to this ticket.", show_default=False)] = None,
+    customer: Annotated[str | None, typer.Option("--customer", help="Of this customer.", show_default=False)] = None,
+    search: Annotated[
+        str | None,
+        typer.Option("--search", help="With this in filename, ticket or customer.", show_default=False),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", help="Calls from then on: 2025-01-29T10:30:00Z.", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Calls before then.", show_default=False)] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="At most so many; else 1,000 in a table, and all in a file.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", dir_okay=False, help="Write CSV or JSON lines here.", show_default=False)
+    ] = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """List recordings that meet all of the given conditions, or that are blocked."""
+    if json and (form != "table" or output):
+        raise WrongInput("--json prints one JSON value; for a file take --format jsonl")
+    if output and form == "table":
+        raise WrongInput("--output wants --format csv or --format jsonl")
+    conditions: Parameters = {
+        "state": state,
+        "filename": filename,
+        "ticket": ticket,
+        "customer": customer,
+        "search": search,
+        "from": moment(since, "--since"),
+        "to": moment(until, "--until"),
+    }
+    if blocked and any(conditions.values()):
+        raise WrongInput("--blocked goes with --folder, and with no other condition")
+    addresses = resolve(data_dir)
+    if json or form == "table":
+        found = asyncio.run(_short(addresses, conditions, folder, blocked, limit or SHOWN_MAX))
+        _show(found, blocked=blocked is not None, json=json)
+        if len(found) == (limit or SHOWN_MAX):
+            show.note(f"There may be more than these {len(found):,}: --limit N, or --format csv for all.")
+        return
+    number = asyncio.run(_export(addresses, conditions, folder, blocked, limit, form=form, output=output))
+    if output:
+        show.note(f"{number:,} recordings in {output}")
+
+
+async def _short(
+    addresses: Addresses, conditions: Parameters, folder: str | None, blocked: Reason | None, limit: int
+) -> list[dict[str, Any]]:
+    async with services(addresses) as asked:
+        folder_id = await folder_id_of(asked.linker, folder)
+        return [one async for page in _found(asked, conditions, folder_id, blocked, limit) for one in page]
+
+
+async def _found(
+    asked: Services, conditions: Parameters, folder_id: str | None, blocked: Reason | None, limit: int | None
+) -> Items:
+    if blocked is None:
+        params = {**conditions, "folder": folder_id}
+        async for page in pages(asked.linker, "/recordings", params, page_size=PAGE, limit=limit):
+            yield page
+        return
+    params = {"folder": folder_id, "reason": None if blocked == "any" else blocked}
+    for service in (asked.transfer, asked.cloud_updater):
+        async for page in pages(service, "/blocked", params, page_size=BLOCKED_PAGE, limit=limit):
+            limit = None if limit is None else limit - len(page)
+            yield [{**one, "service": service.service} for one in page]
+
+
+def _show(found: Sequence[dict[str, Any]], *, blocked: bool, json: bool) -> None:
+    if json:
+        show.as_json({"items": found})
+        return
+    columns = ("recording_id", "folder_id", "reason", "message", "next_try_at") if blocked else IN_TABLE
+    show.table([name.removesuffix("_id") for name in columns], [_cells(one, columns) for one in found])
+
+
+def _cells(one: dict[str, Any], columns: Sequence[str]) -> list[object]:
+    """The values of the columns; those of the ticket stand in `ticket_info`."""
+    ticket = one.get("ticket_info") or {}
+    return [one[name] if name in one else ticket.get(name) for name in columns]
+
+
+async def _export(
+    addresses: Addresses,
+    conditions: Parameters,
+    folder: str | None,
+    blocked: Reason | None,
+    limit: int | None,
+    *,
+    form: Format,
+    output: Path | None,
+) -> int:
+    """Write them as they come; returns how many there were."""
+    columns = BLOCKED_COLUMNS if blocked else COLUMNS
+    number = 0
+    async with services(addresses) as asked:
+        folder_id = await folder_id_of(asked.linker, folder)
+        with _written(output) as file, show.progress() as progress:
+            task = progress.add_task("recordings", total=None)
+            if form == "csv":
+                file.write(as_csv([columns]))
+            async for page in _found(asked, conditions, folder_id, blocked, limit):
+                if form == "csv":
+                    file.write(as_csv(_cells(one, columns) for one in page))
+                else:
+                    file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in page)
+                number += len(page)
+                progress.update(task, completed=number)
+    return number
+
+
+@contextmanager
+def _written(output: Path | None) -> Iterator[TextIO]:
+    """Stdout, or a file that takes its name when it is whole. Raises WrongInput if it cannot be written."""
+    if output is None:
+        yield sys.stdout
+        return
+    part = output.with_name(f"{output.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(output)
+    except OSError as error:
+        raise WrongInput(f"{output} cannot be written: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,193 @@
+"""`ticketsync verify`: reads the cloud back, folder by folder, and says which recordings do not show what they should.
+
+cloud_updater reads and compares, since it has the token and keeps to the cloud's limit; this command walks the folders
+with a few in flight. Without a finding it ends with 0. A recording without a ticket on both sides is in order, and what
+is not transferred is not looked for. --repair asks cloud_updater to push exactly the findings once more.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, get_args
+from urllib.parse import quote
+
+import typer
+from rich.progress import Progress, TaskID
+
+from ops import show
+from ops.addresses import Addresses, resolve
+from ops.answers_looking import CloudFolder, CloudRecording, Compared, Verdict, Verification
+from ops.exits import Exit, Finding, WrongInput
+from ops.lookup import about_recording, folder_id_of
+from ops.options import By, DataDir, Json
+from ops.overview import Services, services
+from ops.pages import pages
+from ops.resync import publish, request_for
+from ops.resync_selection import in_lots
+from ops.service_api import ServiceApi
+from ops.who import asks
+
+IN_FLIGHT = 6
+FOLDERS_PAGE = 1_000
+SHOWN_MAX = 1_000
+# A folder may be long, and CLOUD_REQUESTS_PER_MINUTE short.
+FOLDER_LIMIT_S = 600.0
+ATTESTED = "attested, not observed: the cloud cannot be read (it has no capability `read`)"
+
+
+@dataclass
+class Report:
+    """What was found so far. `seen`: recordings and extra files that were looked at."""
+
+    counts: Counter[Verdict] = field(default_factory=Counter)
+    findings: list[tuple[str, Compared]] = field(default_factory=list)
+    folders: int = 0
+    observed: bool = True
+    pushed: int = 0
+
+    @property
+    def found(self) -> bool:
+        """Whether anything needs a look."""
+        return any(number for verdict, number in self.counts.items() if verdict != "in_sync")
+
+    def as_json(self) -> dict[str, Any]:
+        """The form that scripts read."""
+        return {
+            "observed": self.observed,
+            "folders": self.folders,
+            "counts": {verdict: self.counts[verdict] for verdict in get_args(Verdict)},
+            "findings": [{"folder_id": folder_id, **one.model_dump()} for folder_id, one in self.findings],
+            "pushed_again": self.pushed,
+        }
+
+
+def verify(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every folder.")] = False,
+    folder: Annotated[
+        str | None, typer.Option("--folder", help="One folder, by id or by a unique name.", show_default=False)
+    ] = None,
+    recording: Annotated[
+        str | None, typer.Option("--recording", help="One recording, by its id.", show_default=False)
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", min=1, help="Folders chosen at random until so many recordings.", show_default=False),
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Push again exactly what is found.")] = False,
+    by: By = None,
+    json: Json = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Compare what the cloud shows with what it should show; exit 1 if anything is found."""
+    if everything + (folder is not None) + (recording is not None) + (sample is not None) != 1:
+        raise WrongInput("name exactly one of --all, --folder F, --recording R and --sample N")
+    addresses = resolve(data_dir)
+    report = asyncio.run(_verify(addresses, folder, recording, sample, repair=asks(by) if repair else None))
+    if json:
+        show.as_json(report.as_json())
+    else:
+        _show(report)
+    if not report.observed:
+        show.note(ATTESTED)
+    if repair and report.found:
+        show.note(f"Asked to push {report.pushed:,} again; look once more after: ticketsync status --wait settled")
+    raise typer.Exit(Exit.FINDING if report.found else Exit.OK)
+
+
+async def _verify(
+    addresses: Addresses, folder: str | None, recording: str | None, sample: int | None, *, repair: str | None
+) -> Report:
+    """`repair`: who asks for it."""
+    report = Report()
+    async with services(addresses) as asked:
+        with show.progress() as progress:
+            task = progress.add_task("recordings", total=None)
+            if recording is None:
+                folders = await _folders(asked, await folder_id_of(asked.linker, folder), sample)
+                progress.update(task, total=sum(one.recordings for one in folders))
+                await _walk(asked.cloud_updater, folders, report, progress, task)
+            else:
+                await _one(asked.cloud_updater, recording, report)
+    if repair and report.findings:
+        report.pushed = await _repair(addresses, report, by=repair)
+    return report
+
+
+async def _folders(asked: Services, folder_id: str | None, sample: int | None) -> list[CloudFolder]:
+    """Those with recordings; with `sample`, some of them. One that the cloud lost and got anew is empty."""
+    listed = pages(asked.cloud_updater, "/folders", {"folder": folder_id}, page_size=FOLDERS_PAGE)
+    found = [CloudFolder.model_validate(one) async for page in listed for one in page]
+    there = [one for one in found if one.recordings]
+    if sample is None:
+        return there
+    random.shuffle(there)
+    taken, recordings = 0, 0
+    while taken < len(there) and recordings < sample:
+        recordings += there[taken].recordings
+        taken += 1
+    return there[:taken]
+
+
+async def _walk(
+    cloud_updater: ServiceApi, folders: Sequence[CloudFolder], report: Report, progress: Progress, task: TaskID
+) -> None:
+    waiting = iter(folders)
+
+    async def work() -> None:
+        for one in waiting:
+            answer = await _read(cloud_updater, one.clouds_uuid)
+            _add(report, answer)
+            progress.advance(task, one.recordings)
+
+    await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
+
+
+async def _one(cloud_updater: ServiceApi, recording_id: str, report: Report) -> None:
+    """Raises Finding if it is unknown, or nowhere in the cloud."""
+    about = await about_recording(cloud_updater, recording_id, CloudRecording)
+    if about.clouds_uuid is None:
+        raise Finding(f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {recording_id}")
+    _add(report, await _read(cloud_updater, about.clouds_uuid, recording_id))
+
+
+async def _read(cloud_updater: ServiceApi, clouds_uuid: str, recording_id: str | None = None) -> Verification:
+    path = f"/folders/{quote(clouds_uuid, safe='')}/verification"
+    params = {"recording": recording_id}
+    return await cloud_updater.call("GET", path, Verification, params, time_limit_s=FOLDER_LIMIT_S)
+
+
+def _add(report: Report, answer: Verification) -> None:
+    report.folders += 1
+    report.observed = report.observed and answer.observed
+    report.counts.update(answer.counts)
+    report.findings += [(answer.folder_id, one) for one in answer.items if one.verdict != "in_sync"]
+
+
+async def _repair(addresses: Addresses, report: Report, *, by: str) -> int:
+    """Forced requests that name the findings. What no recording explains cannot be pushed."""
+    found = sorted((folder_id, one.recording_id) for folder_id, one in report.findings if one.recording_id is not None)
+    await publish(addresses, [request_for({**lot, "force": True}, by) for lot in in_lots(found)])
+    return len(found)
+
+
+def _show(report: Report) -> None:
+    show.table(("verdict", "recordings"), [(verdict, report.counts[verdict]) for verdict in get_args(Verdict)])
+    if report.findings:
+        show.table(
+            ("recording", "folder", "verdict", "link", "cloud shows"),
+            [
+                (one.recording_id or f"({one.filename})", folder_id, one.verdict, one.link_version or None, _shown(one))
+                for folder_id, one in report.findings[:SHOWN_MAX]
+            ],
+        )
+    if len(report.findings) > SHOWN_MAX:
+        show.note(f"These are the first {SHOWN_MAX:,} of {len(report.findings):,}; all: --json")
+
+
+def _shown(one: Compared) -> str | None:
+    if one.shown_ticket_id is None:
+        return None
+    return one.shown_ticket_id + ("" if one.shown_link_version is None else f" (link {one.shown_link_version})")

@@ -1,0 +1,167 @@
+"""Why a recording is or is not in sync: every state and every reason, from what the services say."""
+
+from typing import Any
+
+import pytest
+
+from ops.explanation import About, parked_story, story, why
+
+PLACE = {"topic": "TicketLinked", "partition": 3, "offset": 17}
+PROCESSED = {"topic": "RecordingProcessed", "partition": 3, "offset": 17}
+TRANSFERRED = {"transfer_version": 1, "at": "2025-01-29T10:01:00Z", "place": None}
+
+
+def linker(state: str, *, versions: int = 1, transferred: bool = True, ticket: str | None = "T-1") -> dict[str, Any]:
+    info = None if ticket is None else {"ticket_id": ticket}
+    return {
+        "recording_id": "rec 1",
+        "folder_id": "F1",
+        "filename": "a.wav",
+        "state": state,
+        "clouds_uuid": "uuid-1" if transferred else None,
+        "transfer_version": int(transferred),
+        "link_version": versions,
+        "ticket_info": info if versions else None,
+        "facts": {
+            "processed": {
+                "revision": 1,
+                "at": "2025-01-29T10:00:00Z",
+                "place": {**PLACE, "topic": "RecordingProcessed"},
+            },
+            "transferred": {"transfer_version": 1, "at": "2025-01-29T10:01:00Z", "place": None}
+            if transferred
+            else None,
+            "known": None,
+        },
+        "history": [
+            {
+                "link_version": number,
+                "ticket_info": info,
+                "source": "api",
+                "request_id": f"q-{number}",
+                "linked_by": "ann",
+                "import_id": None,
+                "linked_at": f"2025-01-29T10:0{number}:30Z",
+            }
+            for number in range(versions, 0, -1)
+        ],
+    }
+
+
+def transfer(phase: str = "transferred", *, reason: str | None = None) -> dict[str, Any]:
+    blocked = {"reason": reason, "message": "said the cloud", "next_try_at": None} if reason else None
+    return {"phase": phase, "sent_link_version": 0, "blocked": blocked}
+
+
+def cloud_updater(version: int = 1, *, owed: bool = False, reason: str | None = None) -> dict[str, Any]:
+    blocked = {"reason": reason, "message": "said the cloud", "next_try_at": None} if reason else None
+    return {
+        "transfer_version": 1,
+        "link_version": version,
+        "owed": owed,
+        "blocked": blocked,
+        "linked": PLACE,
+        "resyncs": ["r-1"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("about", "line", "command"),
+    [
+        (About(linker("in_sync"), transfer(), cloud_updater(), None), "In sync", None),
+        (About(linker("no_ticket_needed", versions=0), transfer(), None, None), "needs none", None),
+        (
+            About(linker("waiting_for_ticket", versions=0), transfer(), None, None),
+            "nobody has linked one",
+            "ticketsync link 'rec 1' --ticket TICKET",
+        ),
+        (
+            About(linker("waiting_for_ticket", ticket=None), transfer(), None, None),
+            "it was unlinked",
+            "ticketsync link",
+        ),
+        (
+            About(linker("not_transferred", transferred=False), None, None, None),
+            "transfer has not read",
+            "ticketsync lag",
+        ),
+        (
+            About(linker("not_transferred", transferred=False), transfer("waiting"), None, None),
+            "about to begin",
+            "ticketsync status --wait settled",
+        ),
+        (
+            About(linker("not_transferred", transferred=False), transfer("uploading"), None, None),
+            "under way",
+            "ticketsync status --wait settled",
+        ),
+        (
+            About(linker("not_transferred", transferred=False), transfer("rejected", reason="rejected"), None, None),
+            "said the cloud",
+            "ticketsync publish recording-processed FILE",
+        ),
+        (
+            About(linker("not_transferred", transferred=False), transfer("waiting", reason="retrying"), None, None),
+            "said the cloud",
+            "ticketsync doctor",
+        ),
+        (About(linker("pending"), transfer(), None, None), "RecordingTransferred", "ticketsync lag"),
+        (About(linker("pending", versions=2), transfer(), cloud_updater(1), None), "TicketLinked", "ticketsync lag"),
+        (
+            About(linker("pending"), transfer(), cloud_updater(owed=True), None),
+            "about to be made",
+            "ticketsync status --wait settled",
+        ),
+        (
+            About(linker("pending"), transfer(), cloud_updater(reason="rejected"), None),
+            "refuses it: said the cloud",
+            "ticketsync resync --recording 'rec 1'",
+        ),
+        (About(linker("pending"), transfer(), cloud_updater(reason="missing_in_cloud"), None), "lost its folder", "F1"),
+        (About(linker("pending"), transfer(), cloud_updater(), None), "CloudTicketUpdated", "ticketsync lag"),
+    ],
+    ids=str,
+)
+def test_one_line_says_why_and_one_command_mends_it(about: About, line: str, command: str | None) -> None:
+    reason = why(about)
+
+    assert line in reason.line
+    assert (reason.command is None) == (command is None)
+    assert command is None or command in (reason.command or "")
+
+
+def test_the_story_is_in_order_with_the_places_of_the_facts() -> None:
+    about = About(linker("pending", versions=2), transfer(), cloud_updater(2, reason="retrying"), None)
+
+    told = [(one.at, one.what.split(",")[0], one.where) for one in story(about)]
+
+    assert told == [
+        ("2025-01-29T10:00:00Z", "processed", "RecordingProcessed 3:17"),
+        ("2025-01-29T10:01:00Z", "transferred to uuid-1 (transfer 1)", None),
+        ("2025-01-29T10:01:30Z", "link 1: linked to T-1 by ann", None),
+        ("2025-01-29T10:02:30Z", "link 2: linked to T-1 by ann", "TicketLinked 3:17"),
+        (None, "push retrying: said the cloud", None),
+        (None, "resync r-1 is not carried out yet", None),
+    ]
+
+
+def test_an_upload_that_is_open_is_told_with_its_attempts() -> None:
+    request = {"request_id": "u-1", "kind": "create", "attempts": 3, "frozen_at": "2025-01-29T10:00:30Z"}
+    about = About(linker("not_transferred", transferred=False), transfer("uploading"), None, {"open_request": request})
+
+    assert "upload request u-1 (create), sent 3 times, is open" in [one.what for one in story(about)]
+
+
+def test_a_link_that_waits_for_its_recording_is_told() -> None:
+    parked = {
+        "parked_at": "x",
+        "ticket_id": "T",
+        "recording_id": None,
+        "filename": "a.wav",
+        "folder": "F",
+        "state": "expired",
+    }
+
+    assert [one.what for one in parked_story([parked])] == [
+        "ticket T for a.wav in folder F waits for its recording (expired)"
+    ]

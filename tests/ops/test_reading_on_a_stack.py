@@ -1,0 +1,190 @@
+"""The commands that look, on a whole stack of real processes."""
+
+import csv
+import io
+import json
+import signal
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.ops.commands import TICKETSYNC
+from tests.ops.on_a_stack import Stack
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def folder(stack: Stack) -> str:
+    """Two recordings: a.wav linked to T-a and in sync, b.wav without its ticket."""
+    folder = stack.upload("a.wav", "b.wav")
+    assert stack("link", f"{folder}/a.wav", "--ticket", "T-a", "--customer", "=1+1", "--by", "ann").code == 0
+    stack.settle()
+    return folder
+
+
+def test_status_says_how_fast_it_goes_and_whether_the_cloud_is_open(stack: Stack, folder: str) -> None:
+    status = stack("status", "--folder", folder, "--json").json
+
+    assert status["oldest_pending_at"] is None
+    assert status["per_minute"]["acknowledged"] >= 1
+    assert status["lanes"]["transfer"]["open"] is True
+    shown = stack("status")
+    assert "acknowledged, last minute" in shown.out
+    assert "way to the cloud, cloud-updater" in shown.out
+
+
+@pytest.mark.parametrize("command", ["status", "lag"])
+def test_watching_without_a_terminal_writes_lines_until_it_is_interrupted(stack: Stack, command: str) -> None:
+    for json_lines in (True, False):
+        words = [str(TICKETSYNC), command, "--watch", "--every", "0.1", "--data-dir", str(stack.data_dir)]
+        with subprocess.Popen(
+            [*words, *(["--json"] if json_lines else [])], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as watching:
+            assert watching.stdout
+            lines = [watching.stdout.readline() for _ in range(2)]
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == 130
+        if json_lines:
+            assert all(isinstance(json.loads(line), dict) for line in lines)
+        else:
+            assert all(line.strip() and "\x1b" not in line for line in lines)
+
+
+def test_recordings_are_listed_by_condition_and_exported(stack: Stack, folder: str, tmp_path: Path) -> None:
+    listed = stack("recordings", "--folder", folder, "--state", "in_sync", "--json").json["items"]
+    lines = stack("recordings", "--folder", folder, "--format", "jsonl").out.splitlines()
+    file = tmp_path / "found.csv"
+    exported = stack("recordings", "--ticket", "T-a", "--format", "csv", "--output", file)
+    [row] = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8")))
+
+    assert [one["recording_id"] for one in listed] == [f"{folder}/a.wav"]
+    assert [json.loads(line)["filename"] for line in lines] == ["a.wav", "b.wav"]
+    assert exported.code == 0
+    assert (row["ticket_id"], row["customer_name"]) == ("T-a", "'=1+1")
+    assert list(tmp_path.iterdir()) == [file]
+    assert stack("recordings", "--since", "2025-01-30T00:00:00Z", "--folder", folder, "--json").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recordings", "--json", "--format", "csv"],
+        ["recordings", "--output", "x.csv"],
+        ["recordings", "--blocked", "any", "--state", "pending"],
+        ["recordings", "--since", "yesterday"],
+        ["recordings", "--format", "csv", "--output", "/no/such/folder/x.csv"],
+        ["verify"],
+        ["verify", "--all", "--sample", "3"],
+        ["explain", ""],
+        ["status", "--watch", "--wait", "settled"],
+    ],
+    ids=" ".join,
+)
+def test_what_makes_no_sense_is_wrong_use(stack: Stack, arguments: list[str]) -> None:
+    ended = stack(*arguments)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.strip()
+
+
+def test_lag_is_nothing_when_all_is_read(stack: Stack) -> None:
+    lag = stack("lag", "--over", "0.1", "--json").json
+    by_partition = stack("lag", "--over", "0.1", "--partitions", "--json").json
+
+    assert lag["behind"] == 0
+    assert {(one["service"], one["topic"]) for one in lag["items"]} >= {
+        ("linker", "RecordingProcessed"),
+        ("transfer", "TicketLinked"),
+        ("cloud-updater", "RecordingTransferred"),
+    }
+    assert len(by_partition["items"]) == 12 * len(lag["items"])
+
+
+def test_explain_tells_the_story_by_id_ticket_or_filename(stack: Stack, folder: str) -> None:
+    by_id = stack("explain", f"{folder}/a.wav", "--json")
+    by_ticket = stack("explain", "T-a", "--json")
+    by_name = stack("explain", "b.wav", "--folder", folder, "--json")
+    shown = stack("explain", f"{folder}/a.wav")
+
+    assert by_id.code == by_ticket.code == by_name.code == 0
+    assert by_id.json["recording"] == by_ticket.json["recording"]
+    kinds = [one["what"].split()[0] for one in by_id.json["events"]]
+    assert kinds == ["processed,", "transferred", "link", "the"]
+    topics = [one["place"]["topic"] for one in by_id.json["events"]]
+    assert topics == ["RecordingProcessed", "RecordingTransferred", "TicketLinked", "CloudTicketUpdated"]
+    assert by_id.json["why"].startswith("In sync")
+    assert by_id.json["mend"] is None
+    assert by_name.json["mend"] == f"ticketsync link {folder}/b.wav --ticket TICKET"
+    assert max(map(len, shown.out.splitlines())) <= 100
+    assert "TicketLinked" in shown.out
+
+
+def test_explain_lists_several_that_fit_and_knows_a_link_that_waits(stack: Stack, folder: str) -> None:
+    other = stack.upload("a.wav")
+    stack("link", "comes-later", "--ticket", "T-later")
+
+    several = stack("explain", "a.wav", "--json")
+    waits = stack("explain", "T-later", "--json")
+    nothing = stack("explain", "no such thing", "--json")
+
+    assert several.code == 1
+    assert {one["folder_id"] for one in several.json["candidates"]} >= {folder, other}
+    assert (waits.code, waits.json["recording"]) == (0, None)
+    assert "waits for its recording" in waits.json["events"][0]["what"]
+    assert (nothing.code, nothing.out) == (1, "")
+
+
+def test_verify_finds_nothing_where_all_is_in_order(stack: Stack, folder: str) -> None:
+    everything = stack("verify", "--all", "--json")
+    one = stack("verify", "--recording", f"{folder}/b.wav", "--json")
+    sample = stack("verify", "--sample", "1", "--json")
+
+    assert everything.code == one.code == sample.code == 0, everything.out
+    assert everything.json["observed"] is True
+    assert everything.json["findings"] == []
+    assert one.json["counts"]["in_sync"] == 1
+    assert sample.json["folders"] == 1
+
+
+def forget_the_ticket(stack: Stack, folder: str, name: str) -> None:
+    """Somebody else removes it in the cloud."""
+    uuid = quote(stack.about(folder, name)["clouds_uuid"], safe="")
+    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
+    file = {"filename": name, "size": "1 B", "token": 1, "transcribe": "hello", "ticket_info": None}
+    httpx.post(
+        f"{stack.addresses['cloud_url']}/api/external/v1/recording/update-ticket/{uuid}",
+        json={"files": [file]},
+        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        trust_env=False,
+    ).raise_for_status()
+
+
+def test_verify_repairs_exactly_what_the_cloud_lost(stack: Stack) -> None:
+    folder = stack.upload("a.wav", "b.wav")
+    for name in ("a.wav", "b.wav"):
+        stack("link", f"{folder}/{name}", "--ticket", f"T-{name}")
+    stack.settle()
+    forget_the_ticket(stack, folder, "a.wav")
+
+    found = stack("verify", "--folder", folder, "--json")
+    repaired = stack("verify", "--folder", folder, "--repair", "--json")
+    stack.settle()
+    again = stack("verify", "--folder", folder, "--json")
+
+    assert found.code == 1
+    [finding] = found.json["findings"]
+    assert (finding["recording_id"], finding["verdict"]) == (f"{folder}/a.wav", "ticket_mismatch")
+    assert (repaired.code, repaired.json["pushed_again"]) == (1, 1)
+    assert again.code == 0, again.out
+
+
+def test_the_doctor_looks_at_every_part_with_versions_sizes_and_clocks(stack: Stack) -> None:
+    examined = stack("doctor", "--json")
+
+    names = {check["name"] for check in examined.json["checks"]}
+    assert {"kafka", "kafka disk", "versions", "disk", "linker data", "transfer token", "cloud-updater clock"} <= names
+    assert examined.code == 0, examined.json
