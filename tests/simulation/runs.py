@@ -154,19 +154,19 @@ def make(seed: int, *, moves: int = MOVES) -> Run:
         made: list[Move] = []
         try:
             if world.shape.settled:
-                made += _settling(world)
+                made += settle(world)
             for number in range(moves):
                 made.append(choose(world, chance, number))
                 world.apply(made[-1])
-            _end(world)
+            end(world)
         except (Violation, AssertionError) as error:
             return Run(world.shape, seed, tuple(made), str(error) or repr(error), world.fired)
         finally:
-            _close(world)
+            close(world)
         return Run(world.shape, seed, tuple(made), None, _fired(world))
 
 
-def _settling(world: World) -> list[Move]:
+def settle(world: World) -> list[Move]:
     """Every recording is uploaded and linked before anything goes wrong, so that it goes wrong with the pushes."""
     moves = [Move("process", (one, 1)) for one in RECORDINGS]
     moves += [Move("ask", (-place, one, -place, 0.0, False)) for place, one in enumerate(RECORDINGS, start=1)]
@@ -185,11 +185,11 @@ def replay(shape: Shape, seed: int, moves: Sequence[Move]) -> str | None:
         try:
             for move in moves:
                 world.apply(move)
-            _end(world)
+            end(world)
         except (Violation, AssertionError) as error:
             return str(error) or repr(error)
         finally:
-            _close(world)
+            close(world)
     return None
 
 
@@ -214,14 +214,16 @@ def _kind(violation: str | None) -> str | None:
     return violation and " ".join(re.sub(r"\S*\d\S*", "#", violation).split()[:4])
 
 
-def _end(world: World) -> None:
+def end(world: World) -> None:
+    """Each recording has its last revision, everything goes well from here on, and the promises must hold."""
     for recording in RECORDINGS:
         world.apply(Move("process", (recording, 4)))
     heal(world)
     check_promises(world)
 
 
-def _close(world: World) -> None:
+def close(world: World) -> None:
+    """Stop what runs in it."""
     for process in world.processes.values():
         process.stop()
 

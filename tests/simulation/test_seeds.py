@@ -2,16 +2,27 @@
 
 from collections import Counter
 
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
 from tests.simulation import runs
+from tests.simulation.bugs import BUGS
+from tests.simulation.machine import Machine
+from tests.simulation.oracle import Violation
+from tests.simulation.seams import replaced
 
 SEEDS = 1_000
+PARTS = 4  # so that workers share them
+THOUGHT_OF = settings(max_examples=15, stateful_step_count=60, deadline=None, derandomize=True)
 
 
-def test_whatever_happens_the_promises_hold() -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_whatever_happens_the_promises_hold(part: int) -> None:
     fired: Counter[str] = Counter()
     broken = {}
 
-    for seed in range(SEEDS):
+    for seed in range(part, SEEDS, PARTS):
         run = runs.make(seed)
         fired += run.fired
         if run.violation:
@@ -26,3 +37,15 @@ def test_a_seed_is_the_same_run_whenever_it_is_asked_for() -> None:
 
     assert first == second
     assert runs.replay(first.shape, first.seed, first.moves) is None
+
+
+def test_whatever_hypothesis_thinks_of_the_promises_hold() -> None:
+    run_state_machine_as_test(Machine, settings=THOUGHT_OF)
+
+
+def test_hypothesis_notices_link_requests_that_count_in_the_order_in_which_they_come() -> None:
+    """Else its silence would say nothing."""
+    [bug] = [one for one in BUGS if one.name == "request without order"]
+
+    with replaced(*bug.changes), pytest.raises((Violation, AssertionError)):
+        run_state_machine_as_test(Machine, settings=settings(THOUGHT_OF, phases=[Phase.generate]))
