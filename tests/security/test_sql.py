@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TAKE_SQL = {"text", "execute", "executemany", "exec_driver_sql", "scalar", "scalars", "fetch", "fetchval", "fetchrow"}
+TAKE_SQL = {
+    "text", "execute", "executemany", "exec_driver_sql", "scalar", "scalars", "stream", "stream_scalars", "prepare",
+    "cursor", "fetch", "fetchval", "fetchrow", "fetchmany", "copy_from_query",
+}  # fmt: skip
+STATEMENT = {"statement", "text", "query", "command", None}  # None: `**given`, which may name it
 # file, function → what the statement is made of besides.
 LOOKED_AT = {
     # One of the two statements above it, each a literal with constants in it.
@@ -38,8 +42,10 @@ def made_of_more(source: str) -> Iterator[tuple[str, str]]:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         for call in ast.walk(function):
-            if isinstance(call, ast.Call) and _name(call.func) in TAKE_SQL and call.args:
-                yield from ((function.name, ast.unparse(one)) for one in _foreign(call.args[0]))
+            if isinstance(call, ast.Call) and _name(call.func) in TAKE_SQL:
+                named = [one.value for one in call.keywords if one.arg in STATEMENT]
+                for statement in (*call.args[:1], *named):
+                    yield from ((function.name, ast.unparse(one)) for one in _foreign(statement))
 
 
 def _foreign(statement: ast.expr) -> Iterator[ast.expr]:
@@ -89,6 +95,8 @@ def test_every_statement_is_the_programs_own_text() -> None:
         "_OWN.format(given)",
         "text(f'select {one.given}')",
         "given",
+        "statement=given",
+        "**given",
     ],
 )
 def test_a_value_in_a_statement_would_be_found(statement: str) -> None:
