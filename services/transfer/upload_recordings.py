@@ -8,6 +8,7 @@ cloud honours keys, and otherwise held for an operator. The cloud would have the
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
@@ -16,6 +17,7 @@ from uuid import UUID, uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.fields import RecordingId
 from services.transfer.answers import (
     Conclusion,
     FolderMissing,
@@ -160,7 +162,7 @@ class UploadRecordings:
 
         if decision.rejected:
             await uploads.reject(decision.rejected)
-            log.warning("filenames taken", folder_id=folder.folder_id, recording_ids=sorted(decision.rejected))
+            _log_each(decision.rejected, "recording refused", folder_id=folder.folder_id)
         match decision:
             case Lot():
                 honoured = IDEMPOTENCY_KEY in lane.capabilities
@@ -235,8 +237,7 @@ def _log(request: OpenRequest, folder: Folder, conclusion: Conclusion, *, record
         case Release(message) | Repeat(message):
             log.warning("recordings not uploaded", **said, message=message, wait_s=round(conclusion.wait_s, 1))
         case Narrow(_, rejected) if rejected:
-            for recording_id, reason in sorted(rejected.items())[:REFUSALS_LOGGED]:
-                log.error("recording refused by the cloud", **said, recording_id=recording_id, message=reason)
+            _log_each(rejected, "recording refused by the cloud", **said)
             log.error("recordings refused by the cloud", **said, refused=len(rejected))
         case Narrow(message):
             log.warning("recordings not uploaded", **said, message=message)
@@ -246,3 +247,9 @@ def _log(request: OpenRequest, folder: Folder, conclusion: Conclusion, *, record
             log.error("an operator has to look at this folder", **said, message=message)
         case never:
             assert_never(never)
+
+
+def _log_each(refused: Mapping[RecordingId, str], event: str, **said: object) -> None:
+    """A line for each of the first, with its own reason: they need a person."""
+    for recording_id, reason in sorted(refused.items())[:REFUSALS_LOGGED]:
+        log.error(event, **said, recording_id=recording_id, message=reason)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from structlog.testing import capture_logs
+
 from services.transfer.announce_transfers import forget_heard, unheard
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording, a_transfer
@@ -133,7 +135,8 @@ async def test_a_filename_in_a_folder_belongs_to_one_recording(transfer: Transfe
         a_recording("R2", filename="call.wav", processed_at="2025-01-29T10:00:00Z"),
         a_recording("R1", filename="call.wav", processed_at="2025-01-29T11:00:00Z"),
     )
-    await transfer.upload()
+    with capture_logs() as lines:
+        await transfer.upload()
     await transfer.fold(a_recording("R0", filename="call.wav"), a_recording("R3", filename="call.wav", folder_id="F2"))
     await transfer.upload()
 
@@ -141,6 +144,9 @@ async def test_a_filename_in_a_folder_belongs_to_one_recording(transfer: Transfe
     rejected = await transfer.rows("select recording_id, rejected from recording where rejected is not null order by 1")
     assert names(rejected) == ["R0", "R1"]
     assert rejected[0]["rejected"].startswith("filename_taken")
+    [refused] = [line for line in lines if line["event"] == "recording refused"]
+    assert (refused["log_level"], refused["recording_id"], refused["folder_id"]) == ("error", "R1", "F1")
+    assert refused["message"] == rejected[1]["rejected"]
     assert len(files_in_cloud(cloud)) == 2
 
     await transfer.fold(a_recording("R1", filename="other.wav", revision=2))
