@@ -44,9 +44,14 @@ class Overview:
 
     @property
     def stopped_lanes(self) -> list[str]:
-        """For each service that may not call the cloud now: which, and why."""
+        """For each service that may not call the cloud now: which, why, and what lets it go on."""
         return [
-            f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}"
+            f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}. "
+            + (
+                f"ticketsync resume {service}"
+                if lane.reason == "paused"
+                else "It goes on by itself once the cloud answers."
+            )
             for service, lane in self.lanes.items()
             if not lane.open
         ]

@@ -128,7 +128,6 @@ async def _plan(addresses: Addresses, asked: Asked, common: dict[str, Any]) -> t
 
 
 def _in_words(plan: dict[str, Any]) -> dict[str, object]:
-    expected = plan["expected_s"]
     return {
         "to send": plan["to_send"],
         "blocked, tried again": plan["blocked"],
@@ -136,8 +135,14 @@ def _in_words(plan: dict[str, Any]) -> dict[str, object]:
         "without a ticket": plan["no_ticket"],
         "not transferred": plan["not_transferred"],
         "requests": plan["requests"],
-        "expected time": "as fast as the cloud answers" if expected is None else f"about {max(1, round(expected)):,} s",
+        "expected time": _time_in_words(plan["requests"], plan["expected_s"]),
     }
+
+
+def _time_in_words(requests: int, expected_s: float | None) -> str | None:
+    if not requests:
+        return None
+    return "as fast as the cloud answers" if expected_s is None else f"about {max(1, round(expected_s)):,} s"
 
 
 def _in_short(selection: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def status(
     for why in seen.stopped_topics:
         show.note(f"{why}.")
     for stopped in seen.overview.stopped_lanes:
-        show.note(f"{stopped}. It goes on by itself once the cloud answers.")
+        show.note(stopped)
     match verdict:
         case "stuck":
             raise Finding(

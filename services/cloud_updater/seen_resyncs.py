@@ -15,7 +15,7 @@ from services.cloud_updater.decisions import Selection, Share
 from services.cloud_updater.predicates import OWED, OWED_AFTER_RESYNC
 
 _COUNTS = f"""
-    l.clouds_uuid, count(r.recording_id) as recordings,
+    count(r.recording_id) as recordings,
     count(*) filter (where r.link_version = 0) as no_ticket,
     count(*) filter (where {OWED_AFTER_RESYNC}) as to_push,
     count(*) filter (where {OWED_AFTER_RESYNC}
@@ -40,12 +40,13 @@ class ResyncsSeen:
         if selection.recording_ids is None:
             rows = await self._connection.execute(
                 text(f"""
-                    select {_COUNTS} from (
+                    select l.clouds_uuid, counted.* from (
                         select * from ledger
                         where clouds_uuid > :after and (cast(:folder_id as text) is null or folder_id = :folder_id)
                         order by clouds_uuid limit :limit) l
-                        left join recording r on r.clouds_uuid = l.clouds_uuid
-                    group by l.clouds_uuid order by l.clouds_uuid
+                        cross join lateral (
+                            select {_COUNTS} from recording r where r.clouds_uuid = l.clouds_uuid) counted
+                    order by l.clouds_uuid
                 """),  # noqa: S608  # this module's own text
                 {
                     "after": after,
@@ -58,7 +59,7 @@ class ResyncsSeen:
         else:
             rows = await self._connection.execute(
                 text(f"""
-                    select {_COUNTS} from recording r join ledger l using (clouds_uuid)
+                    select l.clouds_uuid, {_COUNTS} from recording r join ledger l using (clouds_uuid)
                     where r.recording_id = any(:ids) and l.clouds_uuid > :after
                     group by l.clouds_uuid order by l.clouds_uuid limit :limit
                 """),  # noqa: S608  # this module's own text
