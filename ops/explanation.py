@@ -157,14 +157,17 @@ def _blocked(about: About, blocked: Answer, missing: str) -> Why:
     one, folder = shlex.quote(about.recording_id), shlex.quote(str(about.linker["folder_id"]))
     message = blocked["message"] or "without a message"
     match blocked["reason"]:
+        case "retrying" if message.startswith("paused: "):
+            service = "cloud-updater" if about.linker["transfer_version"] else "transfer"
+            return Why(f"{missing}: the way to the cloud is {message}.", f"ticketsync resume {service}")
         case "retrying":
             when = f"; it is tried again at {blocked['next_try_at']}" if blocked["next_try_at"] else ""
             return Why(f"{missing}: {message}{when}.", DOCTOR)
         case "rejected" if about.linker["transfer_version"]:
             return Why(f"{missing}: the cloud refuses it: {message}.", f"ticketsync resync --recording {one}")
         case "rejected":
-            mend = "ticketsync publish recording-processed FILE"
-            return Why(f"{missing}: it is refused: {message}. Mend it and publish a new revision.", mend)
+            again = f"ticketsync transfer retry --recording {one}"
+            return Why(f"{missing}: it is refused: {message}. Once the cause is mended, have it tried again.", again)
         case "outcome_unknown":
             answer = f"ticketsync transfer exists-as --folder {folder} CLOUDS_UUID"
             return Why(f"{missing}: nobody knows whether its upload had its effect ({message}). Look there.", answer)

@@ -1,10 +1,13 @@
 """Why a recording is or is not in sync: every state and every reason, from what the services say."""
 
+import itertools
+import shlex
 from typing import Any
 
 import pytest
 
 from ops.explanation import About, parked_story, story, why
+from ops.main import main
 
 PLACE = {"topic": "TicketLinked", "partition": 3, "offset": 17}
 PROCESSED = {"topic": "RecordingProcessed", "partition": 3, "offset": 17}
@@ -98,7 +101,7 @@ def cloud_updater(version: int = 1, *, owed: bool = False, reason: str | None = 
         (
             About(linker("not_transferred", transferred=False), transfer("rejected", reason="rejected"), None, None),
             "said the cloud",
-            "ticketsync publish recording-processed FILE",
+            "ticketsync transfer retry --recording 'rec 1'",
         ),
         (
             About(linker("not_transferred", transferred=False), transfer("waiting", reason="retrying"), None, None),
@@ -128,6 +131,29 @@ def test_one_line_says_why_and_one_command_mends_it(about: About, line: str, com
     assert line in reason.line
     assert (reason.command is None) == (command is None)
     assert command is None or command in (reason.command or "")
+
+
+def test_what_a_person_has_paused_a_person_lets_go_on() -> None:
+    said = cloud_updater(reason="retrying")
+    said["blocked"]["message"] = "paused: ann at 2025-01-29 12:00Z: maintenance"
+
+    reason = why(About(linker("pending"), transfer(), said, None))
+
+    assert "paused: ann" in reason.line
+    assert reason.command == "ticketsync resume cloud-updater"
+
+
+@pytest.mark.parametrize("reason", ["retrying", "rejected", "outcome_unknown", "missing_in_cloud"])
+def test_the_command_that_mends_it_is_one_that_there_is(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    before_upload = About(linker("not_transferred", transferred=False), transfer("waiting", reason=reason), None, None)
+    after_upload = About(linker("pending"), transfer(), cloud_updater(reason=reason), None)
+
+    for about in (before_upload, after_upload):
+        words = shlex.split(why(about).command or "")
+        options = [word for word in words if word.startswith("--")]
+        command = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
+        assert main([*command, "--help"]) == 0
+        assert all(option in capsys.readouterr().out for option in options)
 
 
 def test_the_story_is_in_order_with_the_places_of_the_facts() -> None:
