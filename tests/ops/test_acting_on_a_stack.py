@@ -268,7 +268,9 @@ def test_a_site_moves_over_with_its_tickets_and_without_an_upload(stack: Stack, 
         found = {(one["line"], one["what"]) for one in ended.json["findings"]}
         assert found == {(4, "token"), (5, "line"), (6, "filename_taken"), (7, "folder_elsewhere")}, ended.out
     assert (again.code, again.json["adopted"], again.json["already"]) == (1, 0, 2)
-    assert again.json["tickets"] == {"unchanged": 1}
+    # Whether linker has heard of the recording yet, or links it when it does.
+    assert done.json["tickets"] in ({"matched": 1}, {"parked": 1})
+    assert again.json["tickets"] == {"already": 1}
     [folder] = [one for one in seen_by_cloud(stack, "folders")["folders"] if one["folder"] == "moved"]
     tickets = {one["filename"]: (one["ticket_info"] or {}).get("ticket_id") for one in folder["files"]}
     assert tickets == {"a.wav": "T-OLD", "b.wav": None, "c.wav": None}
