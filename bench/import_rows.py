@@ -5,14 +5,20 @@ until the last TicketLinked is on its topic. Parked: the same with recordings th
 command returns. linker runs alone.
 """
 
+import argparse
 import asyncio
 import csv
 import os
-import sys
+import resource
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import asyncpg
+
+from bench.cpu import cpu_s
 from bench.facts import processed
 from bench.link_to_cloud import folded, publish
 from bench.system import TICKETSYNC, TOKEN, System, running_system
@@ -22,7 +28,8 @@ BEAT_S = 0.05
 
 
 async def import_rows(rows: int) -> dict[str, float]:
-    """Rows a second of known recordings, seconds for parked ones, and linker's largest memory in MB."""
+    """Rows a second of known recordings, seconds for parked ones, what a row costs, and linker's largest memory."""
+    figures: dict[str, float] = {}
     async with running_system(["linker"]) as system:
         await publish(system, processed(rows, run="import"))
         await folded(system, "linker", "RecordingProcessed")
@@ -30,25 +37,51 @@ async def import_rows(rows: int) -> dict[str, float]:
             known, unseen = Path(folder, "known.csv"), Path(folder, "unseen.csv")
             _write(known, rows, run="import")
             _write(unseen, rows, run="unseen")
-            before = await _on_topic(system)
-            began_at = time.monotonic()
-            command = asyncio.create_task(_command(system, known))
-            while await _on_topic(system) < before + rows:
-                if command.done():
-                    command.result()
-                await asyncio.sleep(BEAT_S)
-            took_s = time.monotonic() - began_at
-            await command
-            print(f"import: {rows / took_s:,.0f} rows/s to the topic", file=sys.stderr)
-            began_at = time.monotonic()
-            await _command(system, unseen)
-            parked_s = time.monotonic() - began_at
-            print(f"parked: {rows:,} rows in {parked_s:.1f} s", file=sys.stderr)
-        return {
-            "import_rows_per_s": rows / took_s,
-            "import_parked_s": parked_s,
-            "import_linker_mb": _largest_mb(system.pids["linker"]),
-        }
+            async with _costs(system, rows, figures, prefix="import"):
+                figures["import_rows_per_s"] = rows / await _until_announced(system, known, rows)
+                await folded(system, "linker", "TicketLinked")
+            async with _costs(system, rows, figures, prefix="import_parked"):
+                began_at = time.monotonic()
+                await _command(system, unseen)
+                figures["import_parked_s"] = time.monotonic() - began_at
+        return {**figures, "import_linker_mb": _largest_mb(system.pids["linker"])}
+
+
+async def _until_announced(system: System, file: Path, rows: int) -> float:
+    """Seconds from the start of the command until the links of all rows are on their topic."""
+    before = await _on_topic(system)
+    began_at = time.monotonic()
+    command = asyncio.create_task(_command(system, file))
+    while await _on_topic(system) < before + rows:
+        if command.done():
+            command.result()
+        await asyncio.sleep(BEAT_S)
+    took_s = time.monotonic() - began_at
+    await command
+    return took_s
+
+
+@asynccontextmanager
+async def _costs(system: System, rows: int, figures: dict[str, float], *, prefix: str) -> AsyncIterator[None]:
+    """Put down what the block costs for each row: microseconds of CPU of each process, bytes of PostgreSQL's WAL."""
+    before, wal = _used_s(system), await _wal_bytes(system)
+    yield
+    after = _used_s(system)
+    figures |= {f"{prefix}_{name}_us_per_row": (after[name] - before[name]) / rows * 1e6 for name in after}
+    figures[f"{prefix}_wal_bytes_per_row"] = (await _wal_bytes(system) - wal) / rows
+
+
+def _used_s(system: System) -> Mapping[str, float]:
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {**cpu_s({"linker": system.pids["linker"]}), "command": ended.ru_utime + ended.ru_stime}
+
+
+async def _wal_bytes(system: System) -> int:
+    connection = await asyncpg.connect(system.postgres_url)
+    try:
+        return int(await connection.fetchval("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"))
+    finally:
+        await connection.close()
 
 
 def _write(path: Path, rows: int, *, run: str) -> None:
@@ -75,3 +108,15 @@ def _largest_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    """Measure imports alone."""
+    parser = argparse.ArgumentParser(prog="python -m bench.import_rows", description="Measure imports alone.")
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of an import (default: %(default)s)")
+    for name, value in asyncio.run(import_rows(parser.parse_args().rows)).items():
+        print(f"{name:32} {value:12,.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@ class System:
     """Addresses of what runs."""
 
     kafka_bootstrap_servers: str
+    postgres_url: str
     receiver_url: str
     service_urls: dict[str, str]
     pids: dict[str, int]
@@ -53,7 +54,8 @@ async def running_system(services: Sequence[str]) -> AsyncIterator[System]:
                     processes[name] = process
                 urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
                 pids = {name: process.pid for name, process in processes.items()}
-                system = System(servers.kafka_bootstrap_servers, urls.pop("receiver"), urls, pids, http)
+                receiver_url = urls.pop("receiver")
+                system = System(servers.kafka_bootstrap_servers, servers.postgres_url, receiver_url, urls, pids, http)
                 await _ready(system)
                 yield system
             finally:
