@@ -1,8 +1,8 @@
 """Accepts a spreadsheet: its rows are read and stored, all of them or none, before anything is linked.
 
-The upload goes to a temporary file and is read lot by lot in a thread, so neither memory nor the event loop notice how
-large it is. One file is read at a time in a process. A file that turns out unreadable at its last line leaves nothing
-behind, because all rows are stored in one transaction.
+The upload goes to a temporary file and is read part by part in a thread, so neither memory nor the event loop notice
+how large it is. One file is read at a time in a process. A file that turns out unreadable at its last line leaves
+nothing behind, because all rows are stored in one transaction.
 """
 
 import asyncio
@@ -11,21 +11,19 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from services.linker.import_parts import Part, parts_of
 from services.linker.lines import Limits, SpreadsheetFile
 from services.linker.preview_spreadsheet import Preview, preview
-from services.linker.read_spreadsheet import Row, read_rows
+from services.linker.read_spreadsheet import read_rows
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted, Imports
 from shared import audit
 from shared.database import Database, notify
 from shared.gate import Gate
-
-LOT = 2_000
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,15 @@ class AcceptImports:
             if not accepted.dry_run and (known := await self._known(accepted.fingerprint)):
                 return known, True
             rows = read_rows(file, self._limits(), given=given)
-            lot = await _next(rows)  # opens and unpacks the file: no transaction needs to wait for that
+            parts = parts_of(rows, folder=accepted.folder, size=self.settings.import_lot_rows)
+            part = await _next(parts)  # opens and unpacks the file: no transaction needs to wait for that
             async with self.database.transaction() as connection:
                 await self.gate.pass_through(connection)
                 imports = Imports(connection)
                 await imports.begin(accepted)
-                while lot:
-                    await imports.add(accepted, lot)
-                    lot = await _next(rows)
+                while part:
+                    await imports.add(accepted.import_id, part)
+                    part = await _next(parts)
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
                 if not accepted.dry_run:
                     await audit.record(
@@ -107,5 +106,5 @@ class AcceptImports:
         )
 
 
-async def _next(rows: Iterator[Row]) -> list[Row]:
-    return await asyncio.to_thread(lambda: list(islice(rows, LOT)))
+async def _next(parts: Iterator[Part]) -> Part | None:
+    return await asyncio.to_thread(next, parts, None)

@@ -1,9 +1,10 @@
-"""Applies imports: links the rows of accepted files, a lot in a transaction, until every row is decided.
+"""Applies imports: links the rows of accepted files, a part in a transaction, until every row is decided.
 
-A crash leaves an import where its last lot ended, and the loop goes on there: a row is never applied twice. All rows
+A crash leaves an import where its last part ended, and the loop goes on there: a row is never applied twice. All rows
 count as requested when the file was accepted, in order of their lines, however late they are applied.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails
 from services.linker.decisions import LinkRequest, Target
+from services.linker.import_parts import Decided, outcomes_of, rows_of, split
 from services.linker.link_recordings import (
     AlreadySo,
     CameLate,
@@ -24,8 +26,9 @@ from services.linker.link_recordings import (
     Waits,
     link_recordings,
 )
+from services.linker.read_spreadsheet import Asked
 from services.linker.settings import LinkerSettings
-from services.linker.store_imports import Accepted, Decided, Imports, Undecided
+from services.linker.store_imports import Accepted, Imports
 from services.linker.store_links import Links
 from shared.database import Database, notify
 from shared.gate import Gate
@@ -44,25 +47,23 @@ class ApplyImports:
     gate: Gate
 
     async def step(self) -> float | None:
-        """Link one lot of the oldest running import."""
+        """Link the next part of the oldest running import."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             imports = Imports(connection)
-            found = await imports.lock_running()
-            if found is None:
+            part = await imports.lock_running()
+            if part is None:
                 return None
-            running = found.accepted
-            to_line = found.done_to_line + self.settings.import_lot_rows
-            rows = await imports.undecided(found, to_line=to_line)
-            requests = [_request(running, row) for row in rows]
-            results = await self._link(running, requests, connection)
-            decided = [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
-            finished = await imports.decide(running.import_id, decided, to_line=to_line)
+            running = part.accepted
+            rows, decided = split(rows_of(part.content), part.replaced)
+            results = await self._link(running, requests_of(running, rows), connection)
+            decided += [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
+            finished = await imports.decide(part, outcomes_of(decided))
             if finished and not running.dry_run:
                 await Links(connection).announce_import(running.import_id)
             if not running.dry_run:
                 await notify(connection, ["match_parked", *(["announce_links"] if finished else [])])
-        log.info("import rows applied", import_id=running.import_id, rows=len(rows))
+        log.info("import rows applied", import_id=running.import_id, rows=part.rows)
         return 0
 
     async def _link(self, running: Accepted, requests: list[LinkRequest], connection: AsyncConnection) -> list[Result]:
@@ -73,20 +74,25 @@ class ApplyImports:
         return results
 
 
-def _request(running: Accepted, row: Undecided) -> LinkRequest:
-    """What the row asks for. A field without a column in the file keeps its value while the ticket stays the same."""
-    return LinkRequest(
-        request_id=f"{running.import_id}:{row.line:09d}",
-        requested_at=running.accepted_at,
-        target=Target(row.recording_id, row.filename, row.folder),
-        ticket=TicketDetails(**row.ticket),
-        source="import",
-        linked_by=running.linked_by,
-        import_id=running.import_id,
-        park=running.park,
-        keeps=frozenset(TicketDetails.model_fields) - set(row.ticket),
-        on_existing=running.on_existing,
-    )
+def requests_of(running: Accepted, rows: Sequence[Asked]) -> list[LinkRequest]:
+    """What the rows ask for. A field without a column in the file keeps its value while the ticket stays the same."""
+    fields = frozenset(rows[0].ticket) if rows else frozenset()
+    keeps = frozenset(TicketDetails.model_fields) - fields
+    return [
+        LinkRequest(
+            f"{running.import_id}:{row.line:09d}",
+            running.accepted_at,
+            Target(row.recording_id, row.filename, row.folder),
+            TicketDetails(**row.ticket),
+            "import",
+            running.linked_by,
+            running.import_id,
+            running.park,
+            keeps if row.ticket.keys() == fields else frozenset(TicketDetails.model_fields) - row.ticket.keys(),
+            running.on_existing,
+        )
+        for row in rows
+    ]
 
 
 def decided_row(line: int, result: Result) -> Decided:

@@ -6,8 +6,8 @@ that is not blank, read as they are asked for: what it asks for, or why it canno
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -37,8 +37,7 @@ ENDINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """A row that asks for a link. `ticket` holds the fields that the file has a column for, empty ones included."""
 
     line: int
@@ -48,8 +47,7 @@ class Asked:
     ticket: dict[str, str]
 
 
-@dataclass(frozen=True)
-class Invalid:
+class Invalid(NamedTuple):
     """A row that cannot be used."""
 
     line: int

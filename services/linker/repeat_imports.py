@@ -13,8 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.linker import seen_imports
 from services.linker.store_catalogue import Catalogue
 
-LOT = 1_000
-
 
 def fingerprint(sha256: str, options: Mapping[str, object]) -> str:
     """What two imports have in common if they ask for the same."""
@@ -32,13 +30,11 @@ async def first_receipt(connection: AsyncConnection, known_by: str) -> str | Non
 async def _recordings_changed(connection: AsyncConnection, import_id: str) -> bool:
     """Whether a row that found no recording, or too many, would find exactly one now, or find none to choose from."""
     line = 0
-    while True:
-        lot = await seen_imports.without_recording(connection, import_id, after_line=line, limit=LOT)
-        if not lot:
-            return False
-        line = lot[-1][0]
-        found = await Catalogue(connection).candidates([target for _, _, target in lot])
-        for (_, outcome, _), candidates in zip(lot, found, strict=True):
+    while part := await seen_imports.without_recording(connection, import_id, after_line=line):
+        line, rows = part
+        found = await Catalogue(connection).candidates([target for _, target in rows])
+        for (outcome, _), candidates in zip(rows, found, strict=True):
             still_so = len(candidates) > 1 if outcome == "ambiguous" else not candidates
             if not still_so:
                 return True
+    return False

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
-
-NEEDS_A_LOOK = ("ambiguous", "invalid")
+from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_of, rows_of
+from services.linker.read_spreadsheet import Asked
 
 
 async def receipt(connection: AsyncConnection, import_id: str) -> Mapping[str, Any] | None:
@@ -18,8 +18,9 @@ async def receipt(connection: AsyncConnection, import_id: str) -> Mapping[str, A
             text("""
                 select import_id, filename, sha256, dry_run, rows_total, rows_done, accepted_at, finished_at,
                        (select jsonb_object_agg(outcome, count) from (
-                           select outcome, count(*) as count from import_row r
-                           where r.import_id = i.import_id and outcome is not null group by outcome) c) as counts
+                           select c.key as outcome, sum(cast(c.value as int)) as count
+                           from import_part p, jsonb_each_text(p.counts) c
+                           where p.import_id = i.import_id group by c.key) c) as counts
                 from import i where import_id = :import_id
             """),
             {"import_id": import_id},
@@ -32,23 +33,42 @@ async def rows(
     connection: AsyncConnection, import_id: str, *, after_line: int, limit: int, attention: bool = False
 ) -> list[Mapping[str, Any]]:
     """Decided rows after a line; with `attention` only those that somebody has to look at."""
+    found: list[Mapping[str, Any]] = []
+    while len(found) < limit:
+        part = await _next_part(connection, import_id, after_line=after_line, attention=attention)
+        if part is None:
+            break
+        found += [
+            {
+                "line": row.line,
+                "outcome": one.outcome,
+                "recording_id": one.recording_id or getattr(row, "recording_id", None),
+                "folder": getattr(row, "folder", None),
+                "filename": getattr(row, "filename", None),
+                "ticket_id": row.ticket["ticket_id"] if isinstance(row, Asked) else None,
+                "detail": one.detail,
+            }
+            for row, one in zip(rows_of(part.content), decided_of(part.outcomes), strict=True)
+            if row.line > after_line and (one.outcome in NEEDS_A_LOOK or not attention)
+        ]
+        after_line = part.last_line
+    return found[:limit]
+
+
+async def _next_part(
+    connection: AsyncConnection, import_id: str, *, after_line: int, attention: bool
+) -> Row[tuple[int, str, str]] | None:
+    """The first decided part with lines after this one; with `attention`, with some that somebody has to look at."""
     found = await connection.execute(
         text("""
-            select line, outcome, recording_id, folder, filename, ticket ->> 'ticket_id' as ticket_id, detail
-            from import_row
-            where import_id = :import_id and line > :after_line and outcome is not null
-              and (not :attention or outcome = any(:needs_a_look))
-            order by line limit :limit
+            select last_line, content, outcomes from import_part
+            where import_id = :import_id and last_line > :after_line and outcomes is not null
+              and (need_a_look > 0 or not :attention)
+            order by last_line limit 1
         """),
-        {
-            "import_id": import_id,
-            "after_line": after_line,
-            "limit": limit,
-            "attention": attention,
-            "needs_a_look": list(NEEDS_A_LOOK),
-        },
+        {"import_id": import_id, "after_line": after_line, "attention": attention},
     )
-    return [dict(row) for row in found.mappings()]
+    return found.one_or_none()
 
 
 async def last_of(connection: AsyncConnection, fingerprint: str) -> str | None:
@@ -70,20 +90,26 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
     return bool(
         await connection.scalar(
             text("""
+                with r as (
+                    select cast(e ->> 0 as int) as line, e ->> 1 as outcome, e ->> 2 as recording_id,
+                           cast(e -> 3 ->> 'link_version' as int) as link_version
+                    from import_part p, jsonb_array_elements(cast(p.outcomes as jsonb)) e
+                    where p.import_id = :import_id
+                )
                 select exists (
                     select from (
-                        select recording_id, max(cast(detail ->> 'link_version' as int)) as link_version
-                        from import_row where import_id = :import_id and detail ? 'link_version' group by recording_id
-                    ) r
+                        select recording_id, max(link_version) as link_version from r
+                        where link_version is not null group by recording_id
+                    ) newest
                     left join link l using (recording_id)
-                    where l.link_version is distinct from r.link_version
+                    where l.link_version is distinct from newest.link_version
                 ) or exists (
-                    select from import_row r
-                    left join parked_link p on p.request_id = r.import_id || ':' || lpad(cast(r.line as text), 9, '0')
+                    select from r
+                    left join parked_link p on p.request_id = :import_id || ':' || lpad(cast(r.line as text), 9, '0')
                     left join link l on l.recording_id = p.applied_to
-                    where r.import_id = :import_id and r.outcome = 'parked' and not coalesce(
+                    where r.outcome = 'parked' and not coalesce(
                         p.state = 'parked' or (p.state = 'applied'
-                            and (l.import_id = r.import_id or l.last_request_id = p.request_id)), false)
+                            and (l.import_id = :import_id or l.last_request_id = p.request_id)), false)
                 )
             """),
             {"import_id": import_id},
@@ -92,17 +118,22 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
 
 
 async def without_recording(
-    connection: AsyncConnection, import_id: str, *, after_line: int, limit: int
-) -> list[tuple[int, str, Target]]:
-    """(line, outcome, what it names) of rows for which no recording was there, or more than one."""
-    found = await connection.execute(
-        text("""
-            select line, outcome, recording_id, filename, folder from import_row
-            where import_id = :import_id and line > :after_line
-              and (outcome = 'ambiguous' or (outcome = 'invalid' and ticket is not null
-                                            and not detail ? 'link_version'))
-            order by line limit :limit
-        """),
-        {"import_id": import_id, "after_line": after_line, "limit": limit},
-    )
-    return [(row.line, row.outcome, Target(row.recording_id, row.filename, row.folder)) for row in found]
+    connection: AsyncConnection, import_id: str, *, after_line: int
+) -> tuple[int, list[tuple[str, Target]]] | None:
+    """Of the next part in which there are some, the rows for which no recording was there, or more than one.
+
+    Its last line, and for each such row the outcome and what it names. None: there is no such part after this line.
+    """
+    part = await _next_part(connection, import_id, after_line=after_line, attention=True)
+    if part is None:
+        return None
+    decided = zip(rows_of(part.content), decided_of(part.outcomes), strict=True)
+    return part.last_line, [
+        (one.outcome, Target(row.recording_id, row.filename, row.folder))
+        for row, one in decided
+        if isinstance(row, Asked) and _found_none_or_many(one)
+    ]
+
+
+def _found_none_or_many(one: Decided) -> bool:
+    return one.outcome == "ambiguous" or (one.outcome == "invalid" and "link_version" not in one.detail)

@@ -1,7 +1,6 @@
-"""The SQL that accepts imports and decides their rows: stored when a file is accepted, decided lot by lot."""
+"""The SQL that accepts imports and decides their rows: stored when a file is accepted, decided part by part."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import OnExisting
-from services.linker.read_spreadsheet import Asked, Row
+from services.linker.import_parts import Outcomes, Part
 
 _SETTINGS = "import_id, filename, sha256, fingerprint, folder, park, on_existing, dry_run, linked_by, accepted_at"
 
@@ -33,35 +32,17 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Running:
-    """An import of which every row up to this line is decided."""
+    """An import's next part: every row before it is decided. `replaced`: line → a later one of the same name."""
 
     accepted: Accepted
-    done_to_line: int
-
-
-@dataclass(frozen=True)
-class Undecided:
-    """A row that is to be linked."""
-
-    line: int
-    recording_id: str | None
-    folder: str | None
-    filename: str | None
-    ticket: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What became of a row."""
-
-    line: int
-    outcome: str
-    recording_id: str | None
-    detail: Mapping[str, Any]
+    last_line: int
+    rows: int
+    content: str
+    replaced: Mapping[str, int]
 
 
 class Imports:
-    """One transaction's view of the tables `import` and `import_row`."""
+    """One transaction's view of the tables `import` and `import_part`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -76,34 +57,45 @@ class Imports:
             """),  # noqa: S608  # this module's own text
             vars(accepted),
         )
+        await self._connection.execute(
+            text("create temporary table import_key (last_line int, line int, key bytea) on commit drop")
+        )
 
-    async def add(self, accepted: Accepted, rows: Sequence[Row]) -> None:
-        """Store some of the file's rows; those that are invalid are decided with that."""
+    async def add(self, import_id: str, part: Part) -> None:
+        """Store some of the file's rows, and what they name, until `accept` has compared it."""
         await self._connection.execute(
             text("""
-                insert into import_row (import_id, line, recording_id, folder, filename, ticket, outcome, detail)
-                select :import_id, u.line, u.recording_id, u.folder, u.filename, cast(u.ticket as jsonb), u.outcome,
-                       cast(u.detail as jsonb)
-                from unnest(cast(:lines as int[]), cast(:ids as text[]), cast(:folders as text[]),
-                            cast(:names as text[]), cast(:tickets as text[]), cast(:outcomes as text[]),
-                            cast(:details as text[]))
-                    as u (line, recording_id, folder, filename, ticket, outcome, detail)
+                insert into import_part (import_id, last_line, rows, content, outcomes, counts, need_a_look)
+                values (:import_id, :last_line, :rows, :content, :outcomes, cast(:counts as jsonb), :need_a_look)
             """),
-            {"import_id": accepted.import_id, **_columns(rows, accepted.folder)},
+            {
+                "import_id": import_id,
+                "last_line": part.last_line,
+                "rows": part.rows,
+                "content": part.content,
+                **_columns(part.outcomes),
+            },
+        )
+        await self._connection.execute(
+            text("""
+                insert into import_key (last_line, line, key)
+                select :last_line, u.line, u.key
+                from unnest(cast(:lines as int[]), cast(:keys as bytea[])) as u (line, key)
+            """),
+            {"last_line": part.last_line, "lines": list(part.keys), "keys": list(part.keys.values())},
         )
 
     async def accept(self, import_id: str, *, now: datetime) -> None:
-        """All rows are stored: decide those whose recording a later line names as well, and let the import run."""
+        """All rows are stored: note those whose recording a later line names as well, and let the import run."""
         await self._connection.execute(
             text("""
-                update import_row r
-                set outcome = 'duplicate', detail = jsonb_build_object('replaced_by_line', named.last_line)
+                update import_part p set replaced = named.lines
                 from (
-                    select line, max(line) over (
-                        partition by recording_id, folder, normalize(filename, NFC)) as last_line
-                    from import_row where import_id = :import_id and outcome is null
+                    select last_line, jsonb_object_agg(line, newest) as lines from (
+                        select last_line, line, max(line) over (partition by key) as newest from import_key
+                    ) k where newest > line group by last_line
                 ) named
-                where r.import_id = :import_id and r.line = named.line and named.last_line > named.line
+                where p.import_id = :import_id and p.last_line = named.last_line
             """),
             {"import_id": import_id},
         )
@@ -111,15 +103,15 @@ class Imports:
             text("""
                 update import set accepted_at = :now, rows_total = counted.total, rows_done = counted.done,
                     finished_at = case when counted.total = counted.done then now() end
-                from (select count(*) as total, count(outcome) as done from import_row where import_id = :import_id)
-                    counted
+                from (select sum(rows) as total, coalesce(sum(rows) filter (where outcomes is not null), 0) as done
+                      from import_part where import_id = :import_id) counted
                 where import_id = :import_id
             """),
             {"import_id": import_id, "now": now},
         )
 
     async def lock_running(self) -> Running | None:
-        """Lock the oldest import that has undecided rows."""
+        """Lock the oldest import that has undecided rows, and read the first part of them."""
         row = (
             await self._connection.execute(
                 text(f"""
@@ -128,39 +120,29 @@ class Imports:
                 """)  # noqa: S608  # this module's own text
             )
         ).one_or_none()
-        return Running(Accepted(*row[:-1]), row.done_to_line) if row else None
+        if row is None:
+            return None
+        part = (
+            await self._connection.execute(
+                text("""
+                    select last_line, rows, content, replaced from import_part
+                    where import_id = :import_id and last_line > :done_to_line and outcomes is null
+                    order by last_line limit 1
+                """),
+                {"import_id": row.import_id, "done_to_line": row.done_to_line},
+            )
+        ).one()
+        return Running(Accepted(*row[:-1]), part.last_line, part.rows, part.content, part.replaced or {})
 
-    async def undecided(self, running: Running, *, to_line: int) -> list[Undecided]:
-        """The next rows up to this line, in order of their lines."""
-        rows = await self._connection.execute(
-            text("""
-                select line, recording_id, folder, filename, ticket from import_row
-                where import_id = :import_id and outcome is null
-                    and line > :done_to_line and line <= :to_line
-                order by line
-            """),
-            {"import_id": running.accepted.import_id, "done_to_line": running.done_to_line, "to_line": to_line},
-        )
-        return [Undecided(*row) for row in rows]
-
-    async def decide(self, import_id: str, rows: Sequence[Decided], *, to_line: int) -> bool:
-        """Store what became of these rows, all up to this line. True: they were the last of the import."""
+    async def decide(self, running: Running, outcomes: Outcomes) -> bool:
+        """Store what became of the rows of this part. True: it was the last of the import."""
+        import_id = running.accepted.import_id
         await self._connection.execute(
             text("""
-                update import_row set outcome = u.outcome, detail = cast(u.detail as jsonb),
-                    recording_id = coalesce(u.recording_id, import_row.recording_id)
-                from unnest(cast(:lines as int[]), cast(:outcomes as text[]), cast(:ids as text[]),
-                            cast(:details as text[]))
-                    as u (line, outcome, recording_id, detail)
-                where import_row.import_id = :import_id and import_row.line = u.line
+                update import_part set outcomes = :outcomes, counts = cast(:counts as jsonb), need_a_look = :need_a_look
+                where import_id = :import_id and last_line = :last_line
             """),
-            {
-                "import_id": import_id,
-                "lines": [one.line for one in rows],
-                "outcomes": [one.outcome for one in rows],
-                "ids": [one.recording_id for one in rows],
-                "details": [json.dumps(dict(one.detail)) for one in rows],
-            },
+            {"import_id": import_id, "last_line": running.last_line, **_columns(outcomes)},
         )
         finished = await self._connection.scalar(
             text("""
@@ -169,7 +151,7 @@ class Imports:
                 where import_id = :import_id
                 returning finished_at is not null
             """),
-            {"import_id": import_id, "done": len(rows), "line": to_line},
+            {"import_id": import_id, "done": running.rows, "line": running.last_line},
         )
         return bool(finished)
 
@@ -178,18 +160,9 @@ class Imports:
         return int(await self._connection.scalar(text("select count(*) from import where finished_at is null")) or 0)
 
 
-def _columns(rows: Sequence[Row], folder: str | None) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {
-        name: [] for name in ("lines", "ids", "folders", "names", "tickets", "outcomes", "details")
+def _columns(outcomes: Outcomes | None) -> dict[str, Any]:
+    return {
+        "outcomes": outcomes.content if outcomes else None,
+        "counts": outcomes.counts if outcomes else None,
+        "need_a_look": outcomes.need_a_look if outcomes else None,
     }
-    for row in rows:
-        asked = row if isinstance(row, Asked) else None
-        detail = None if isinstance(row, Asked) else {"field": row.field, "message": row.message}
-        columns["lines"].append(row.line)
-        columns["ids"].append(asked.recording_id if asked else None)
-        columns["folders"].append((asked.folder or folder) if asked and not asked.recording_id else None)
-        columns["names"].append(asked.filename if asked else None)
-        columns["tickets"].append(json.dumps(asked.ticket) if asked else None)
-        columns["outcomes"].append(None if asked else "invalid")
-        columns["details"].append(json.dumps(detail) if detail else None)
-    return columns

@@ -184,8 +184,12 @@ class Links:
         await self._connection.execute(
             text("""
                 insert into unheard_link (recording_id, folder_id)
-                select l.recording_id, l.folder_id from import_row r join link l using (recording_id)
-                where r.import_id = :import_id and r.outcome in ('matched', 'overwrite') and l.import_id = :import_id
+                select l.recording_id, l.folder_id from (
+                    select distinct e ->> 2 as recording_id
+                    from import_part p, jsonb_array_elements(cast(p.outcomes as jsonb)) e
+                    where p.import_id = :import_id and e ->> 1 in ('matched', 'overwrite')
+                ) r join link l using (recording_id)
+                where l.import_id = :import_id
                 order by l.recording_id
                 on conflict do nothing
             """),

@@ -239,7 +239,7 @@ class Arrival(LinkerTable, table=True):
 
 
 class Import(LinkerTable, table=True):
-    """A spreadsheet that was accepted; its rows are linked in lots.
+    """A spreadsheet that was accepted; its rows are linked part by part.
 
     `fingerprint`: of the content with mapping and options, by which the same import is known again. `dry_run`: its
     rows are decided and nothing else is changed. `done_to_line`: every row up to this line is decided.
@@ -267,22 +267,24 @@ class Import(LinkerTable, table=True):
     )
 
 
-class ImportRow(LinkerTable, table=True):
-    """One row of an import: what it asks for, and once it is decided what became of it."""
+class ImportPart(LinkerTable, table=True):
+    """Some thousand rows of an import, up to `last_line`; the JSON in it is that of import_parts.py.
 
-    __tablename__ = "import_row"
+    `content`: what the rows ask for. `replaced`: line → the later line that names the same recording. `outcomes`: what
+    became of the rows, once all of them are decided; `counts`: how many came to what, `need_a_look` of them to
+    something that a person has to see to.
+    """
+
+    __tablename__ = "import_part"
 
     import_id: str = Field(primary_key=True, foreign_key="import.import_id")
-    line: int = Field(primary_key=True)
-    recording_id: str | None
-    folder: str | None
-    filename: str | None
-    ticket: dict[str, str] | None = Field(sa_type=JSON)
-    outcome: str | None
-    detail: dict[str, object] | None = Field(sa_type=JSON)
-
-    # Room in every page for the outcome, so that deciding a row touches no index.
-    __table_args__ = ({"postgresql_with": {"fillfactor": 45}},)
+    last_line: int = Field(primary_key=True)
+    rows: int
+    content: str
+    replaced: dict[str, int] | None = Field(sa_type=JSON)
+    outcomes: str | None
+    counts: dict[str, int] | None = Field(sa_type=JSON)
+    need_a_look: int | None
 
 
 class KeptUpload(LinkerTable, table=True):

@@ -59,7 +59,7 @@ async def test_a_bad_file_is_refused_in_words_and_leaves_nothing(linker: Linker,
         assert words in answer.json()["detail"]
         assert answer.json()["errors"][0]["field"] == "file"
     assert await linker.rows("select import_id from import union all select upload_id from upload") == []
-    assert await linker.rows("select * from import_row") == []
+    assert await linker.rows("select * from import_part") == []
 
 
 def test_of_a_formula_the_saved_value_is_read_and_never_the_formula() -> None:

@@ -49,7 +49,7 @@ async def test_what_cannot_be_read_is_refused_and_leaves_nothing(
     assert answer.status_code == 422
     assert words in answer.json()["detail"]
     assert await linker.rows("select import_id from import") == []
-    assert await linker.rows("select line from import_row") == []
+    assert await linker.rows("select last_line from import_part") == []
 
 
 async def test_a_file_over_a_limit_is_refused_before_anything_is_imported(linker: Linker) -> None:
@@ -61,7 +61,7 @@ async def test_a_file_over_a_limit_is_refused_before_anything_is_imported(linker
 
     assert (too_many.status_code, too_large.status_code) == (422, 413)
     assert "line 2502: more than 2,500 rows (IMPORT_MAX_ROWS); nothing was imported" in too_many.json()["detail"]
-    assert await linker.rows("select line from import_row") == []
+    assert await linker.rows("select last_line from import_part") == []
 
 
 async def test_a_file_of_many_lots_is_stored_whole_and_a_later_lot_replaces_a_row_of_an_earlier(linker: Linker) -> None:
@@ -69,11 +69,10 @@ async def test_a_file_of_many_lots_is_stored_whole_and_a_later_lot_replaces_a_ro
 
     import_id = await accepted(linker, f"file,id\n{rows}1,T-1\n")
 
-    stored = await linker.rows(
-        "select count(*) n, count(outcome) d from import_row where import_id = :id", id=import_id
-    )
-    assert stored == [{"n": 2_501, "d": 1}]
-    assert (await rows_of(linker, import_id))[0]["replaced_by_line"] == 2_502
+    stored = await linker.rows("select rows from import_part where import_id = :id order by last_line", id=import_id)
+    assert [one["rows"] for one in stored] == [1_000, 1_000, 501]
+    assert await linker.import_lot()
+    assert [one.get("replaced_by_line") for one in (await rows_of(linker, import_id))[:3]] == [None, 2_502, None]
 
 
 async def test_existing_tickets_are_kept_if_that_is_wanted(linker: Linker) -> None:

@@ -72,8 +72,8 @@ async def test_a_recording_id_is_the_same_in_whatever_folder(linker: Linker) -> 
 async def test_an_import_goes_on_where_its_last_lot_ended_and_keeps_its_place_in_the_order(linker: Linker) -> None:
     await linker.fold(*(a_recording(f"R{number}") for number in range(5)))
     csv = "filename,ticket_id\n" + "".join(f"R{number}.wav,T-{number}\n" for number in range(5))
-    import_id = await accepted(linker, csv)
     small = replace(linker, settings=linker.settings.model_copy(update={"import_lot_rows": 2}))
+    import_id = await accepted(small, csv)
     assert await small.import_lot()
     assert await linker.unheard() == {}
 

@@ -277,21 +277,20 @@ def upgrade() -> None:
     op.create_index("recording_by_name", "recording", ["name_key"], unique=False)
     op.create_index("recording_by_stem", "recording", ["stem_key"], unique=False)
     op.create_table(
-        "import_row",
+        "import_part",
         sa.Column("import_id", sa.String(), nullable=False),
-        sa.Column("line", sa.Integer(), nullable=False),
-        sa.Column("recording_id", sa.String(), nullable=True),
-        sa.Column("folder", sa.String(), nullable=True),
-        sa.Column("filename", sa.String(), nullable=True),
-        sa.Column("ticket", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
-        sa.Column("outcome", sa.String(), nullable=True),
-        sa.Column("detail", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("last_line", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("content", sa.String(), nullable=False),
+        sa.Column("replaced", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("outcomes", sa.String(), nullable=True),
+        sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column("need_a_look", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
             ["import_id"],
             ["import.import_id"],
         ),
-        sa.PrimaryKeyConstraint("import_id", "line"),
-        postgresql_with={"fillfactor": 45},
+        sa.PrimaryKeyConstraint("import_id", "last_line"),
     )
     op.create_table(
         "unheard_link",
@@ -335,7 +334,7 @@ def downgrade() -> None:
     op.drop_table("unheard_link")
     op.drop_table("upload_part")
     op.drop_table("upload")
-    op.drop_table("import_row")
+    op.drop_table("import_part")
     op.drop_index("recording_by_stem", table_name="recording")
     op.drop_index("recording_by_name", table_name="recording")
     op.drop_index("recording_by_folder_name", table_name="recording")

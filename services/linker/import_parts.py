@@ -1,0 +1,110 @@
+"""The rows of an import as they are stored: in parts of some thousand, each a JSON text, decided one part at a time.
+
+Rows are written once, decided in the order of their lines and read in that order, never looked up one by one. As rows
+of a table each would cost as much to store as the link that it asks for. In: rows as they are read, a part's text, or
+what became of its rows. Out: the same the other way round.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json, to_json
+
+from services.linker.decisions import Target
+from services.linker.read_spreadsheet import Asked, Invalid, Row
+
+
+class Part(NamedTuple):
+    """Rows that follow each other, as JSON; `keys`: of those that ask for a link, what each names, hashed.
+
+    `outcomes`: what became of them, if none of them asks for a link: that is known before anything is linked.
+    """
+
+    last_line: int
+    rows: int
+    content: str
+    keys: Mapping[int, bytes]
+    outcomes: "Outcomes | None"
+
+
+class Decided(NamedTuple):
+    """What became of a row."""
+
+    line: int
+    outcome: str
+    recording_id: str | None
+    detail: Mapping[str, Any]
+
+
+class Outcomes(NamedTuple):
+    """What became of the rows of a part, as JSON, and how many came to what."""
+
+    content: str
+    counts: str
+    need_a_look: int
+
+
+NEEDS_A_LOOK = ("ambiguous", "invalid")
+
+
+def parts_of(rows: Iterator[Row], *, folder: str | None, size: int) -> Iterator[Part]:
+    """The rows in parts of `size`. A row by name that names no folder is in `folder`, that of the import."""
+    while lot := list(islice(rows, size)):
+        placed = [_in_folder(row, folder) for row in lot]
+        asked = {row.line: _key(row) for row in placed if isinstance(row, Asked)}
+        outcomes = None if asked else outcomes_of(_invalid(row) for row in placed if isinstance(row, Invalid))
+        yield Part(placed[-1].line, len(placed), to_json(placed).decode(), asked, outcomes)
+
+
+def rows_of(content: str) -> list[Row]:
+    """The rows of a part."""
+    return [Asked(*row) if len(row) == len(Asked._fields) else Invalid(*row) for row in from_json(content)]
+
+
+def split(rows: Sequence[Row], replaced: Mapping[str, int]) -> tuple[list[Asked], list[Decided]]:
+    """Rows that are to be linked, and what became of the others. `replaced`: line → a later one of the same name."""
+    asked: list[Asked] = []
+    decided: list[Decided] = []
+    for row in rows:
+        if isinstance(row, Invalid):
+            decided.append(_invalid(row))
+        elif (last := replaced.get(str(row.line))) is not None:
+            decided.append(Decided(row.line, "duplicate", row.recording_id, {"replaced_by_line": last}))
+        else:
+            asked.append(row)
+    return asked, decided
+
+
+def outcomes_of(decided: Iterable[Decided]) -> Outcomes:
+    """What became of the rows of a part, in order of their lines."""
+    ordered = sorted(decided)
+    counts = Counter(one.outcome for one in ordered)
+    return Outcomes(to_json(ordered).decode(), json.dumps(counts), sum(counts[one] for one in NEEDS_A_LOOK))
+
+
+def decided_of(content: str) -> list[Decided]:
+    """What became of the rows of a part."""
+    return [Decided(*one) for one in from_json(content)]
+
+
+def _invalid(row: Invalid) -> Decided:
+    return Decided(row.line, "invalid", None, {"field": row.field, "message": row.message})
+
+
+def _in_folder(row: Row, folder: str | None) -> Row:
+    if isinstance(row, Invalid):
+        return row
+    if row.recording_id is not None:
+        return row._replace(folder=None) if row.folder is not None else row
+    return row._replace(folder=folder) if row.folder is None and folder is not None else row
+
+
+def _key(row: Asked) -> bytes:
+    """The same of two rows that name the same recording: the later of them counts."""
+    name_key = Target(row.recording_id, row.filename, row.folder).name_key
+    named = to_json((row.recording_id, row.folder, name_key))
+    return hashlib.blake2b(named, digest_size=16).digest()
