@@ -28,10 +28,8 @@ class Choices:
         """
         came_before = await self._connection.scalar(
             text("""
-                select 1 from unnest(cast(:requests as text[])) as u (request_id)
-                where exists (select from parked_link p where p.request_id = u.request_id)
-                    or exists (select from link l where l.request_id = u.request_id)
-                limit 1
+                select exists (select from parked_link where request_id = any(:requests))
+                    or exists (select from link where request_id = any(:requests))
             """),
             {"requests": [one.request_id for one in requests]},
         )
