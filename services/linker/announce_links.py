@@ -7,7 +7,7 @@ published late, and so stands behind a newer one, is corrected by the same rule.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,14 +17,17 @@ from shared.facts import as_record
 from shared.producer import Outgoing
 
 _FIELDS = tuple(TicketLinked.model_fields)
+_TICKET_PLACE = _FIELDS.index("ticket_info")
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → link_version, folder by folder."""
+    """Recording → link_version, folder by folder; those of an import not before all of its rows are decided."""
     rows = await connection.execute(
         text("""
-            select u.recording_id, l.link_version from unheard_link u join link l using (recording_id)
-            order by u.folder_id, u.recording_id limit :limit
+            select recording_id, link_version from unheard_link
+            where import_id is null
+                or import_id <> all (array(select import_id from import where finished_at is null))
+            order by folder_id, recording_id limit :limit
         """),
         {"limit": limit},
     )
@@ -51,8 +54,8 @@ async def forget_heard(connection: AsyncConnection) -> None:
     """Nothing was heard on the topic as it is now: every link is to be announced."""
     await connection.execute(
         text("""
-            insert into unheard_link (recording_id, folder_id)
-            select recording_id, folder_id from link where link_version > 0 order by recording_id
+            insert into unheard_link (recording_id, folder_id, link_version)
+            select recording_id, folder_id, link_version from link where link_version > 0 order by recording_id
             on conflict do nothing
         """)
     )
@@ -60,13 +63,14 @@ async def forget_heard(connection: AsyncConnection) -> None:
 
 def record_of(row: Row[Any]) -> Outgoing:
     """The record that announces a link, of its row with the fields of TicketLinked in their order."""
-    # A field without a value is left out; a link without a ticket says so.
-    given = zip(_FIELDS, row, strict=True)
-    fact: dict[str, Any] = {name: value for name, value in given if value is not None or name == "ticket_info"}
-    fact["ticket_info"] = from_json(row.ticket) if row.ticket else None
+    # A field without a value is left out; a link without a ticket says so. The ticket is JSON as it stands in its row.
+    given = dict(zip(_FIELDS, row, strict=True))
+    ticket = given["ticket_info"] or "null"
+    head = to_json({name: given[name] for name in _FIELDS[:_TICKET_PLACE]})
+    tail = to_json({name: value for name in _FIELDS[_TICKET_PLACE + 1 :] if (value := given[name]) is not None})
     return as_record(
         TICKET_LINKED,
-        (TicketLinked, to_json(fact)),
+        (TicketLinked, b'%b,"ticket_info":%b,%b' % (head[:-1], ticket.encode(), tail[1:])),
         key=row.recording_id,
         version=str(row.link_version),
         source="linker",

@@ -29,8 +29,7 @@ from services.linker.link_recordings import (
 from services.linker.read_spreadsheet import Asked
 from services.linker.settings import LinkerSettings
 from services.linker.store_imports import Accepted, Imports
-from services.linker.store_links import Links
-from shared.database import Database, notify
+from shared.database import Database, notify, plan_anew
 from shared.gate import Gate
 
 log = structlog.get_logger()
@@ -50,6 +49,7 @@ class ApplyImports:
         """Link the next part of the oldest running import."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
+            await plan_anew(connection)
             imports = Imports(connection)
             part = await imports.lock_running()
             if part is None:
@@ -59,8 +59,6 @@ class ApplyImports:
             results = await self._link(running, requests_of(running, rows), connection)
             decided += [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
             finished = await imports.decide(part, outcomes_of(decided))
-            if finished and not running.dry_run:
-                await Links(connection).announce_import(running.import_id)
             if not running.dry_run:
                 await notify(connection, ["match_parked", *(["announce_links"] if finished else [])])
         log.info("import rows applied", import_id=running.import_id, rows=part.rows)
@@ -69,7 +67,7 @@ class ApplyImports:
     async def _link(self, running: Accepted, requests: list[LinkRequest], connection: AsyncConnection) -> list[Result]:
         """Link the rows; a dry run does exactly the same and takes it back, and the locks with it."""
         trial = await connection.begin_nested()
-        results = await link_recordings(requests, connection, now=datetime.now(UTC), announce=False)
+        results = await link_recordings(requests, connection, now=datetime.now(UTC))
         await (trial.rollback() if running.dry_run else trial.commit())
         return results
 

@@ -3,9 +3,10 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from schemas.events import TicketDetails, TicketInfo, TicketLinked
 
@@ -17,8 +18,7 @@ _NO_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")  # of Unicode: whatever is in none
 _EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The recording that a request means: by id, or by filename with an optional folder (id, else a unique name)."""
 
     recording_id: str | None = None
@@ -36,8 +36,7 @@ class Target:
         return self.filename is None or bool(_EXTENSION.search(self.filename))
 
 
-@dataclass(frozen=True)
-class LinkRequest:
+class LinkRequest(NamedTuple):
     """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests.
 
     `keeps`: fields of the ticket that were not asked for; they stay as they are as long as the ticket_id does.
@@ -66,8 +65,7 @@ class LinkRequest:
         return self.requested_at, self.request_id
 
 
-@dataclass(frozen=True)
-class KnownRecording:
+class KnownRecording(NamedTuple):
     """A recording of the catalogue."""
 
     recording_id: str
@@ -77,8 +75,7 @@ class KnownRecording:
     called_at: datetime | None
 
 
-@dataclass(frozen=True)
-class CurrentLink:
+class CurrentLink(NamedTuple):
     """A recording's newest link. `order`: of the newest request seen; `request_id`: of the one that made the link.
 
     Version 0: nothing was ever linked, but an unlink was asked for, which an older link must not undo.
@@ -90,8 +87,7 @@ class CurrentLink:
     order: tuple[datetime, str]
 
 
-@dataclass(frozen=True)
-class NewLink:
+class NewLink(NamedTuple):
     """The link gets this version; `replaced_ticket_id` is the ticket that it takes away, if any."""
 
     link_version: int
@@ -163,9 +159,9 @@ def decide_parked(request: LinkRequest, older: LinkRequest | None) -> LinkReques
     # Whatever is there by then, one that overwrites has taken its place before.
     on_existing = "overwrite" if older.on_existing == "overwrite" else request.on_existing
     if older.ticket is None or older.ticket.ticket_id != request.ticket.ticket_id:
-        return replace(request, keeps=frozenset(), on_existing=on_existing)
+        return request._replace(keeps=frozenset(), on_existing=on_existing)
     ticket, keeps = _completed(request, older.ticket), request.keeps & older.keeps
-    return replace(request, ticket=ticket, keeps=keeps, on_existing=on_existing)
+    return request._replace(ticket=ticket, keeps=keeps, on_existing=on_existing)
 
 
 def decide_parked_kept(request: LinkRequest, older: LinkRequest | None) -> str | None:
@@ -184,9 +180,12 @@ def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
 
 def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
     """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
-    return TicketInfo(
-        **vars(ticket), display_name=display_name(ticket, recording), linked_at=now.replace(microsecond=0)
-    )
+    return TicketInfo(**vars(ticket), display_name=display_name(ticket, recording), linked_at=_whole_seconds(now))
+
+
+@lru_cache(maxsize=16)  # the links of one lot are of one moment
+def _whole_seconds(now: datetime) -> datetime:
+    return now.replace(microsecond=0)
 
 
 def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
@@ -202,6 +201,8 @@ def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
 
 
 def _letters_and_digits(value: str) -> str:
+    if value.isascii() and value.isalnum():
+        return value
     return _NO_LETTERS_OR_DIGITS.sub("", unicodedata.normalize("NFC", value))
 
 

@@ -6,9 +6,9 @@ before left.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -35,8 +35,7 @@ from services.linker.store_links import LinkRow, Links
 from services.linker.store_parked import Parked, target_key
 
 
-@dataclass(frozen=True)
-class Linked:
+class Linked(NamedTuple):
     """A new version; `replaced_ticket_id` is the ticket that was there before."""
 
     recording: KnownRecording
@@ -45,24 +44,21 @@ class Linked:
     replaced_ticket_id: str | None
 
 
-@dataclass(frozen=True)
-class AlreadySo:
+class AlreadySo(NamedTuple):
     """The recording has this ticket (or none) already."""
 
     recording: KnownRecording
     link_version: int
 
 
-@dataclass(frozen=True)
-class CameLate:
+class CameLate(NamedTuple):
     """A newer request was there first; `recording` is None if both wait for theirs."""
 
     recording: KnownRecording | None
     link_version: int
 
 
-@dataclass(frozen=True)
-class Waits:
+class Waits(NamedTuple):
     """Parked until the recording arrives. `withdrew`: it takes back a request that was parked before; `repeated`: the
     same request waits already."""
 
@@ -70,22 +66,19 @@ class Waits:
     repeated: bool = False
 
 
-@dataclass(frozen=True)
-class NotFound:
+class NotFound(NamedTuple):
     """No recording fits, and the request is not to wait."""
 
     withdrew: bool = False
 
 
-@dataclass(frozen=True)
-class Unclear:
+class Unclear(NamedTuple):
     """More than one recording fits."""
 
     candidates: Sequence[KnownRecording]
 
 
-@dataclass(frozen=True)
-class HasAnother:
+class HasAnother(NamedTuple):
     """Another ticket is there, or waits (then there is no recording), and the request does not replace any."""
 
     recording: KnownRecording | None
@@ -106,12 +99,12 @@ class _Work:
 
 
 async def link_recordings(
-    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime, announce: bool = True
+    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
 ) -> list[Result]:
-    """One result per request, in their order. `announce=False`: somebody says later when they may be announced."""
+    """One result per request, in their order."""
     chosen = await Choices(connection).made(requests)
     requests = [
-        replace(request, target=Target(recording_id)) if (recording_id := chosen.get(place)) else request
+        request._replace(target=Target(recording_id)) if (recording_id := chosen.get(place)) else request
         for place, request in enumerate(requests)
     ]
     targets = [request.target for request in requests]
@@ -133,7 +126,7 @@ async def link_recordings(
             case _:
                 assert_never(match)
     pairs = [(request, recording) for _, request, recording in meant]
-    linked = await link_known(pairs, connection, now=now, announce=announce)
+    linked = await link_known(pairs, connection, now=now)
     results |= {place: result for (place, _, _), result in zip(meant, linked, strict=True)}
     # An event may come again long after; then another recording may have that name, or this one have another.
     by_name = [(request, one.recording_id) for request, one in pairs if request.source == "event" and request.by_name]
@@ -148,7 +141,6 @@ async def link_known(
     connection: AsyncConnection,
     *,
     now: datetime,
-    announce: bool = True,
 ) -> list[Result]:
     """The same for requests whose recording is known."""
     if not pairs:
@@ -162,7 +154,7 @@ async def link_known(
     results = [_decide(request, recording, current, work, now=now) for request, recording in pairs]
 
     if work.links:
-        await links.store(work.links, announce=announce)
+        await links.store(work.links)
     if work.touched:
         await links.touch(work.touched)
     return results
@@ -203,7 +195,7 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
         return {}
     unlinks = {place: one.target for place, one in homeless if one.ticket is None and one.by_name}
     meant = await parked.meant_by(unlinks) if unlinks else {}
-    homeless = [(place, replace(one, target=meant.get(place, one.target))) for place, one in homeless]
+    homeless = [(place, one._replace(target=meant.get(place, one.target))) for place, one in homeless]
     waiting = await parked.waiting([request.target for _, request in homeless])
     before = dict(waiting)
     results: dict[int, Result] = {}

@@ -28,13 +28,20 @@ async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection
     news = {one: told for one, told in facts.items() if not _is_echo(told, known.get(one))}
     changed = {one: version for one, version in heard.items() if one in news or _is_change(version, known[one])}
 
+    # Most of what is heard is what was announced a moment ago; all other rows are locked, and at once: what is learned
+    # and what is only heard would be two orders.
+    echoes = {one: version for one, version in changed.items() if one not in news and version == known[one][0]}
+    others = {one: version for one, version in changed.items() if one not in echoes}
     if news:
-        await links.lock(changed)  # all at once: what is learned and what is only heard would be two orders
+        await links.lock(others)
     newer = await _learn(news, links)
-    await links.hear(changed)
-    await Parked(connection).settle_announced([fact for told in facts.values() for fact in told])
-    behind = any(one in news or version != known[one][0] for one, version in changed.items())
-    return Folded(newer=newer, wake=("announce_links",) if behind else ())
+    if others:
+        await links.hear(others)
+    if echoes:
+        await links.strike_off(echoes)
+    if news:
+        await Parked(connection).settle_announced([fact for told in news.values() for fact in told])
+    return Folded(newer=newer, wake=("announce_links",) if others else ())
 
 
 def _is_change(heard_version: int, known: tuple[int, str, bool]) -> bool:

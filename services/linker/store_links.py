@@ -1,11 +1,12 @@
-"""The SQL of links: the newest of each recording, and every version that was given.
+"""The SQL of links: the newest of each recording, and the versions that were given before it.
 
-Rows are locked in order of recording_id before any of them is changed: folds, imports and the API meet on them.
+Rows are locked in order of recording_id before any of them is changed: folds, imports and the API meet on them. Those
+of `unheard_link` are written after those of `link`, in the same order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +14,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketInfo, TicketLinked
 from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, NewLink
 
+# What link and link_history have in common.
+_VERSION = """recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id, occurred_at"""
+_VERSION_OF = (
+    "recording_id, {0}.link_version, {0}.ticket, {0}.source, {0}.request_id, {0}.requested_at, "
+    "{0}.linked_by, {0}.import_id, {0}.occurred_at"
+)
 
-@dataclass(frozen=True)
-class LinkRow:
+
+class LinkRow(NamedTuple):
     """A link as it is to be stored."""
 
     recording_id: str
@@ -107,7 +114,7 @@ class Links:
         """(link_version, request_id, whether it was heard) of those that have a link; nothing is locked."""
         rows = await self._connection.execute(
             text("""
-                select recording_id, link_version, request_id, u.recording_id is null as heard
+                select recording_id, link.link_version, request_id, u.recording_id is null as heard
                 from link left join unheard_link u using (recording_id) where recording_id = any(:ids)
             """),
             {"ids": list(recording_ids)},
@@ -116,107 +123,87 @@ class Links:
             recording_id: (link_version, request_id, heard) for recording_id, link_version, request_id, heard in rows
         }
 
-    async def store(self, links: Sequence[LinkRow], *, announce: bool = True) -> None:
-        """Store new versions; the last that is given of a recording is its newest. Version 0 has no history.
+    async def store(self, links: Sequence[LinkRow]) -> None:
+        """Store new versions; the last that is given of a recording is its newest, and the older ones its history.
 
-        `announce=False`: not before `announce_import` says so.
+        They are to be announced: those of an import once that is decided, all others at once. Version 0 is neither.
         """
         newest = {link.recording_id: link for link in links}
-        given = sorted(links, key=lambda link: (link.recording_id, link.link_version))
+        if passed := [link for link in links if link is not newest[link.recording_id] and link.link_version > 0]:
+            await self._connection.execute(
+                text(f"""
+                    insert into link_history ({_VERSION})
+                    select * from unnest(
+                        cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
+                        cast(:sources as text[]), cast(:requests as text[]), cast(:requested as timestamptz[]),
+                        cast(:linked_by as text[]), cast(:imports as text[]), cast(:occurred as timestamptz[]))
+                    on conflict do nothing
+                """),  # noqa: S608  # this module's own text
+                _columns(sorted(passed, key=lambda link: (link.recording_id, link.link_version))),
+            )
+        stored = [newest[one] for one in sorted(newest)]
         await self._connection.execute(
-            text("""
-                insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
-                                          linked_by, import_id, occurred_at)
-                select * from unnest(
-                    cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]), cast(:sources as text[]),
-                    cast(:requests as text[]), cast(:requested as timestamptz[]), cast(:linked_by as text[]),
-                    cast(:imports as text[]), cast(:occurred as timestamptz[]))
-                on conflict do nothing
-            """),
-            _columns([link for link in given if link.link_version > 0]),
-        )
-        await self._connection.execute(
-            text("""
-                insert into link (recording_id, link_version, ticket, source, request_id, requested_at, linked_by,
-                                  import_id, occurred_at, folder_id, filename, ticket_id, last_requested_at,
-                                  last_request_id)
-                select u.*, cast(u.ticket as jsonb) ->> 'ticket_id', u.requested_at, u.request_id
-                from unnest(
-                    cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]), cast(:sources as text[]),
-                    cast(:requests as text[]), cast(:requested as timestamptz[]), cast(:linked_by as text[]),
-                    cast(:imports as text[]), cast(:occurred as timestamptz[]), cast(:folders as text[]),
-                    cast(:filenames as text[]))
-                as u (recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id,
-                      occurred_at, folder_id, filename)
-                order by recording_id
-                on conflict (recording_id) do update set
-                    link_version = excluded.link_version, ticket = excluded.ticket, ticket_id = excluded.ticket_id,
-                    source = excluded.source, request_id = excluded.request_id, requested_at = excluded.requested_at,
-                    linked_by = excluded.linked_by, import_id = excluded.import_id, occurred_at = excluded.occurred_at,
-                    folder_id = excluded.folder_id, filename = excluded.filename,
-                    last_requested_at = excluded.last_requested_at, last_request_id = excluded.last_request_id
-                where link.link_version < excluded.link_version
-            """),
-            _columns([newest[one] for one in sorted(newest)])
+            text(f"""
+                with u as (
+                    select * from unnest(
+                        cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
+                        cast(:sources as text[]), cast(:requests as text[]), cast(:requested as timestamptz[]),
+                        cast(:linked_by as text[]), cast(:imports as text[]), cast(:occurred as timestamptz[]),
+                        cast(:folders as text[]), cast(:filenames as text[]), cast(:ticket_ids as text[]))
+                    as u ({_VERSION}, folder_id, filename, ticket_id)
+                ), before as (
+                    insert into link_history ({_VERSION})
+                    select {_VERSION_OF.format("link")} from link join u using (recording_id)
+                    where link.link_version > 0 and link.link_version < u.link_version order by recording_id
+                    on conflict do nothing
+                ), stored as (
+                    insert into link ({_VERSION}, folder_id, filename, ticket_id, last_requested_at, last_request_id)
+                    select u.*, u.requested_at, u.request_id from u order by recording_id
+                    on conflict (recording_id) do update set
+                        link_version = excluded.link_version, ticket = excluded.ticket, source = excluded.source,
+                        request_id = excluded.request_id, requested_at = excluded.requested_at,
+                        linked_by = excluded.linked_by, import_id = excluded.import_id,
+                        occurred_at = excluded.occurred_at, folder_id = excluded.folder_id,
+                        filename = excluded.filename, ticket_id = excluded.ticket_id,
+                        last_requested_at = excluded.last_requested_at, last_request_id = excluded.last_request_id
+                    where link.link_version < excluded.link_version
+                    returning recording_id, folder_id, link_version, import_id
+                )
+                insert into unheard_link (recording_id, folder_id, link_version, import_id)
+                select * from stored where link_version > 0 order by recording_id
+                on conflict (recording_id) do update set folder_id = excluded.folder_id,
+                    link_version = excluded.link_version, import_id = excluded.import_id
+            """),  # noqa: S608  # this module's own text
+            _columns(stored)
             | {
-                "folders": [newest[one].folder_id for one in sorted(newest)],
-                "filenames": [newest[one].filename for one in sorted(newest)],
+                "folders": [one.folder_id for one in stored],
+                "filenames": [one.filename for one in stored],
+                "ticket_ids": [one.ticket.ticket_id if one.ticket else None for one in stored],
             },
-        )
-        if announce:
-            await self._to_announce(sorted(newest))
-
-    async def _to_announce(self, recording_ids: Sequence[str]) -> None:
-        """These have versions that are not on the topic. Their links are locked."""
-        await self._connection.execute(
-            text("""
-                insert into unheard_link (recording_id, folder_id)
-                select recording_id, folder_id from link where recording_id = any(:ids) and link_version > 0
-                order by recording_id
-                on conflict (recording_id) do update set folder_id = excluded.folder_id
-                    where unheard_link.folder_id <> excluded.folder_id
-            """),
-            {"ids": list(recording_ids)},
-        )
-
-    async def announce_import(self, import_id: str) -> None:
-        """The links of this import, all of which is decided, may be announced."""
-        await self._connection.execute(
-            text("""
-                insert into unheard_link (recording_id, folder_id)
-                select l.recording_id, l.folder_id from (
-                    select distinct e ->> 2 as recording_id
-                    from import_part p, jsonb_array_elements(cast(p.outcomes as jsonb)) e
-                    where p.import_id = :import_id and e ->> 1 in ('matched', 'overwrite')
-                ) r join link l using (recording_id)
-                where l.import_id = :import_id
-                order by l.recording_id
-                on conflict do nothing
-            """),
-            {"import_id": import_id},
         )
 
     async def lift(self, versions: Mapping[str, int]) -> None:
-        """Raise the versions of links that `current` has locked, and keep their content, also in the history."""
+        """Raise the versions of links that `current` has locked, and keep their content."""
         await self._connection.execute(
-            text("""
-                with lifted as (
-                    update link set link_version = u.link_version
-                    from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
-                    where link.recording_id = u.recording_id and link.link_version < u.link_version
-                    returning link.*
-                ), unheard as (
-                    insert into unheard_link (recording_id, folder_id)
-                    select recording_id, folder_id from lifted where link_version > 0 order by recording_id
+            text(f"""
+                with u as (
+                    select * from unnest(cast(:ids as text[]), cast(:versions as int[]))
+                        as u (recording_id, link_version)
+                ), before as (
+                    insert into link_history ({_VERSION})
+                    select {_VERSION_OF.format("link")} from link join u using (recording_id)
+                    where link.link_version > 0 and link.link_version < u.link_version order by recording_id
                     on conflict do nothing
+                ), lifted as (
+                    update link set link_version = u.link_version from u
+                    where link.recording_id = u.recording_id and link.link_version < u.link_version
+                    returning link.recording_id, link.folder_id, link.link_version
                 )
-                insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at,
-                                          linked_by, import_id, occurred_at)
-                select recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id,
-                       occurred_at
-                from lifted order by recording_id
-                on conflict do nothing
-            """),
+                insert into unheard_link (recording_id, folder_id, link_version)
+                select * from lifted order by recording_id
+                on conflict (recording_id) do update set folder_id = excluded.folder_id,
+                    link_version = excluded.link_version, import_id = null
+            """),  # noqa: S608  # this module's own text
             {"ids": list(versions), "versions": list(versions.values())},
         )
 
@@ -236,6 +223,25 @@ class Links:
             },
         )
 
+    async def strike_off(self, versions: Mapping[str, int]) -> None:
+        """These versions were heard: those that are still the links' own wait for it no more.
+
+        No link is locked: a row that got a newer version meanwhile says so itself, and stays.
+        """
+        ids = sorted(versions)
+        await self._connection.execute(
+            text("""
+                with heard as (
+                    select recording_id from unheard_link
+                        join unnest(cast(:ids as text[]), cast(:versions as int[]))
+                            as u (recording_id, link_version) using (recording_id, link_version)
+                    order by recording_id for update of unheard_link
+                )
+                delete from unheard_link using heard where unheard_link.recording_id = heard.recording_id
+            """),
+            {"ids": ids, "versions": [versions[one] for one in ids]},
+        )
+
     async def hear(self, versions: Mapping[str, int]) -> None:
         """These versions are the last on the topic: whatever has another version is to be announced."""
         ids = sorted(versions)
@@ -243,15 +249,15 @@ class Links:
         await self._connection.execute(
             text("""
                 with told as (
-                    select recording_id, l.folder_id, l.link_version = u.link_version as heard
+                    select recording_id, l.folder_id, l.link_version, l.link_version = u.link_version as heard
                     from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
                         join link l using (recording_id)
                 ), done as (
                     delete from unheard_link using told
                     where unheard_link.recording_id = told.recording_id and told.heard
                 )
-                insert into unheard_link (recording_id, folder_id)
-                select recording_id, folder_id from told where not heard order by recording_id
+                insert into unheard_link (recording_id, folder_id, link_version)
+                select recording_id, folder_id, link_version from told where not heard order by recording_id
                 on conflict do nothing
             """),
             {"ids": ids, "versions": [versions[one] for one in ids]},

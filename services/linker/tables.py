@@ -144,6 +144,7 @@ class Link(LinkerTable, table=True):
 class UnheardLink(LinkerTable, table=True):
     """A recording whose last TicketLinked on the topic is not the link's own version, or that has none there yet.
 
+    `link_version`: that of the link, which is to be heard. `import_id`: it is not announced before this import is done.
     A table of its own: a mark in the wide row of the link would write all of its indexes anew, twice a version.
     """
 
@@ -151,12 +152,14 @@ class UnheardLink(LinkerTable, table=True):
 
     recording_id: str = Field(primary_key=True)
     folder_id: str
+    link_version: int
+    import_id: str | None
 
     __table_args__ = (Index("unheard_link_by_folder", "folder_id", "recording_id"),)
 
 
 class LinkHistory(LinkerTable, table=True):
-    """Every version that was ever given, and who asked for it."""
+    """Every version that a link had before its newest, which stands in `link`, and who asked for it."""
 
     __tablename__ = "link_history"
 

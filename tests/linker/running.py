@@ -88,6 +88,20 @@ class Linker:
         rows = await self.rows("select link_version, ticket_id from link where recording_id = :id", id=recording_id)
         return (rows[0]["link_version"], rows[0]["ticket_id"]) if rows else None
 
+    async def versions(self, recording_id: str = "R1") -> Rows:
+        """Every version that a recording's link was given, with who asked for it and when."""
+        return await self.rows(
+            """
+            select link_version, ticket::jsonb ->> 'ticket_id' as ticket_id, request_id, linked_by, source, requested_at
+            from link where recording_id = :id and link_version > 0
+            union all
+            select link_version, ticket::jsonb ->> 'ticket_id', request_id, linked_by, source, requested_at
+            from link_history where recording_id = :id
+            order by link_version
+            """,
+            id=recording_id,
+        )
+
     async def parked(self) -> list[str]:
         """The request_ids that wait."""
         rows = await self.rows("select request_id from parked_link where state = 'parked' order by request_id")

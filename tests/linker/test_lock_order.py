@@ -47,10 +47,9 @@ async def test_hearing_waits_for_the_first_row_before_it_takes_another(linker: L
 
 
 async def test_what_is_learned_and_what_is_only_heard_are_locked_in_one_order(linker: Linker) -> None:
-    """R8 is news, R0 is only heard; somebody who has R0 and comes for R8 must not meet a fold that has R8 alone."""
+    """R8 is news, R0 is only heard, late; who has R0 and comes for R8 must not meet a fold that has R8 alone."""
     await linker.fold(a_fact("R8", 1))
-    await linker.fold(a_recording("R0"))
-    await linker.fold(a_request("q-1", recording_id="R0", at=1))
+    await linker.fold(a_fact("R0", 1), a_fact("R0", 2, "T-2"))
 
     async with linker.database.transaction() as holder:
         await holder.execute(text("select from link where recording_id = 'R0' for update"))
@@ -61,4 +60,30 @@ async def test_what_is_learned_and_what_is_only_heard_are_locked_in_one_order(li
 
     assert [row["recording_id"] for row in free] == ["R8"]
     assert await linker.link("R8") == (2, "T-2")
+    assert await linker.unheard() == {"R0": 2}
+
+
+async def test_what_was_announced_a_moment_ago_is_heard_without_waiting_for_its_link(linker: Linker) -> None:
+    await linker.fold(a_recording("R0"), a_recording("R1"))
+    await linker.fold(a_request("q-0", recording_id="R0"), a_request("q-1", recording_id="R1"))
+    heard = [a_fact(one, 1, request_id=f"q-{one[1]}") for one in ("R0", "R1")]
+
+    async with linker.database.transaction() as holder:
+        await holder.execute(text("select from link for update"))
+        async with asyncio.timeout(10):
+            await linker.fold(*heard)
+
     assert await linker.unheard() == {}
+
+
+async def test_a_version_that_came_while_the_one_before_was_heard_is_still_to_be_announced(linker: Linker) -> None:
+    await linker.fold(a_recording("R0"))
+    await linker.fold(a_request("q-0", recording_id="R0", at=1))
+
+    async with linker.database.transaction() as writer:
+        await linker.fold_in(writer, a_request("q-1", "T-2", recording_id="R0", at=2))
+        hearing = asyncio.create_task(linker.fold(a_fact("R0", 1, request_id="q-0")))
+        await one_waits(linker)
+    await hearing
+
+    assert await linker.unheard() == {"R0": 2}

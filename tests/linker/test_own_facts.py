@@ -59,10 +59,10 @@ async def test_the_history_shows_the_version_that_is_announced_after_the_topic_w
 
     await linker.fold(a_fact("R1", 5, "T-old"))
 
-    history = await linker.rows("""
-        select link_version, cast(ticket as jsonb) ->> 'ticket_id' as ticket_id, request_id, linked_by, source
-        from link_history order by link_version
-    """)
+    history = [
+        {name: one[name] for name in ("link_version", "ticket_id", "request_id", "linked_by", "source")}
+        for one in await linker.versions()
+    ]
     assert history == [
         {"link_version": 1, "ticket_id": "T-new", "request_id": "newest", "linked_by": "Ann", "source": "event"},
         {"link_version": 6, "ticket_id": "T-new", "request_id": "newest", "linked_by": "Ann", "source": "event"},

@@ -125,7 +125,7 @@ async def _pass(self: Gate, connection: AsyncConnection) -> None:
 def _in_order_of_arrival(
     request: LinkRequest, recording: KnownRecording, current: CurrentLink | None, *, now: datetime
 ) -> LinkDecision:
-    return decide_link(request, recording, current and replace(current, order=_LONG_AGO), now=now)
+    return decide_link(request, recording, current and current._replace(order=_LONG_AGO), now=now)
 
 
 async def _note_nothing(self: ClaimsModel, claimed: Claimed) -> None:

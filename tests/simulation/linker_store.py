@@ -248,7 +248,7 @@ class LinksModel(Links):
             for one in found
         }
 
-    async def store(self, links: Sequence[LinkRow], *, announce: bool = True) -> None:
+    async def store(self, links: Sequence[LinkRow]) -> None:
         tables = _tables(self._connection)
         for one in links:
             ticket = one.ticket.model_dump_json() if one.ticket else None
@@ -273,8 +273,7 @@ class LinksModel(Links):
                 one.requested_at,
                 one.request_id,
             )
-        if announce:
-            self._unhear({one.recording_id for one in links})
+        self._unhear({one.recording_id for one in links})
 
     async def lift(self, versions: Mapping[str, int]) -> None:
         tables = _tables(self._connection)
@@ -289,6 +288,12 @@ class LinksModel(Links):
         rows = _tables(self._connection).link
         for one, request in requests.items():
             rows[one] = rows[one]._replace(last_requested_at=request.requested_at, last_request_id=request.request_id)
+
+    async def strike_off(self, versions: Mapping[str, int]) -> None:
+        tables = _tables(self._connection)
+        for one, version in versions.items():
+            if one in tables.link and tables.link[one].link_version == version:
+                tables.unheard_link.pop(one, None)
 
     async def hear(self, versions: Mapping[str, int]) -> None:
         tables = _tables(self._connection)

@@ -4,7 +4,6 @@ Stands for the SQL of store_parked.py, store_choices.py and store_matching.py in
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -47,7 +46,7 @@ class ParkedModel(Parked):
             row = rows.get(_key(one))
             if row is None or row.request.requested_at < one.requested_at:
                 # `park` is not kept: whatever waits was to wait.
-                rows[_key(one)] = linker_store.Parked(replace(one, park=True), now, fresh=True, state="parked")
+                rows[_key(one)] = linker_store.Parked(one._replace(park=True), now, fresh=True, state="parked")
 
     async def meant_by(self, unlinks: Mapping[int, Target]) -> dict[int, Target]:
         tables = _tables(self._connection)

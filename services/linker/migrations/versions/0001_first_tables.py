@@ -296,6 +296,8 @@ def upgrade() -> None:
         "unheard_link",
         sa.Column("recording_id", sa.String(), nullable=False),
         sa.Column("folder_id", sa.String(), nullable=False),
+        sa.Column("link_version", sa.Integer(), nullable=False),
+        sa.Column("import_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("recording_id"),
     )
     op.create_index("unheard_link_by_folder", "unheard_link", ["folder_id", "recording_id"], unique=False)
