@@ -44,10 +44,6 @@ LINKER = (
         requested_at, occurred_at, last_request_id, last_requested_at)
     select {_ID}, 1, $3, 'TKT-1', {_FOLDER}, {_NAME}, 'api', {_ID}, {_AT}, {_AT}, {_ID}, {_AT} {_ROWS}
     """,
-    f"""
-    insert into link_history (recording_id, link_version, ticket, source, request_id, requested_at, occurred_at)
-    select {_ID}, 1, $3, 'api', {_ID}, {_AT}, {_AT} {_ROWS}
-    """,
 )
 TRANSFER = (
     f"""

@@ -105,6 +105,5 @@ def _in_folder(row: Row, folder: str | None) -> Row:
 
 def _key(row: Asked) -> bytes:
     """The same of two rows that name the same recording: the later of them counts."""
-    name_key = Target(row.recording_id, row.filename, row.folder).name_key
-    named = to_json((row.recording_id, row.folder, name_key))
+    named = to_json((row.recording_id, row.folder, Target(filename=row.filename).name_key))
     return hashlib.blake2b(named, digest_size=16).digest()

@@ -7,6 +7,7 @@ person who sent it, and the whole file is refused before anything of it is impor
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 COLUMNS_MAX = 1_000
 CELL_MAX_CHARS = 10_000_000
@@ -16,8 +17,7 @@ class Unreadable(Exception):
     """The file cannot be read or its columns cannot be mapped; the message is for the person who sent it."""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One row of the sheet as it stands there; `number` is the line on which it begins, counted from 1."""
 
     number: int

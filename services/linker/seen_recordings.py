@@ -199,11 +199,11 @@ async def history(
             select link_version, ticket, source, request_id, requested_at, linked_by, import_id,
                    occurred_at as linked_at
             from (
-                select recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id,
-                       occurred_at
+                select link_version, ticket, source, request_id, requested_at, linked_by, import_id, occurred_at
                 from link where recording_id = :recording_id
                 union all
-                select * from link_history where recording_id = :recording_id
+                select link_version, ticket, source, request_id, requested_at, linked_by, import_id, occurred_at
+                from link_history where recording_id = :recording_id
             ) given
             where link_version between 1 and :newest
             order by link_version desc limit :limit

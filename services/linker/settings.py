@@ -30,4 +30,4 @@ class LinkerSettings(CommonSettings):
         le=36_500,
         description="Days after which a link that still waits for its recording is shown and counted as expired.",
     )
-    import_lot_rows: int = Field(1_000, ge=1, le=10_000, description="Rows of an import that one transaction links.")
+    import_lot_rows: int = Field(2_000, ge=1, le=10_000, description="Rows of an import that one transaction links.")

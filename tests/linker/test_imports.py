@@ -1,6 +1,10 @@
 """Imports of spreadsheets, from the upload to what became of each row."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+
+from sqlalchemy import event
 
 from tests.linker.given import a_recording, a_request
 from tests.linker.importing import accepted, imported, outcomes, rows_of
@@ -147,3 +151,32 @@ async def test_a_file_without_a_row_to_apply_is_done_at_once(linker: Linker) -> 
     async with linker.api() as api:
         assert (await api.get(f"/imports/{import_id}")).json()["status"] == "done"
         assert (await api.post("/imports?filename=x.csv", content=b"nothing")).status_code == 422
+
+
+async def test_a_lot_takes_as_many_statements_whatever_the_number_of_its_rows(linker: Linker) -> None:
+    taken = []
+    for first, rows in ((0, 3), (100, 300)):
+        numbers = range(first, first + rows)
+        await linker.fold(*(a_recording(f"R{number}") for number in numbers))
+        csv = "filename,ticket_id\n" + "".join(f"R{number}.wav,T\nnew{number}.wav,T\n" for number in numbers)
+        with statements(linker) as counted:
+            assert {row["outcome"] for row in await imported(linker, csv)} == {"matched", "parked"}
+        taken.append(len(counted))
+
+    assert taken[0] == taken[1] <= 60
+
+
+@contextmanager
+def statements(linker: Linker) -> Iterator[list[str]]:
+    """What is asked of the database while the block runs."""
+    counted: list[str] = []
+
+    def count(_: object, __: object, statement: str, *___: object) -> None:
+        counted.append(statement)
+
+    engine = linker.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", count)
+    try:
+        yield counted
+    finally:
+        event.remove(engine, "before_cursor_execute", count)

@@ -1,0 +1,61 @@
+"""The rows of an import as they are stored: in parts that give back what was put in."""
+
+from services.linker.import_parts import Decided, decided_of, outcomes_of, parts_of, rows_of, split
+from services.linker.read_spreadsheet import Asked, Invalid
+
+TICKET = {"ticket_id": "CASE#456", "customer_name": "José García"}
+NAMED = Asked(2, None, "测试.wav", None, TICKET)
+IN_FOLDER = Asked(3, None, "b.wav", "F2", TICKET)
+BY_ID = Asked(4, "R1", None, "F2", TICKET)
+BAD = Invalid(7, "ticket_id", "is empty")
+
+
+def test_rows_come_back_as_they_were_and_in_the_folder_of_the_import() -> None:
+    first, second = parts_of(iter([NAMED, IN_FOLDER, BY_ID, BAD]), folder="F1", size=3)
+
+    assert rows_of(first.content) == [NAMED._replace(folder="F1"), IN_FOLDER, BY_ID._replace(folder=None)]
+    assert rows_of(second.content) == [BAD]
+    assert [(part.last_line, part.rows) for part in (first, second)] == [(4, 3), (7, 1)]
+
+
+def test_a_part_of_which_nothing_can_be_linked_is_decided_when_it_is_read() -> None:
+    with_rows, without = parts_of(iter([NAMED, BAD]), folder=None, size=1)
+
+    assert with_rows.outcomes is None
+    assert without.outcomes is not None
+    assert (without.outcomes.counts, without.outcomes.need_a_look) == ('{"invalid": 1}', 1)
+    assert decided_of(without.outcomes.content) == [
+        Decided(7, "invalid", None, {"field": "ticket_id", "message": "is empty"})
+    ]
+
+
+def test_two_rows_name_the_same_if_their_names_are_the_same_in_nfc() -> None:
+    composed, apart = "\u00e9.wav", "e\u0301.wav"
+    rows = [
+        Asked(2, None, composed, None, TICKET),
+        Asked(3, None, apart, "F1", TICKET),
+        Asked(4, None, composed, "F2", TICKET),
+        Asked(5, "\u00e9.wav", None, None, TICKET),
+    ]
+
+    (part,) = parts_of(iter(rows), folder="F1", size=10)
+
+    assert part.keys[2] == part.keys[3]
+    assert len({part.keys[line] for line in (3, 4, 5)}) == 3
+
+
+def test_what_is_not_to_be_linked_is_decided_beside_what_is() -> None:
+    rows, decided = split([NAMED, IN_FOLDER, BAD], {"2": 9})
+
+    assert rows == [IN_FOLDER]
+    assert decided == [
+        Decided(2, "duplicate", None, {"replaced_by_line": 9}),
+        Decided(7, "invalid", None, {"field": "ticket_id", "message": "is empty"}),
+    ]
+
+
+def test_outcomes_stand_in_the_order_of_their_lines() -> None:
+    outcomes = outcomes_of([Decided(3, "parked", None, {}), Decided(2, "matched", "R1", {"link_version": 1})])
+
+    assert [one.line for one in decided_of(outcomes.content)] == [2, 3]
+    assert (outcomes.counts, outcomes.need_a_look) == ('{"matched": 1, "parked": 1}', 0)
