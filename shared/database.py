@@ -24,7 +24,8 @@ _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and tha
 
 # SQLSTATE classes (PostgreSQL manual, appendix A).
 # A unique violation is always a race here: whatever may be there already is written with ON CONFLICT.
-_TRANSIENT = ("08", "23505", "40", "53", "55P03", "57P", "58", "3D000", "25006")
+# 55000 on a connection: the database takes none for now, as while a copy of it is made.
+_TRANSIENT = ("08", "23505", "40", "53", "55000", "55P03", "57P", "58", "3D000", "25006")
 _REFUSED = ("22", "23", "54")
 
 
@@ -45,8 +46,12 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, keep: bool = True) -> AsyncIterator[AsyncConnection]:
         """One transaction: committed when the block ends, rolled back when it raises; always unless `keep`."""
-        async with self._engine.begin() if keep else self._engine.connect() as connection:
-            yield connection
+        try:
+            async with self._engine.begin() if keep else self._engine.connect() as connection:
+                yield connection
+        except asyncpg.InternalClientError as error:
+            # How asyncpg finds a connection that the server has cut between two steps of a statement.
+            raise ConnectionResetError("the connection to the database was cut") from error
 
     async def close(self) -> None:
         """Give every connection back to the server."""

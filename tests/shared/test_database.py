@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -47,6 +48,31 @@ async def test_errors_are_of_three_kinds(database: Database, statement: str, *, 
     error = await _error(database, statement)
 
     assert (is_transient(error), is_refused(error)) == (transient, refused)
+
+
+async def test_a_database_that_takes_no_connections_for_now_may_take_them_again(
+    database: Database, postgres_url: str
+) -> None:
+    holding_off = await asyncpg.connect(postgres_url)
+    await holding_off.execute(f"alter database {database.url.database} allow_connections false")
+
+    elsewhere = Database(database.url.render_as_string(hide_password=False))
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever the driver makes of it
+        async with elsewhere.transaction():
+            pass
+    await elsewhere.close()
+    await holding_off.execute(f"alter database {database.url.database} allow_connections true")
+    await holding_off.close()
+
+    assert is_transient(raised.value)
+
+
+async def test_a_connection_that_was_cut_between_two_steps_of_a_statement_may_be_made_anew(database: Database) -> None:
+    with pytest.raises(ConnectionResetError) as raised:
+        async with database.transaction():
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation is in progress")
+
+    assert is_transient(raised.value)
 
 
 async def test_a_database_that_was_dropped_may_come_back(database: Database) -> None:
