@@ -18,8 +18,10 @@ def main() -> int:
     asked.add_argument("--bugs", action="store_true", help="apply the deliberate bugs one at a time")
     given = asked.parse_args()
     if given.bugs:
-        found = bugs.hunt()
-        print(bugs.as_table(found))
+        found = []
+        for bug in bugs.BUGS:
+            found.append(bugs.caught(bug))
+            print(bugs.in_words(found[-1]), flush=True)
         return 0 if all(one.caught for one in found) else 1
     return _one(given.seed, trace=given.trace) if given.seed is not None else _many(given.first, given.seeds)
 

@@ -197,12 +197,6 @@ BUGS = (
         ((PushesModel, "acknowledged", _forget_the_generation),),
     ),
 )
-ELSEWHERE = (
-    ("key on update-ticket", "the header of a real HTTP request, which only the emulator sees"),
-    ("a transaction held open during a request", "connections and locks of a real PostgreSQL"),
-    ("rows locked in another order", "deadlocks of a real PostgreSQL; transactions here come one after another"),
-    ("work that blocks the event loop", "heartbeats of a real consumer group"),
-)
 
 
 def caught(bug: Bug, *, seeds_max: int = SEEDS_MAX) -> Found:
@@ -215,17 +209,7 @@ def caught(bug: Bug, *, seeds_max: int = SEEDS_MAX) -> Found:
     return Found(bug, None, None)
 
 
-def hunt() -> Sequence[Found]:
-    """Every bug, one at a time."""
-    return [caught(bug) for bug in BUGS]
-
-
-def as_table(found: Sequence[Found]) -> str:
-    """For docs/deliberate-bugs.md, word for word."""
-    lines = ["| bug | what it does | caught by seed | which said |", "| --- | --- | --- | --- |"]
-    for one in found:
-        seed = "never" if one.seed is None else str(one.seed)
-        lines.append(f"| {one.bug.name} | {one.bug.what} | {seed} | {one.caught or ''} |")
-    lines += ["", "| bug that only real processes show | why |", "| --- | --- |"]
-    lines += [f"| {name} | {why} |" for name, why in ELSEWHERE]
-    return "\n".join(lines)
+def in_words(found: Found) -> str:
+    """One line: the bug, and the first seed that caught it with what it said."""
+    by = "NOT CAUGHT" if found.seed is None else f"seed {found.seed}: {found.caught}"
+    return f"{found.bug.name} ({found.bug.what}): {by}"

@@ -1,0 +1,63 @@
+"""The models of the stores answer as their SQL does on PostgreSQL, and SQL that has lost a rule does not."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared import migrations
+from tests.servers import CreateDatabase
+from tests.simulation.contract import CLOCK, SEARCH_PATH, empty, play
+from tests.simulation.processes import SERVICES
+from tests.simulation.recording import Trace, recorded
+from tests.simulation.sql_bugs import SQL_BUGS, noticed
+from tests.simulation.walk import walk
+
+SEEDS = range(2)
+Engines = dict[str, AsyncEngine]
+
+
+@pytest.fixture(scope="module")
+def traces() -> list[Trace]:
+    return [trace for seed in SEEDS for trace in recorded(seed)]
+
+
+@pytest.fixture
+async def engines(create_database: CreateDatabase) -> AsyncIterator[Engines]:
+    made = {}
+    for service in SERVICES:
+        url = await create_database()
+        await asyncio.to_thread(migrations.upgrade, service, url)
+        made[service] = create_async_engine(
+            url, connect_args={"server_settings": {"search_path": SEARCH_PATH, "timezone": "UTC"}}
+        )
+        async with made[service].begin() as connection:
+            for statement in CLOCK:
+                await connection.execute(text(statement))
+    yield made
+    for engine in made.values():
+        await engine.dispose()
+
+
+async def test_models_and_sql_answer_a_run_alike(engines: Engines, traces: list[Trace]) -> None:
+    for trace in traces:
+        await empty(engines[trace.service])
+        assert await play(trace, engines[trace.service]) is None
+
+    assert sum(trace.calls for trace in traces) > 500 * len(SEEDS)
+
+
+async def test_models_and_sql_answer_alike_in_an_order_that_no_service_asks_in(
+    engines: Engines, traces: list[Trace]
+) -> None:
+    for place, trace in enumerate(traces):
+        assert await walk(trace, random.Random(place), engines[trace.service]) is None
+
+
+async def test_rules_that_are_taken_out_of_the_sql_are_noticed(engines: Engines, traces: list[Trace]) -> None:
+    found = [await noticed(bug, traces, engines) for bug in SQL_BUGS]
+
+    assert [one.bug.name for one in found if not one.answer] == []
