@@ -1,9 +1,10 @@
 # setup: everything into .venv   demo: the main job in a minute   test: all checks and tests   check: the quick half   simulate: many seeds
+# test-faults: real processes, broken in every way   test-bugs: deliberate bugs, each of which must be caught
 SEEDS ?= 1000
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: setup demo test check simulate schemas bench test-docker clean
+.PHONY: setup demo test check simulate test-faults test-bugs schemas bench test-docker clean
 
 setup: .venv/.done
 
@@ -29,6 +30,14 @@ test: check
 
 simulate: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+test-faults: setup
+	$(BIN)/python -m tests.faults
+
+test-bugs: setup
+	$(BIN)/python -m tests.simulation --bugs
+	$(BIN)/pytest -q -rA tests/simulation/test_contract.py
+	$(BIN)/python -m tests.faults --bug "key on update-ticket" --only "said again"
 
 schemas: setup
 	$(BIN)/python -m schemas.generate

@@ -1,11 +1,9 @@
 """Processes die, databases are lost or set back, servers go away: the cloud ends up right, nothing is there twice."""
 
 import asyncio
-import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -33,7 +31,6 @@ REBUILT = {
         from recording left join file f using (recording_id) left join ticket t using (recording_id) order by 1
     """,
 }
-CAPABILITIES = ["ticket-info", "idempotency-key", "link-version", "read"]
 
 
 def programs(service: str) -> tuple[str, str]:
@@ -48,42 +45,6 @@ def in_sync(stack: Stack, number: int, *, ticket: str = "TKT-BEFORE") -> str:
         stack.link(recording_id, ticket)
     stack.settle()
     return folder
-
-
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_service_killed_again_and_again_during_work_loses_nothing_and_repeats_nothing(
-    stack: Stack, service: str
-) -> None:
-    chance = random.Random(service)
-    # Without comparing versions the cloud takes whatever comes last: the order is then for the services to keep.
-    stack.cloud("PUT", "/capabilities", json={"capabilities": [one for one in CAPABILITIES if one != "link-version"]})
-    folders = [a_folder() for _ in range(5)]
-    events = {one["recording_id"]: one for folder in folders for one in recordings(folder, 20)}
-    wanted: dict[str, str] = {}
-
-    def work() -> None:
-        for recording_id, event in events.items():
-            if chance.random() < 0.5:
-                stack.publish(event)
-            stack.link(recording_id, f"TKT-{len(wanted)}")
-            wanted[recording_id] = f"TKT-{len(wanted)}"
-            stack.publish(event)
-
-    working = threading.Thread(target=work)
-    working.start()
-    for _ in range(3):
-        time.sleep(chance.uniform(0.5, 3))
-        stack.kill(*programs(service))
-        eventually(lambda: stack.processes(*programs(service)), within_s=20)
-    working.join()
-    stack.settle(within_s=AFTER_A_KILL_S)
-    stack.cloud("PUT", "/capabilities", json={"capabilities": CAPABILITIES})
-
-    shown: dict[str, str | None] = {}
-    for folder in folders:
-        tickets = stack.tickets(folder)
-        shown |= {f"{folder}/{i}": tickets[f"{folder}-{i}.wav"] for i in range(20)}
-    assert shown == wanted
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -147,22 +108,6 @@ def test_two_of_each_service_share_the_work(stack: Stack) -> None:
         ]
         assert len(pushed) == len(set(pushed))
     assert set(stack.tickets(alone).values()) == {"TKT-BEFORE"}
-
-
-def test_a_killed_kafka_is_survived_without_touching_anything(stack: Stack) -> None:
-    folder = in_sync(stack, 3)
-    services = [stack.process(*programs(service)) for service in SERVICES]
-
-    [kafka] = [one for one in psutil.Process(stack.up.pid).children(recursive=True) if "kafka.Kafka" in one.cmdline()]
-    kafka.kill()
-    stack.link(f"{folder}/0", "TKT-WITHOUT-KAFKA")
-    eventually(lambda: "kafka is ready again" in stack.words().lower(), within_s=60)
-    stack.publish(*recordings(folder, 4)[3:])
-    stack.settle(within_s=AFTER_A_KILL_S)
-
-    assert stack.tickets(folder)[f"{folder}-0.wav"] == "TKT-WITHOUT-KAFKA"
-    assert len(stack.tickets(folder)) == 4
-    assert all(one.is_running() for one in services)
 
 
 def test_an_announcer_that_slept_before_sending_does_not_have_the_last_word(stack: Stack) -> None:

@@ -1,0 +1,1 @@
+"""Faults on real processes: see __main__.py."""

@@ -1,0 +1,44 @@
+"""Deliberate bugs that only real processes show: each takes one rule out of the product before a process starts.
+
+The run must find a broken promise; with every promise kept it would prove nothing about the rule.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.cloud import Cloud
+
+
+@dataclass(frozen=True)
+class ProcessBug:
+    """`apply` changes this process for good; `only`: the classes of faults under which it must be caught."""
+
+    what: str
+    apply: Callable[[], None]
+    only: tuple[str, ...]
+
+
+def _key_on_update_ticket() -> None:
+    post = Cloud.post
+
+    async def with_key(self: Cloud, call: Any, path: str, body: bytes, **named: Any) -> Any:  # noqa: ANN401  # as post
+        key = named.pop("idempotency_key", None) or hashlib.sha256(body).hexdigest()
+        return await post(self, call, path, body, idempotency_key=key, **named)
+
+    Cloud.post = with_key  # type: ignore[method-assign]
+
+
+PROCESS_BUGS: Mapping[str, ProcessBug] = {
+    "key on update-ticket": ProcessBug(
+        "a push carries an Idempotency-Key, so that a repeated unlink has no effect",
+        _key_on_update_ticket,
+        ("said again",),
+    ),
+}
+
+
+def break_product(name: str) -> None:
+    """Apply the bug of this name to this process."""
+    PROCESS_BUGS[name].apply()

@@ -1,0 +1,67 @@
+"""Every class of faults, by name, with what makes it happen and counts how often it was seen.
+
+`SHORT` is the form that every test run goes through, on one site: what stands in one line happens at the same time.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from tests.faults import faults_data as data
+from tests.faults import faults_processes as processes
+from tests.faults import faults_servers as servers
+from tests.faults.run import Run
+from tests.simulation.points import Point
+
+Fault = Callable[[Run], Awaitable[int]]
+ALL = ("linker", "transfer", "cloud_updater")
+NEEDS_A_DISK = "the database's disk is full"
+
+CLASSES: Mapping[str, Fault] = {
+    "crash at polled": processes.crash_at(Point.POLLED, *ALL),
+    "crash at folded": processes.crash_at(Point.FOLDED, *ALL),
+    "crash at claimed, transfer": processes.crash_at(Point.CLAIMED, "transfer"),
+    "crash at claimed, cloud_updater": processes.crash_at(Point.CLAIMED, "cloud_updater"),
+    "crash at sending": processes.crash_at(Point.SENDING, "transfer", "cloud_updater"),
+    "crash at answered, transfer": processes.crash_at(Point.ANSWERED, "transfer"),
+    "crash at answered, cloud_updater": processes.crash_at(Point.ANSWERED, "cloud_updater"),
+    "crash at recorded": processes.crash_at(Point.RECORDED, "transfer", "cloud_updater"),
+    "crash at gathered": processes.crash_at(Point.GATHERED, *ALL),
+    "crash at published": processes.crash_at(Point.PUBLISHED, *ALL),
+    "crash at marked": processes.crash_at(Point.MARKED, "cloud_updater"),
+    "killed": processes.killed,
+    "told to stop in the middle": processes.told_to_stop,
+    "stopped until the group has another owner": processes.two_owners,
+    "slept through its lease before sending": processes.slept_before_sending,
+    "slept through its lease with the answer": processes.slept_with_the_answer,
+    "an announcer woke up late": processes.late_announcer,
+    "an effect came late": processes.late_effects,
+    "the cloud failed": processes.cloud_fails,
+    "said again": data.said("said again"),
+    "an older request after a newer one": data.said("older request after a newer one"),
+    "an older revision after a newer one": data.said("older revision after a newer one"),
+    "more partitions": data.repartitioned("RecordingProcessed", "TicketLinked"),
+    "Kafka stopped": servers.kafka_stopped,
+    "Kafka killed": servers.kafka_killed,
+    "Kafka out of reach for 30 s": servers.kafka_out(30),
+    "connections to PostgreSQL cut": servers.backends_terminated,
+    "PostgreSQL restarted": servers.postgres_restarted,
+    NEEDS_A_DISK: servers.disk_full,
+    "a publish delivered, its answer lost": servers.answer_lost,
+    "a publish acknowledged and lost": servers.acknowledged_and_lost,
+    "a database's clock jumped": servers.clock_jumps,
+    **{f"{one}'s database set back": data.set_back(one) for one in ALL},
+    **{f"{one}'s database lost": data.lost(one) for one in ALL},
+    "positions moved back": data.positions_back,
+    "the cloud's tickets wiped": data.tickets_wiped,
+    "a folder lost in the cloud": data.folder_lost,
+    **{f"{topic} made anew": data.topic_made_anew(topic) for topic in data.OWN.values()},
+}
+# What a topic that was made anew does not hold cannot be read back: no database may be lost after these.
+LAST = tuple(f"{topic} made anew" for topic in data.OWN.values())
+SHORT: tuple[tuple[str, ...], ...] = (
+    ("more partitions", "crash at answered, transfer", "crash at claimed, cloud_updater", "crash at folded"),
+    ("stopped until the group has another owner", "a publish acknowledged and lost", "an effect came late"),
+    ("a publish delivered, its answer lost", "connections to PostgreSQL cut", "crash at published", "said again"),
+    ("Kafka killed", "PostgreSQL restarted", "an older request after a newer one"),
+    ("killed", "the cloud failed"),
+    ("transfer's database set back",),
+)

@@ -1,0 +1,228 @@
+"""Faults of the services' own processes. Each returns how often it was seen to happen, by evidence from outside."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import psutil
+
+from tests.faults.run import NeverSeen, Run, until
+from tests.faults.site import LATE_S, LEASE_S, Copy
+from tests.simulation.points import Point
+
+SENDS = ("transfer", "cloud_updater")
+SLEEPS_S = LEASE_S + 1
+ANNOUNCERS_TRIED, CAME_LATE_WITHIN_S = 3, 25.0
+CLOUD_FAULTS: tuple[dict[str, Any], ...] = (
+    {"kind": "close_after_effect"},
+    {"kind": "close_before_effect"},
+    {"kind": "answer_after_effect", "status": 500},
+    {"kind": "answer", "status": 429, "headers": {"Retry-After": "1"}},
+    {"kind": "answer", "status": 503},
+    {"kind": "slow_effect", "delay_s": 6},
+)
+
+
+def crash_at(point: Point, *services: str) -> Callable[[Run], Awaitable[int]]:
+    """The process that next comes to this point ends there, as if its power had been cut."""
+
+    async def crash(run: Run) -> int:
+        return await _order(run, "crash", point, run.chance.choice(services))
+
+    return crash
+
+
+async def _order(run: Run, kind: str, point: Point, service: str) -> int:
+    """Tell all copies; the first that comes there does it."""
+    copies = run.site.copies_of(service)
+    before = sum(len(one.seen()) for one in copies)
+    for one in copies:
+        one.order(kind, point)
+
+    async def carried_out() -> int:
+        return sum(len(one.seen()) for one in copies) - before
+
+    try:
+        return await until(carried_out, f"{service}: {kind} at {point}")
+    finally:
+        for one in copies:
+            one.forget()
+
+
+async def killed(run: Run) -> int:
+    """SIGKILL, whatever it is doing."""
+    found = 0
+    for service in run.chance.sample(("linker", *SENDS), 2):
+        copy = run.one_of(service)
+        before = await _running(copy)
+        before.kill()
+        await until(lambda copy=copy, before=before: _another(copy, before), f"{copy.name} again")  # type: ignore[misc]
+        found += 1
+    return found
+
+
+async def told_to_stop(run: Run) -> int:
+    """SIGTERM while requests to the cloud are open: they are cut off, or end in time."""
+    service, route = run.chance.choice(
+        (("transfer", "create"), ("transfer", "inject"), ("cloud_updater", "update_ticket"))
+    )
+    await run.site.cloud(
+        "POST", "/hold", json={"route": route, "moment": run.chance.choice(("before_effect", "after_effect"))}
+    )
+
+    async def held() -> int:
+        return int((await run.site.cloud("GET", "/requests/count"))["held"])
+
+    try:
+        await until(held, f"a request held at {route}")
+        copies = run.site.copies_of(service)
+        ended = {one.name: run.site.ended(one.name, "exit 0") for one in copies}
+        for one in copies:
+            (await _running(one)).terminate()
+        await asyncio.sleep(run.chance.uniform(0, 1))
+    finally:
+        await run.site.cloud("POST", "/release", json={})
+
+    async def stopped() -> int:
+        return sum(run.site.ended(name, "exit 0") > number for name, number in ended.items())
+
+    return await until(stopped, f"{service} ends as told")
+
+
+async def two_owners(run: Run) -> int:
+    """SIGSTOP until the group has given everything to the other process; then both believe to own it."""
+    service = run.chance.choice(("linker", *SENDS))
+    sleeper, other = run.chance.sample(run.site.copies_of(service), 2)
+    process = await _running(sleeper)
+    process.suspend()
+    try:
+        await until(lambda: _has_all(run, other), f"{other.name} alone")
+    finally:
+        process.resume()
+    await until(lambda: _has_all(run, other, but=sleeper), f"{sleeper.name} has a share again")
+    return 1
+
+
+async def slept_before_sending(run: Run) -> int:
+    """A worker that stops after its last look at the lease, and sends when somebody else has sent something newer."""
+    service = run.chance.choice(SENDS)
+    return await _asleep(run, service, Point.SENDING)
+
+
+async def slept_with_the_answer(run: Run) -> int:
+    """A worker that has the cloud's answer and wants to record it when its lease is long over."""
+    return await _asleep(run, run.chance.choice(SENDS), Point.ANSWERED)
+
+
+async def _asleep(run: Run, service: str, point: Point) -> int:
+    seen = await _order(run, "stop", point, service)
+    await asyncio.sleep(SLEEPS_S)
+    return min(seen, _wake_up(run, service))
+
+
+async def late_announcer(run: Run) -> int:
+    """An announcer that stops with an old link in its hand, and publishes it behind the newer one."""
+    async with run.load.pause():
+        for _ in range(ANNOUNCERS_TRIED):
+            before = run.watch.overtaken
+            await _overtake_an_announcer(run)
+
+            async def came_late(before: int = before) -> int:
+                return run.watch.overtaken - before
+
+            with suppress(NeverSeen):  # it was something else that the announcer had in its hand
+                return await until(came_late, "the old link behind the newer one", within_s=CAME_LATE_WITHIN_S)
+    raise NeverSeen("no announcer published an old link behind a newer one")
+
+
+async def _overtake_an_announcer(run: Run) -> None:
+    one = run.chance.choice(run.load.books.free())
+    copies = run.site.copies_of("linker")
+    for copy in copies:
+        copy.order("stop", Point.GATHERED)
+    await run.load.link_one(one)
+
+    async def stopped() -> bool:
+        return any([await _is_stopped(copy) for copy in copies])
+
+    await until(stopped, "an announcer that stands still")
+    for copy in copies:
+        copy.forget()
+    version = run.watch.version_of(one.recording_id)
+    await run.load.link_one(one)
+
+    async def overtook() -> bool:
+        return run.watch.version_of(one.recording_id) > version
+
+    with suppress(NeverSeen):
+        await until(overtook, "the other announcer publishes a newer one", within_s=CAME_LATE_WITHIN_S)
+    _wake_up(run, "linker")
+
+
+async def late_effects(run: Run) -> int:
+    """The cloud answers nothing, and does what it was asked for after something newer."""
+    return await _cloud_fails(run, [{"kind": "late_effect", "route": "update_ticket", "delay_s": LATE_S, "times": 3}])
+
+
+async def cloud_fails(run: Run) -> int:
+    """Errors, cut connections, slowness: with the effect and without it."""
+    return await _cloud_fails(run, list(CLOUD_FAULTS))
+
+
+async def _cloud_fails(run: Run, faults: list[dict[str, Any]]) -> int:
+    await run.site.cloud("DELETE", "/faults")
+    for fault in run.chance.sample(faults, len(faults)):
+        await run.site.cloud("POST", "/faults", json=fault)
+
+    async def taken() -> int:
+        armed = (await run.site.cloud("GET", "/faults"))["faults"]
+        return sum(one["taken"] for one in armed) if all(one["taken"] for one in armed) else 0
+
+    try:
+        return await until(taken, "requests that meet the cloud's faults")
+    finally:
+        await asyncio.sleep(max(float(one.get("delay_s", 0)) for one in faults))
+        await run.site.cloud("DELETE", "/faults")
+
+
+def _wake_up(run: Run, service: str) -> int:
+    woken = 0
+    for copy in run.site.copies_of(service):
+        process = copy.process()
+        with suppress(psutil.NoSuchProcess):
+            if process and process.status() == psutil.STATUS_STOPPED:
+                process.send_signal(signal.SIGCONT)
+                woken += 1
+    return woken
+
+
+async def _running(copy: Copy) -> psutil.Process:
+    async def found() -> psutil.Process | None:
+        return copy.process()
+
+    return await until(found, f"{copy.name} runs")
+
+
+async def _another(copy: Copy, before: psutil.Process) -> bool:
+    now = copy.process()
+    return now is not None and now != before
+
+
+async def _is_stopped(copy: Copy) -> bool:
+    process = copy.process()
+    with suppress(psutil.NoSuchProcess):
+        return process is not None and process.status() == psutil.STATUS_STOPPED
+    return False
+
+
+async def _has_all(run: Run, other: Copy, *, but: Copy | None = None) -> bool:
+    """Whether this copy alone has every partition; with `but`, whether that one has some of them again."""
+    try:
+        folds = (await run.site.http.get(f"{(but or other).url}/readyz", timeout=3)).json()["folds"]
+    except httpx.HTTPError:
+        return False
+    shares = [one["assigned"] for one in folds.values()]
+    return any(shares) if but else min(shares) >= run.site.partitions

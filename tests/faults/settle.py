@@ -1,0 +1,125 @@
+"""After the faults: nothing may be left to do, and then the cloud shows just what the books say.
+
+Asked of the three databases, the topics and the cloud themselves; the services' own answers come last, because they are
+what operators see. Each finding is a sentence; none means that it is settled.
+"""
+
+import asyncio
+import time
+
+from schemas.topics import TOPICS
+from shared.kafka import plain
+from shared.topics import ends
+from tests.faults.load import Load
+from tests.faults.site import SERVICES, Site
+from tests.faults.watch import AWAY, Watch
+
+LOOK_EVERY_S = 0.5
+TO_DO = {
+    "linker": (
+        ("a link that is not heard", "select recording_id from unheard_link"),
+        ("an arrival not looked at", "select recording_id from arrival"),
+        ("an import not finished", "select import_id from import where finished_at is null"),
+        ("a parked link", "select recording_id from parked_link where state = 'parked'"),
+    ),
+    "transfer": (
+        ("an open request", "select folder_id from upload_request"),
+        ("a recording that waits", "select recording_id from recording where waiting"),
+        ("a rejected recording", "select recording_id from recording where rejected is not null"),
+        ("a transfer that is not heard", "select recording_id from transfer where heard_version <> transfer_version"),
+    ),
+    "cloud_updater": (
+        ("a claim", "select clouds_uuid from claim"),
+        ("a second push to come", "select recording_id from duty"),
+        ("an acknowledgement not announced", "select clouds_uuid from ledger where announced_cursor < cursor"),
+        ("a refused ticket", "select recording_id from recording where rejected is not null"),
+        ("a resync not done", "select request_id from sync_request where done_at is null"),
+    ),
+}
+READ_FROM_OTHERS = {"linker": ("RecordingProcessed", "TicketLinkRequested"), "transfer": ("RecordingProcessed",)}
+NOT_PUBLISHED = "select topic || partition || ':' || \"offset\" from dead_letter where published_at is null"
+
+
+async def settled(site: Site, load: Load, watch: Watch, *, within_s: float) -> list[str]:
+    """Wait until nothing is left, for so long at most; what is left then. There must be no load meanwhile."""
+    until = time.monotonic() + within_s
+    left = ["nothing was seen yet"]
+    while left and time.monotonic() < until:
+        try:
+            left = [*await _to_do(site), *await _unlike_the_books(site, load, watch)]
+        except AWAY as error:
+            left = [f"a server does not answer: {type(error).__name__}"]
+        if left:
+            await asyncio.sleep(LOOK_EVERY_S)
+    if not left and watch.versions_lost:
+        rows = await site.sql("linker", "select recording_id, link_version from link")
+        watch.compare_versions({row["recording_id"]: row["link_version"] for row in rows})
+        watch.versions_lost = False
+    return left
+
+
+async def unread(site: Site) -> list[str]:
+    """Which topics a service has not read to their end."""
+    found = []
+    stop = await ends(plain(site.broker), [topic.name for topic in TOPICS if topic.event])
+    for service in SERVICES:
+        topics = {topic.name for topic in TOPICS if service in topic.consumers}
+        rows = await site.sql(service, "select topic, partition, next_offset from position")
+        stand = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+        found += [
+            f"{service} stands at {stand.get(place)} of {end} in {place}"
+            for place, end in stop.items()
+            if place[0] in topics and stand.get(place, 0) != end
+        ]
+    return found
+
+
+async def _to_do(site: Site) -> list[str]:
+    found = await unread(site)
+    for service, questions in TO_DO.items():
+        for what, question in (*questions, ("a dead letter not published", NOT_PUBLISHED)):
+            rows = await site.sql(service, question)
+            found += [f"{service} has {what}: {rows[0][0]} and {len(rows) - 1} more"] if rows else []
+    return found
+
+
+async def _unlike_the_books(site: Site, load: Load, watch: Watch) -> list[str]:
+    await watch.read_effects()
+    found = [f"{watch.unjudged} facts speak of links that are on no topic"] if watch.unjudged else []
+    states = (await load.call("linker", "GET", "/status"))[0]["states"]
+    found += [f"{states[name]} recordings are {name}" for name in ("pending", "not_transferred") if states.get(name)]
+    return [*found, *await _cloud_unlike(site, load), *await _unapplied(site, load, watch)]
+
+
+async def _cloud_unlike(site: Site, load: Load) -> list[str]:
+    shown: dict[tuple[str, str], list[str | None]] = {}
+    for folder in (await site.cloud("GET", "/folders"))["folders"]:
+        for file in folder["files"]:
+            ticket = (file["ticket_info"] or {}).get("ticket_id")
+            shown.setdefault((folder["folder"], file["filename"]), []).append(ticket)
+    return [
+        f"{place} shows {shown.get(place)}, its newest ticket is {ticket}"
+        for place, ticket in load.books.wanted().items()
+        if shown.get(place) != [ticket]
+    ]
+
+
+async def _unapplied(site: Site, load: Load, watch: Watch) -> list[str]:
+    """What was said on others' topics is in the rows, or a dead letter; a link request shows in the cloud."""
+    found = []
+    for service, topics in READ_FROM_OTHERS.items():
+        rows = await site.sql(service, "select recording_id, revision from recording")
+        known = {row["recording_id"]: row["revision"] for row in rows}
+        found += [
+            f"{service} knows {one.recording_id} at revision {known.get(one.recording_id)} of {one.revision}"
+            for one in load.books.recordings.values()
+            if known.get(one.recording_id) != one.revision
+        ]
+        rows = await site.sql(service, "select topic, count(*) as letters from dead_letter group by topic")
+        letters = {row["topic"]: row["letters"] for row in rows}
+        found += [
+            f"{service} put aside {letters.get(topic, 0)} records of {topic}, {watch.poison[topic]} cannot be applied"
+            for topic in topics
+            if letters.get(topic, 0) != watch.poison[topic]
+        ]
+    return found
