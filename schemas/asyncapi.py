@@ -7,9 +7,10 @@ beside the document, so a rule stands in one place only.
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from schemas.envelope import JSON, Reason, type_of
 from schemas.events import Event
+from schemas.headers import JSON, type_of
 from schemas.topics import TOPICS, Topic
+from schemas.undecodable import Reason
 
 Json = dict[str, Any]
 Examples = Mapping[type[Event], Sequence[tuple[str, Json]]]

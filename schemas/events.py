@@ -45,6 +45,8 @@ class Fact(Frozen):
     """A Frozen that travels on a topic of its own name, under a major version."""
 
     major_version: ClassVar[int] = 1
+    # The numbers that say which of two facts of one key is the newer, if numbers do.
+    order: ClassVar[tuple[str, ...]] = ()
 
 
 class TicketDetails(Frozen):
@@ -84,6 +86,8 @@ class RecordingProcessed(Fact):
 class TicketLinked(Fact):
     """The ticket of a recording, or that it has none any more. The highest link_version is the newest."""
 
+    order = ("link_version",)
+
     recording_id: ARecordingId
     folder_id: AFolderId
     filename: Name
@@ -109,6 +113,8 @@ class TransferredFile(Frozen):
 class RecordingTransferred(Fact):
     """A recording is in the cloud. The highest transfer_version is the newest."""
 
+    order = ("transfer_version",)
+
     recording_id: ARecordingId
     folder_id: AFolderId
     clouds_uuid: ACloudsUuid = Field(description="identity of the folder in the cloud; opaque")
@@ -120,6 +126,8 @@ class RecordingTransferred(Fact):
 
 class CloudTicketUpdated(Fact):
     """The cloud has acknowledged a link. The highest (transfer_version, link_version) is the newest."""
+
+    order = ("transfer_version", "link_version")
 
     recording_id: ARecordingId
     clouds_uuid: ACloudsUuid

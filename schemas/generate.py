@@ -16,8 +16,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from schemas.asyncapi import document
 from schemas.compatibility import incompatible_changes
-from schemas.envelope import type_of
 from schemas.events import EVENTS, Event
+from schemas.headers import type_of
 
 HERE = Path(__file__).parent
 EXAMPLES_DIR = HERE / "examples"

@@ -1,10 +1,11 @@
 """What becomes of a batch of records inside its transaction: each is applied, counted and skipped, or a dead letter.
 
-Parsing looks at one record at a time, so a poison value or header costs that record alone. Storing is done for all of
-them at once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
+Parsing looks at one record at a time, so a poison value or header costs that record alone. Of most facts that are read
+again, key and order say that they are known; then nothing else of them is read. Storing is done for all of them at
+once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -14,8 +15,9 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.envelope import Undecodable, decode
+from schemas.envelope import decode, skim
 from schemas.topics import Topic
+from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
 from shared.database import is_refused, sqlstate
 from shared.dead_letters import DeadLetter
@@ -55,30 +57,71 @@ class Folded:
 Apply = Callable[[Sequence[Incoming[Any]], AsyncConnection], Awaitable[Folded]]
 
 
+class Skimmed(NamedTuple):
+    """What says whether a fact is news: its key, and its order among the facts of that key."""
+
+    key: str
+    order: tuple[int, ...]
+
+
+# The places of those that are newer than what the rows say; nothing is locked.
+News = Callable[[Sequence[Skimmed], AsyncConnection], Awaitable[Collection[int]]]
+
+
 async def fold_records(
-    connection: AsyncConnection, *, topic: Topic, records: Sequence[ConsumerRecord], apply: Apply
+    connection: AsyncConnection,
+    *,
+    topic: Topic,
+    records: Sequence[ConsumerRecord],
+    apply: Apply,
+    news: News | None = None,
 ) -> Folded:
-    """Apply `records` of `topic` in their order. Raises whatever is neither the records' nor the values' fault."""
-    parsed: list[Incoming[Any]] = []
-    letters: list[DeadLetter] = []
-    for record in records:
-        if record.value is None:
-            continue  # a tombstone: forgetting a recording is not this version's business, and never an error
-        try:
-            event = decode(topic, key=record.key, value=record.value, headers=record.headers)
-        except Undecodable as error:
-            letters.append(DeadLetter(record, error.reason, error.error))
-        else:
-            parsed.append(Incoming(event, record))
+    """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell.
+
+    Raises whatever is neither the records' nor the values' fault.
+    """
+    # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
+    valued = [record for record in records if record.value is not None]
+    parsed, letters = _parse(topic, await _unknown(connection, topic, valued, news) if news else valued)
     folded = await _store(connection, parsed, apply) if parsed else Folded()
     refused = (*letters, *folded.refused)
     return Folded(
         folded.newer,
         (*folded.wake, *(("announce_dead_letters",) if refused else ())),
         refused,
-        put_aside=await dead_letters.keep(connection, refused),
-        empty=len(records) - len(parsed) - len(letters),
+        put_aside=await dead_letters.keep(connection, refused) if refused else 0,
+        empty=len(records) - len(valued),
     )
+
+
+async def _unknown(
+    connection: AsyncConnection, topic: Topic, records: Sequence[ConsumerRecord], news: News
+) -> Iterable[ConsumerRecord]:
+    """Without those that are no news. What cannot be skimmed stays: only `decode` can say what it is."""
+    skimmed: list[Skimmed] = []
+    places: list[int] = []
+    for place, record in enumerate(records):
+        found = skim(topic, key=record.key, value=record.value, headers=record.headers)
+        if found:
+            skimmed.append(Skimmed(*found))
+            places.append(place)
+    if not skimmed:
+        return records
+    known = set(places).difference(places[one] for one in await news(skimmed, connection))
+    return [record for place, record in enumerate(records) if place not in known]
+
+
+def _parse(topic: Topic, records: Iterable[ConsumerRecord]) -> tuple[list[Incoming[Any]], list[DeadLetter]]:
+    parsed: list[Incoming[Any]] = []
+    letters: list[DeadLetter] = []
+    for record in records:
+        try:
+            event = decode(topic, key=record.key, value=record.value, headers=record.headers)
+        except Undecodable as error:
+            letters.append(DeadLetter(record, error.reason, error.error))
+        else:
+            parsed.append(Incoming(event, record))
+    return parsed, letters
 
 
 async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]], apply: Apply) -> Folded:

@@ -18,7 +18,7 @@ from aiokafka import ConsumerRecord
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.envelope import Reason
+from schemas.undecodable import Reason
 from shared.header_names import as_bytes, as_name
 
 MAX_ERROR_LENGTH = 500

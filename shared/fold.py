@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import positions, replays
-from shared.batch import Apply, Folded, count, fold_records
+from shared.batch import Apply, Folded, News, count, fold_records
 from shared.consumer import undecoded, without_headers
 from shared.database import Database, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
@@ -58,9 +58,10 @@ class _RowsElsewhere(Exception):
 class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One consumed topic of one service, in a consumer group of its own: topics never hold each other up.
 
-    `own`: the service published these facts itself; they decide whether the gate may open, and `forget_heard` lets them
-    be announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they wait while
-    the gate is closed.
+    `news`: tells from key and order alone which facts are known already, so that the rest of them is not read. `own`:
+    the service published these facts itself; they decide whether the gate may open, and `forget_heard` lets them be
+    announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they wait while the
+    gate is closed.
     """
 
     service: str
@@ -71,6 +72,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     wake: Callable[[str], None]
     batch_records: int
     limit: DeadLetterLimit
+    news: News | None = None
     own: bool = False
     forget_heard: ForgetHeard | None = None
     needs_gate: bool = False
@@ -226,7 +228,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 await self.gate.pass_through(connection)
             if not await positions.move(connection, moves):
                 raise _RowsElsewhere
-            folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
+            folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply, news=self.news)
             if folded.refused:
                 self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)
             if any(move.known < self._replayed_until.get(move.partition, 0) for move in moves):

@@ -8,19 +8,19 @@ to publish the same again.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from random import choice
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.kafka import KafkaSettings, client_options
+from shared.partition import partition_of
 
 SEND_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 6_000_000
-_PARTITION_OF = DefaultPartitioner()
 
 
 class Outgoing(NamedTuple):
@@ -99,18 +99,18 @@ def _batches(
     Sending record by record costs four times as much: a future, a wait and a look at the metadata for each.
     """
     full: list[tuple[TopicPartition, BatchBuilder]] = []
-    filling: dict[TopicPartition, BatchBuilder] = {}
+    filling: dict[tuple[str, int], BatchBuilder] = {}
     for one in records:
         known = partitions[one.topic]
-        place = TopicPartition(one.topic, _PARTITION_OF(one.key, known, known))
-        batch = filling.get(place)
-        if batch is None or batch.append(timestamp=None, **_content(one)) is None:
+        number = choice(known) if one.key is None else known[partition_of(one.key, len(known))]  # noqa: S311  # any will do
+        batch = filling.get((one.topic, number))
+        if batch is None or _append(batch, one) is None:
             if batch is not None:
-                full.append((place, batch))
-            batch = filling[place] = new_batch()
-            batch.append(timestamp=None, **_content(one))  # whatever its size: an empty batch takes any record
-    return [*full, *filling.items()]
+                full.append((TopicPartition(one.topic, number), batch))
+            batch = filling[one.topic, number] = new_batch()
+            _append(batch, one)  # whatever its size: an empty batch takes any record
+    return [*full, *((TopicPartition(*place), batch) for place, batch in filling.items())]
 
 
-def _content(one: Outgoing) -> dict[str, Any]:
-    return {"key": one.key, "value": one.value, "headers": list(one.headers)}
+def _append(batch: BatchBuilder, one: Outgoing) -> object:
+    return batch.append(timestamp=None, key=one.key, value=one.value, headers=one.headers)

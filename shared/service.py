@@ -30,7 +30,7 @@ from sqlalchemy import text
 
 from schemas.topics import Topic
 from shared import consumer, metrics, positions
-from shared.batch import Apply
+from shared.batch import Apply, News
 from shared.database import Database, is_alone, is_transient
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold, ForgetHeard
@@ -109,12 +109,13 @@ class Service:
         """Asks Kafka, whenever it is called, for the end offset of every partition of these topics."""
         return partial(self._ends, [topic.name for topic in topics])
 
-    def fold(self, topic: Topic, apply: Apply, *, needs_gate: bool = False) -> None:
+    def fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> None:
         """Consume `topic` with `apply`."""
         fold = Fold(
             service=self.name,
             topic=topic,
             apply=apply,
+            news=news,
             database=self.database,
             gate=self.gate,
             wake=self.wake,

@@ -6,12 +6,14 @@ fact that is lost with a broker, or comes late, costs one repeated push after a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
-from typing import Any
+from json.encoder import encode_basestring as in_quotes
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.envelope import rfc3339
 from schemas.events import CloudTicketUpdated
 from schemas.topics import CLOUD_TICKET_UPDATED
 from services.cloud_updater.predicates import TO_ANNOUNCE
@@ -69,7 +71,17 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     if len(rows) == limit:
         last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
         passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
-    return Lot([record_of(row) for row in rows], len(rows) == limit, partial(_mark, passed=passed))
+    records = [
+        record_of(
+            recording_id=recording_id,
+            clouds_uuid=clouds_uuid,
+            transfer_version=transfer_version,
+            link_version=link_version,
+            pushed_at=pushed_at,
+        )
+        for clouds_uuid, recording_id, transfer_version, link_version, _, pushed_at in rows
+    ]
+    return Lot(records, len(rows) == limit, partial(_mark, passed=passed))
 
 
 async def forget_announced(connection: AsyncConnection) -> None:
@@ -89,22 +101,22 @@ async def forget_announced(connection: AsyncConnection) -> None:
     await connection.execute(text("update ledger set announced_cursor = 0 where announced_cursor > 0"))
 
 
-def record_of(row: Row[Any]) -> Outgoing:
-    """The record that announces an acknowledgement, of the recording's row with its folder's `pushed_at`."""
-    event = CloudTicketUpdated(
-        recording_id=row.recording_id,
-        clouds_uuid=row.clouds_uuid,
-        transfer_version=row.transfer_version,
-        link_version=row.link_version,
-        updated_at=row.pushed_at,
+def record_of(
+    *, recording_id: str, clouds_uuid: str, transfer_version: int, link_version: int, pushed_at: datetime
+) -> Outgoing:
+    """The record that announces an acknowledgement. All of it was valid when it was stored, so no model checks it."""
+    value = (
+        f'{{"recording_id":{in_quotes(recording_id)},"clouds_uuid":{in_quotes(clouds_uuid)},'
+        f'"transfer_version":{transfer_version},"link_version":{link_version},'
+        f'"updated_at":"{rfc3339(pushed_at).decode()}"}}'
     )
     return as_record(
         CLOUD_TICKET_UPDATED,
-        event,
-        key=row.recording_id,
-        version=f"{row.transfer_version}.{row.link_version}",
+        (CloudTicketUpdated, value.encode()),
+        key=recording_id,
+        version=f"{transfer_version}.{link_version}",
         source="cloud_updater",
-        time=row.pushed_at,
+        time=pushed_at,
     )
 
 

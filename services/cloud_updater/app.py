@@ -16,9 +16,9 @@ from services.cloud_updater import announce_updates, seen
 from services.cloud_updater.api import routes
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.ledgers import Quiet
-from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated
-from services.cloud_updater.on_recording_transferred import fold_recording_transferred
-from services.cloud_updater.on_ticket_linked import fold_ticket_linked
+from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated, new_acknowledgements
+from services.cloud_updater.on_recording_transferred import fold_recording_transferred, new_transfers
+from services.cloud_updater.on_ticket_linked import fold_ticket_linked, new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import FREE_LEASES, Pushes
@@ -84,9 +84,9 @@ async def serve(
     service.lane = lane
 
     quiet = Quiet(settings.push_quiet_s, settings.push_quiet_max_s)
-    service.fold(TICKET_LINKED, partial(fold_ticket_linked, quiet=quiet))
-    service.fold(RECORDING_TRANSFERRED, partial(fold_recording_transferred, quiet=quiet))
-    service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
+    service.fold(TICKET_LINKED, partial(fold_ticket_linked, quiet=quiet), news=new_links)
+    service.fold(RECORDING_TRANSFERRED, partial(fold_recording_transferred, quiet=quiet), news=new_transfers)
+    service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated, news=new_acknowledgements)
     service.fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
 
     pushing = PushTickets(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)

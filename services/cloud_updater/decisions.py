@@ -51,15 +51,12 @@ def newest_transfers(
     return newest
 
 
-def newest_acknowledgements(
-    facts: Iterable[CloudTicketUpdated], known: Mapping[str, tuple[int, int]]
-) -> dict[str, tuple[int, int]]:
-    """By recording, the highest (transfer_version, link_version) of those newer than `known`."""
+def newest_acknowledgements(facts: Iterable[CloudTicketUpdated]) -> dict[str, tuple[int, int]]:
+    """By recording, the highest (transfer_version, link_version)."""
     newest: dict[str, tuple[int, int]] = {}
     for fact in facts:
         order = (fact.transfer_version, fact.link_version)
-        if order > newest.get(fact.recording_id, known.get(fact.recording_id, (0, 0))):
-            newest[fact.recording_id] = order
+        newest[fact.recording_id] = max(order, newest.get(fact.recording_id, order))
     return newest
 
 

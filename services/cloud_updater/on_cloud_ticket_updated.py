@@ -4,14 +4,19 @@ In: the events of one batch. Out: the newest acknowledgement of each recording. 
 announced is known to be on the topic, and how a lost or older database learns what need not be pushed again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater.decisions import newest_acknowledgements
 from services.cloud_updater.store import Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded, Incoming, Skimmed
+
+
+async def new_acknowledgements(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:
+    """Those that neither the recording's row nor its folder's cursor knows: none, but in a database that was lost."""
+    return await Store(connection).new_acknowledgements(skimmed)
 
 
 async def fold_cloud_ticket_updated(
@@ -19,10 +24,8 @@ async def fold_cloud_ticket_updated(
 ) -> Folded:
     """Store what is newer."""
     store = Store(connection)
-    facts = [incoming.event for incoming in batch]
-    newer = newest_acknowledgements(facts, await store.acknowledged_versions({fact.recording_id for fact in facts}))
-    if not newer:
-        return Folded()
+    newest = newest_acknowledgements(incoming.event for incoming in batch)
 
-    await store.lock(newer)
-    return Folded(newer=await store.acknowledge(newer), wake=("announce_updates",))
+    await store.lock(newest)
+    stored = await store.acknowledge(newest)
+    return Folded(newer=stored, wake=("announce_updates",) if stored else ())

@@ -5,7 +5,7 @@ that came while the upload was under way is newer than the one that travelled, a
 newer than the row changes nothing; a newer one takes the recording off its old folder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +13,12 @@ from schemas.events import RecordingTransferred
 from services.cloud_updater.decisions import newest_transfers
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded, Incoming, Skimmed
+
+
+async def new_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:
+    """Those with a version that the recording does not have yet."""
+    return await Store(connection).new_transfers(skimmed)
 
 
 async def fold_recording_transferred(
@@ -21,20 +26,18 @@ async def fold_recording_transferred(
 ) -> Folded:
     """Store what is newer."""
     store = Store(connection)
-    facts = [incoming.event for incoming in batch]
-    candidates = newest_transfers(facts, await store.transfer_versions({fact.recording_id for fact in facts}))
-    if not candidates:
-        return Folded()
+    rows = await store.lock({incoming.event.recording_id for incoming in batch})
 
-    rows = await store.lock(candidates)
     newer = newest_transfers(
-        candidates.values(), {recording_id: row.transfer_version for recording_id, row in rows.items()}
+        (incoming.event for incoming in batch), {one: row.transfer_version for one, row in rows.items()}
     )
+    if not newer:
+        return Folded()
 
     ledgers = Ledgers(connection)
     await ledgers.open({fact.clouds_uuid: fact.folder_id for fact in newer.values()})
     changes = [Change(one, fact.clouds_uuid, _is_behind(fact, rows[one]), patient=True) for one, fact in newer.items()]
-    await store.place(newer.values(), await ledgers.take_seqs(changes, quiet) if changes else {})
+    await store.place(newer.values(), await ledgers.take_seqs(changes, quiet))
     return Folded(newer=len(newer), wake=("push_tickets",) if any(one.behind for one in changes) else ())
 
 

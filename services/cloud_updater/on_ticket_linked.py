@@ -4,7 +4,7 @@ In: the events of one batch. Out: the wanted link and its ticket, and for a reco
 of its folder, so that the push finds it. A fact that is not newer than the row changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +12,12 @@ from schemas.events import TicketLinked
 from services.cloud_updater.decisions import newest_links
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded, Incoming, Skimmed
+
+
+async def new_links(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:
+    """Those with a version that the recording does not have yet."""
+    return await Store(connection).new_links(skimmed)
 
 
 async def fold_ticket_linked(
@@ -20,13 +25,11 @@ async def fold_ticket_linked(
 ) -> Folded:
     """Store what is newer; a link that an import made waits until its folder is quiet."""
     store = Store(connection)
-    facts = [incoming.event for incoming in batch]
-    candidates = newest_links(facts, await store.link_versions({fact.recording_id for fact in facts}))
-    if not candidates:
-        return Folded()
+    rows = await store.lock({incoming.event.recording_id for incoming in batch})
 
-    rows = await store.lock(candidates)
-    newer = newest_links(candidates.values(), {recording_id: row.link_version for recording_id, row in rows.items()})
+    newer = newest_links((incoming.event for incoming in batch), {one: row.link_version for one, row in rows.items()})
+    if not newer:
+        return Folded()
 
     changes = [
         Change(one, row.clouds_uuid, _is_behind(fact, row), patient=fact.source == "import")

@@ -5,7 +5,7 @@ that concern a recording lock its row (making it if need be), so that of a link 
 moment the later one sees the earlier one.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import text
@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
-from shared.batch import Incoming
+from shared.batch import Incoming, Skimmed
 from shared.places import place_of
 
 
@@ -33,32 +33,51 @@ class Store:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def link_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
-        """Version of the wanted link of those that are known; nothing is locked."""
-        rows = await self._connection.execute(
-            text("select recording_id, link_version from recording where recording_id = any(:ids)"),
-            {"ids": list(recording_ids)},
+    async def new_links(self, skimmed: Sequence[Skimmed]) -> list[int]:
+        """The places of those whose link_version the recording does not have yet; nothing is locked."""
+        found = await self._connection.scalars(
+            text("""
+                select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
+                    with ordinality as u (recording_id, link_version, place)
+                where not exists (
+                    select from recording r where r.recording_id = u.recording_id and r.link_version >= u.link_version)
+            """),
+            {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
-        return {row.recording_id: row.link_version for row in rows}
+        return list(found)
 
-    async def transfer_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
-        """Version of the transfer of those that are known; nothing is locked."""
-        rows = await self._connection.execute(
-            text("select recording_id, transfer_version from recording where recording_id = any(:ids)"),
-            {"ids": list(recording_ids)},
+    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> list[int]:
+        """The places of those whose transfer_version the recording does not have yet; nothing is locked."""
+        found = await self._connection.scalars(
+            text("""
+                select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
+                    with ordinality as u (recording_id, transfer_version, place)
+                where not exists (
+                    select from recording r
+                    where r.recording_id = u.recording_id and r.transfer_version >= u.transfer_version)
+            """),
+            {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
-        return {row.recording_id: row.transfer_version for row in rows}
+        return list(found)
 
-    async def acknowledged_versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, int]]:
-        """Newest acknowledgement (transfer_version, link_version) of those that are known; nothing is locked."""
-        rows = await self._connection.execute(
+    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> list[int]:
+        """The places of those that neither the row nor the ledger's announced cursor knows; nothing is locked."""
+        found = await self._connection.scalars(
             text(f"""
-                select r.recording_id, {ACKNOWLEDGED_TRANSFER} as transfer_version, {ACKNOWLEDGED_LINK} as link_version
-                from recording r left join ledger l using (clouds_uuid) where r.recording_id = any(:ids)
+                select place - 1 from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))
+                    with ordinality as u (recording_id, transfer_version, link_version, place)
+                where not exists (
+                    select from recording r left join ledger l using (clouds_uuid)
+                    where r.recording_id = u.recording_id
+                        and ({ACKNOWLEDGED_TRANSFER}, {ACKNOWLEDGED_LINK}) >= (u.transfer_version, u.link_version))
             """),  # noqa: S608  # this module's own text
-            {"ids": list(recording_ids)},
+            {
+                "ids": [one.key for one in skimmed],
+                "transfers": [one.order[0] for one in skimmed],
+                "links": [one.order[1] for one in skimmed],
+            },
         )
-        return {row.recording_id: (row.transfer_version, row.link_version) for row in rows}
+        return list(found)
 
     async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
         """The rows of these recordings, locked; whoever has none gets an empty one."""

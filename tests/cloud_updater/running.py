@@ -22,15 +22,15 @@ from services.cloud_updater.api import routes
 from services.cloud_updater.claims import Claimed, Claims
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.ledgers import Quiet
-from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated
-from services.cloud_updater.on_recording_transferred import fold_recording_transferred
-from services.cloud_updater.on_ticket_linked import fold_ticket_linked
+from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated, new_acknowledgements
+from services.cloud_updater.on_recording_transferred import fold_recording_transferred, new_transfers
+from services.cloud_updater.on_ticket_linked import fold_ticket_linked, new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
+from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
-from services.cloud_updater.store import Store
-from shared.batch import Apply, Folded, fold_records
+from shared.batch import Apply, Folded, News, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
@@ -41,6 +41,11 @@ from tests.emulator.running import TOKEN, Emulator, Json, a_file
 
 Rows = list[dict[str, Any]]
 ONE_BATCH = Quiet(0, 0)
+NEWS: Mapping[type[Event], News] = {
+    TicketLinked: new_links,
+    RecordingTransferred: new_transfers,
+    CloudTicketUpdated: new_acknowledgements,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Updater:
             TicketSyncRequested: fold_ticket_sync_requested,
         }
         records = records_of(*events, appended_at=appended_at)
-        return await fold_records(connection, topic=topic, records=records, apply=applied[type(events[0])])
+        kind = type(events[0])
+        return await fold_records(connection, topic=topic, records=records, apply=applied[kind], news=NEWS.get(kind))
 
     async def push(self, *, steps_max: int = 100) -> None:
         """Step until no folder is due."""
@@ -123,8 +129,14 @@ class Updater:
 
     async def acknowledged(self, *recording_ids: str) -> dict[str, tuple[int, int]]:
         """Recording → the newest acknowledgement (transfer_version, link_version) that is announced or was heard."""
-        async with self.database.transaction() as connection:
-            return await Store(connection).acknowledged_versions(recording_ids)
+        rows = await self.rows(
+            f"""
+                select r.recording_id, {ACKNOWLEDGED_TRANSFER} as transfer_version, {ACKNOWLEDGED_LINK} as link_version
+                from recording r left join ledger l using (clouds_uuid) where r.recording_id = any(:ids)
+            """,
+            ids=list(recording_ids),
+        )
+        return {row["recording_id"]: (row["transfer_version"], row["link_version"]) for row in rows}
 
     def api(self) -> httpx.AsyncClient:
         """A client of the HTTP API."""

@@ -82,9 +82,8 @@ def test_the_newest_transfer_counts_whatever_the_order() -> None:
 def test_an_acknowledgement_of_a_newer_transfer_counts_more_than_one_of_a_newer_link() -> None:
     old, new = an_update("R1", 1, 9), an_update("R1", 2, 3)
 
-    assert newest_acknowledgements([new, old], {}) == {"R1": (2, 3)}
-    assert newest_acknowledgements([new, old], {"R1": (2, 3)}) == {}
-    assert newest_acknowledgements([old], {"R1": (1, 8)}) == {"R1": (1, 9)}
+    assert newest_acknowledgements([new, old]) == {"R1": (2, 3)}
+    assert newest_acknowledgements([old, new, an_update("R2")]) == {"R1": (2, 3), "R2": (1, 1)}
 
 
 def test_a_request_was_asked_for_at_most_when_the_broker_got_it() -> None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from schemas.envelope import Reason, Undecodable, decode
+from schemas.envelope import decode
 from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED, Topic
+from schemas.undecodable import Reason, Undecodable
 from tests.schemas.given import a_body, as_json
 
 Headers = list[tuple[str, bytes | None]]

@@ -5,7 +5,7 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
-from schemas.envelope import decode, encode, type_of
+from schemas.envelope import decode, encode
 from schemas.events import (
     EVENTS,
     CloudTicketUpdated,
@@ -15,6 +15,7 @@ from schemas.events import (
     TicketLinkRequested,
     TicketSyncRequested,
 )
+from schemas.headers import type_of
 from schemas.topics import LINKER_DLQ, RECORDING_PROCESSED, TICKET_LINK_REQUESTED, TICKET_LINKED, TICKET_SYNC_REQUESTED
 from tests.schemas.given import a_body, as_json, parse, without
 from tests.schemas.records import (

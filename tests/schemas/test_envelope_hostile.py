@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.envelope import Reason, Undecodable, decode, encode, type_of
+from schemas.envelope import decode, encode
 from schemas.events import Event, TicketInfo, TicketLinked
+from schemas.headers import type_of
 from schemas.topics import TICKET_LINKED, TOPICS, Topic, topic_named
+from schemas.undecodable import Reason, Undecodable
 from tests.schemas.given import ALL_EXAMPLES, EXAMPLE_IDS, Body, as_json
 from tests.schemas.records import STRUCTURED, Headers
 

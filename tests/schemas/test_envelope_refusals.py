@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.envelope import Reason
+from schemas.undecodable import Reason
 from tests.schemas.given import as_json, without
 from tests.schemas.records import BODY, ENVELOPE, STRUCTURED, Headers, binary, binary_without, reason_of
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from schemas.envelope import Undecodable, decode
+from schemas.envelope import decode
 from schemas.topics import TICKET_LINK_REQUESTED, TICKET_LINKED, Topic
+from schemas.undecodable import Undecodable
 from shared import migrations
 from tests.linker.given import a_fact, a_recording, a_request
 from tests.linker.importing import imported

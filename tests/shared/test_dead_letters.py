@@ -3,7 +3,7 @@
 import base64
 from typing import get_args
 
-from schemas.envelope import Reason
+from schemas.undecodable import Reason
 from shared.metrics import FOLDED
 from shared.producer import Outgoing
 from tests.shared.folding import publish, running_process, topic_ends, until, until_read

@@ -60,7 +60,7 @@ async def _position_first(self: Fold, moves: list[Move], records: list[Any]) -> 
         if not await positions.move(connection, moves):
             raise _RowsElsewhere
     async with self.database.transaction() as connection:
-        return await fold_records(connection, topic=self.topic, records=records, apply=self.apply)
+        return await fold_records(connection, topic=self.topic, records=records, apply=self.apply, news=self.news)
 
 
 def _whatever_comes_last(facts: Iterable[TicketLinked], known: object) -> dict[str, TicketLinked]:  # noqa: ARG001

@@ -8,9 +8,10 @@ from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from schemas.envelope import Undecodable, decode
+from schemas.envelope import decode
 from schemas.events import CloudTicketUpdated, Event, RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.topics import topic_named
+from schemas.undecodable import Undecodable
 from tests.simulation.broker import Broker
 from tests.simulation.cloud import Cloud
 from tests.simulation.database import ModelDatabase, Tables

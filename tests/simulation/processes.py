@@ -27,8 +27,11 @@ from schemas.topics import (
 from services.cloud_updater.expand_resyncs import ExpandResyncs
 from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_updated as updater_hears
+from services.cloud_updater.on_cloud_ticket_updated import new_acknowledgements
 from services.cloud_updater.on_recording_transferred import fold_recording_transferred as updater_places
+from services.cloud_updater.on_recording_transferred import new_transfers
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked as updater_wants
+from services.cloud_updater.on_ticket_linked import new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import Pushes
@@ -48,7 +51,7 @@ from services.transfer.upload_recordings import UploadRecordings
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
-from shared.batch import Apply
+from shared.batch import Apply, News
 from shared.cloud import Cloud as RealCloud
 from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
@@ -159,9 +162,9 @@ class Process:
 
     def _updater(self) -> None:
         quiet = Quiet(UPDATER.push_quiet_s, UPDATER.push_quiet_max_s)
-        self._fold(TICKET_LINKED, partial(updater_wants, quiet=quiet))
-        self._fold(RECORDING_TRANSFERRED, partial(updater_places, quiet=quiet))
-        self._fold(CLOUD_TICKET_UPDATED, updater_hears)
+        self._fold(TICKET_LINKED, partial(updater_wants, quiet=quiet), news=new_links)
+        self._fold(RECORDING_TRANSFERRED, partial(updater_places, quiet=quiet), news=new_transfers)
+        self._fold(CLOUD_TICKET_UPDATED, updater_hears, news=new_acknowledgements)
         self._fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
         lane = self._lane(_retry_pushes, "ticket-info")
         pushing = PushTickets(UPDATER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
@@ -202,12 +205,13 @@ class Process:
             task.coroutine.close()
         self.tasks.clear()
 
-    def _fold(self, topic: Topic, apply: Apply, *, needs_gate: bool = False) -> None:
+    def _fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> None:
         own = topic is OWN[self.service]
         fold = Fold(
             service=self.service,
             topic=topic,
             apply=apply,
+            news=news,
             database=self.database,
             gate=self.gate,
             wake=lambda _: None,

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +21,7 @@ from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
 from shared.announce_once import Lot
-from shared.batch import Incoming
+from shared.batch import Incoming, Skimmed
 from tests.simulation.database import Tables, now_of, tables_of
 
 
@@ -154,18 +154,24 @@ def with_known(row: Recording, ledger: Ledger | None) -> Recording:
 class StoreModel(Store):
     """services.cloud_updater.store.Store."""
 
-    async def link_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
+    async def new_links(self, skimmed: Sequence[Skimmed]) -> list[int]:
         rows = _tables(self._connection).recording
-        return {one: rows[one].link_version for one in recording_ids if one in rows}
+        return [i for i, one in enumerate(skimmed) if one.key not in rows or rows[one.key].link_version < one.order[0]]
 
-    async def transfer_versions(self, recording_ids: Collection[str]) -> dict[str, int]:
+    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> list[int]:
         rows = _tables(self._connection).recording
-        return {one: rows[one].transfer_version for one in recording_ids if one in rows}
+        return [
+            i for i, one in enumerate(skimmed) if one.key not in rows or rows[one.key].transfer_version < one.order[0]
+        ]
 
-    async def acknowledged_versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, int]]:
+    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> list[int]:
         tables = _tables(self._connection)
-        found = [tables.recording[one] for one in recording_ids if one in tables.recording]
-        return {one.recording_id: acknowledged(one, tables.ledger.get(one.clouds_uuid or "")) for one in found}
+
+        def known(recording_id: str) -> tuple[int, ...]:
+            row = tables.recording.get(recording_id)
+            return acknowledged(row, tables.ledger.get(row.clouds_uuid or "")) if row else ()
+
+        return [i for i, one in enumerate(skimmed) if known(one.key) < one.order]
 
     async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
         rows = _tables(self._connection).recording
@@ -360,7 +366,13 @@ async def next_lot(connection: AsyncConnection, *, limit: int = 5_000) -> Lot | 
     if not folders:
         return None
     records = [
-        record_of(_Announced(*row[:1], ledger.clouds_uuid, *row.wanted, ledger.pushed_at))  # type: ignore[arg-type]
+        record_of(
+            recording_id=row.recording_id,
+            clouds_uuid=ledger.clouds_uuid,
+            transfer_version=row.transfer_version,
+            link_version=row.link_version,
+            pushed_at=cast("datetime", ledger.pushed_at),
+        )
         for ledger in folders
         for row in tables.of_folder(ledger.clouds_uuid)
         if row.seq > ledger.announced_cursor and shown_up_to(row, ledger.cursor)
@@ -378,14 +390,6 @@ async def forget_announced(connection: AsyncConnection) -> None:
             if said and row.known == row.wanted:
                 tables.recording[row.recording_id] = row._replace(known_transfer_version=0, known_link_version=0)
         tables.ledger[uuid] = ledger._replace(announced_cursor=0)
-
-
-class _Announced(NamedTuple):
-    recording_id: str
-    clouds_uuid: str
-    transfer_version: int
-    link_version: int
-    pushed_at: datetime | None
 
 
 async def mark(connection: AsyncConnection, *, passed: Sequence[Passed]) -> None:
