@@ -1,52 +1,147 @@
-"""`make bench`: runs the measurements and prints a table; the figures go to bench/results/latest.json as well."""
+"""`make bench` and `make bench-quick`: run the measurements and print a table, also into bench/results/latest.json.
+
+Ratios are of medians of rounds in alternation within this run: figures of different runs or machines say nothing about
+each other. What a peer that cannot be had here would have shown is null, with the reason under `skipped`.
+"""
 
 import argparse
 import asyncio
 import json
 import os
 import platform
+import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.conditions import grown, least_requests, outage, replay, replicas
 from bench.import_rows import import_rows
-from bench.link_to_cloud import latency, throughput
+from bench.latency import celery_latency, latency
+from bench.link_to_cloud import OURS, Rate, median, ours, rounds
+from bench.peers.running import peers
+from bench.system import RECEIVER_PYTHON, running_system, say
+from bench.upload import upload
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
+Figures = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured. `grown`: recordings that are in the tables besides; 0: growth and replicas are left out."""
+
+    links: int
+    rounds: int
+    singles: int
+    rows: int
+    uploads: int
+    outage: int
+    grown: int
+
+
+FULL = Size(links=200_000, rounds=3, singles=500, rows=100_000, uploads=50_000, outage=200_000, grown=1_000_000)
+QUICK = Size(links=30_000, rounds=3, singles=150, rows=50_000, uploads=10_000, outage=0, grown=0)
 
 
 def main() -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure on genuine servers.")
-    parser.add_argument(
-        "--links", type=int, default=50_000, help="links of a round; 100 to a folder (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--rounds", type=int, default=3, help="rounds, of which the median counts (default: %(default)s)"
-    )
-    parser.add_argument("--singles", type=int, default=300, help="links timed one by one (default: %(default)s)")
-    parser.add_argument("--rows", type=int, default=100_000, help="rows of an import (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="the main ratios and the import, in minutes")
+    parser.add_argument("--links", type=int, help="links of a round, 100 to a folder")
     given = parser.parse_args()
+    size = QUICK if given.quick else FULL
+    if given.links:
+        size = Size(given.links, size.rounds, size.singles, size.rows, size.uploads, size.outage, size.grown)
 
-    figures = asyncio.run(throughput(given.links, rounds=given.rounds))
-    figures |= asyncio.run(latency(given.singles))
-    figures |= asyncio.run(import_rows(given.rows))
-
-    RESULTS.parent.mkdir(exist_ok=True)
+    load_before = os.getloadavg()[0]
+    figures, skipped = asyncio.run(_measure(size))
     machine = {
+        "skipped": skipped,
+        "quick": given.quick,
+        "links": size.links,
         "cores": os.cpu_count(),
+        "load_before": load_before,
+        "receiver_with_httptools": sys.executable != RECEIVER_PYTHON,
         "python": platform.python_version(),
         "measured_at": datetime.now(UTC).isoformat(),
     }
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(figures | machine, indent=1))
-    table = Table(
-        "figure", "value", title=f"{given.links:,} links, {given.links // 100:,} folders, median of {given.rounds}"
-    )
+    _print(figures, skipped, size)
+
+
+async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
+    contenders = [ours(size.links), *peers(size.links)]
+    skipped = {one.name: one.skipped for one in contenders if one.skipped}
+    found: Figures = {}
+    memory: dict[str, float] = {}
+    async with running_system() as system:
+        rates = await rounds(system, contenders, number=size.rounds)
+        again = await replay(system)
+        memory["cloud_updater"] = again.pop("cloud_updater_mb")
+        found |= _ratios(rates)
+        found |= again
+        found["requests_ratio"] = rates[OURS][-1].requests / least_requests(size.links)
+        if size.outage:
+            found |= await outage(system, size.outage)
+        if size.grown:
+            found |= await replicas(system, size.links)
+            found |= await grown(system, size.links, recordings=size.grown, number=size.rounds)
+    async with running_system() as system:
+        found |= await latency(system, size.singles)
+        celery = next(one for one in contenders if one.name == "celery")
+        if not celery.skipped:
+            found |= await celery_latency(system, celery, size.singles)
+    async with running_system() as system:
+        uploaded = await upload(system, size.uploads)
+    memory["transfer"] = uploaded.pop("transfer_mb")
+    imported = await import_rows(size.rows)
+    memory["linker"] = imported.pop("import_linker_mb")
+    found.update(uploaded)
+    found.update(imported)
+    return {**_derived(found), "rss_mb": memory}, skipped
+
+
+def _ratios(rates: dict[str, list[Rate]]) -> Figures:
+    """Medians, and ours over each peer's."""
+    medians = {name: median(of_one) for name, of_one in rates.items()}
+    found: Figures = {"link_to_cloud_per_s": medians[OURS]}
+    keys = {"celery": "vs_celery", "naive": "vs_naive"}
+    for name in ("celery", "naive", "benthos_single", "benthos_batched"):
+        found[f"{name}_per_s"] = medians.get(name)
+        found[keys.get(name, f"vs_{name}")] = medians[OURS] / medians[name] if name in medians else None
+    return found
+
+
+def _derived(found: Figures) -> Figures:
+    """Every key that there is to be, null where nothing was measured."""
+    normal = found["link_to_cloud_per_s"]
+
+    def over(one: str, other: float | None) -> float | None:
+        value = found.get(one)
+        return value / other if value and other else None
+
+    return {
+        **found,
+        "noop_replay_vs_benthos_batched": over("noop_replay_per_s", found.get("benthos_batched_per_s")),
+        "drain_ratio": over("drain_per_s", normal),
+        "growth_ratio": over("grown_per_s", normal),
+        "large_folder_ratio": over("large_folder_per_s", normal),
+        "two_replicas_ratio": over("two_replicas_per_s", normal),
+        "celery_latency_p50_ms": found.get("celery_latency_p50_ms"),
+    }
+
+
+def _print(figures: dict[str, object], skipped: dict[str, str], size: Size) -> None:
+    table = Table("figure", "value", title=f"{size.links:,} links of {size.links // 100:,} folders")
     for name, value in figures.items():
-        table.add_row(name, f"{value:,.2f}" if value < 1000 else f"{value:,.0f}")  # noqa: PLR2004
+        table.add_row(name, f"{value:,.2f}" if isinstance(value, float) else str(value))
     Console().print(table)
+    for name, why in skipped.items():
+        say(f"skipped: {name}: {why}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,31 @@
 """The facts that the measurements publish: recordings, those that are in the cloud, and links for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 
 from schemas.events import RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
 from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LINKED
 from shared.facts import as_record
-from shared.producer import Outgoing
+from shared.kafka import plain
+from shared.producer import Outgoing, Producer
 
 FILES_PER_FOLDER = 100
 TRANSCRIPT = "Good morning, how can I help you? " * 6  # about 200 characters
+LOT = 5_000
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
 
 
-def processed(recordings: int, *, run: str) -> Iterator[Outgoing]:
+async def publish(kafka_bootstrap_servers: str, records: Iterable[Outgoing]) -> None:
+    """Give the records to Kafka, a lot at a time."""
+    producer = Producer(plain(kafka_bootstrap_servers), client_id="bench")
+    remaining = iter(records)
+    while lot := list(islice(remaining, LOT)):
+        await producer.publish(lot)
+    await producer.close()
+
+
+def processed(recordings: int, *, run: str, requires_ticket: bool = True) -> Iterator[Outgoing]:
     """A RecordingProcessed of each recording."""
     for number in range(recordings):
         event = RecordingProcessed(
@@ -24,6 +36,7 @@ def processed(recordings: int, *, run: str) -> Iterator[Outgoing]:
             size_bytes=2_621_440,
             token=1234,
             transcript=TRANSCRIPT[:200],
+            requires_ticket=requires_ticket,
             processed_at=NOON,
         )
         yield as_record(RECORDING_PROCESSED, event, key=event.recording_id, version="1", source="bench", time=NOON)

@@ -19,8 +19,8 @@ from tempfile import TemporaryDirectory
 import asyncpg
 
 from bench.cpu import cpu_s
-from bench.facts import processed
-from bench.link_to_cloud import folded, publish
+from bench.facts import processed, publish
+from bench.reading import folded, largest_mb
 from bench.system import TICKETSYNC, TOKEN, System, running_system
 from shared.topics import ends
 
@@ -31,7 +31,7 @@ async def import_rows(rows: int) -> dict[str, float]:
     """Rows a second of known recordings, seconds for parked ones, what a row costs, and linker's largest memory."""
     figures: dict[str, float] = {}
     async with running_system(["linker"]) as system:
-        await publish(system, processed(rows, run="import"))
+        await publish(system.kafka_bootstrap_servers, processed(rows, run="import"))
         await folded(system, "linker", "RecordingProcessed")
         with TemporaryDirectory(prefix="ticketsync-bench-") as folder:
             known, unseen = Path(folder, "known.csv"), Path(folder, "unseen.csv")
@@ -44,7 +44,7 @@ async def import_rows(rows: int) -> dict[str, float]:
                 began_at = time.monotonic()
                 await _command(system, unseen)
                 figures["import_parked_s"] = time.monotonic() - began_at
-        return {**figures, "import_linker_mb": _largest_mb(system.pids["linker"])}
+        return {**figures, "import_linker_mb": largest_mb(system.pids["linker"])}
 
 
 async def _until_announced(system: System, file: Path, rows: int) -> float:
@@ -102,12 +102,6 @@ async def _command(system: System, file: Path) -> None:
 
 async def _on_topic(system: System) -> int:
     return sum((await ends(system.kafka_bootstrap_servers, ["TicketLinked"])).values())
-
-
-def _largest_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """The cloud of the measurements: a bare ASGI app that notes which links arrived and when, and does nothing else.
 
-It runs as a process of its own (`python -m bench.receiver PORT`). `GET /seen` says how many files update-ticket has
-brought, in how many requests, and when the last came; `GET /moments` gives the moment of each ticket, in seconds since
-the epoch.
+It runs as a process of its own (`python bench/receiver.py PORT`), the same for every system, and needs uvicorn alone.
+`GET /seen` says how many files update-ticket has brought, how many of them for the first time, in how many requests,
+when the first and the last came, and how many requests were sent away; `GET /moments` gives the moment of each ticket,
+in seconds since the epoch. After `GET /down` everything is answered with 503, until `GET /up`.
 """
 
-import asyncio
 import json
 import sys
 import time
@@ -18,6 +18,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 CAPABILITIES = ["ticket-info", "idempotency-key", "link-version", "read"]
+JSON = [(b"content-type", b"application/json")]
 
 
 class Receiver:
@@ -26,33 +27,58 @@ class Receiver:
     def __init__(self) -> None:
         self.files = 0
         self.requests = 0
+        self.refused = 0
+        self.folders = 0
+        self.first_at = 0.0
         self.last_at = 0.0
+        self.down = False
         self.moments: dict[str, float] = {}
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         """ASGI entry."""
-        body = b""
+        parts = []
         while True:
             message = await receive()
-            body += message.get("body", b"")
+            parts.append(message.get("body", b""))
             if not message.get("more_body"):
                 break
-        await _answer(send, self._content(scope["path"], body))
+        status, content = self._answer(scope["path"], b"".join(parts))
+        await send({"type": "http.response.start", "status": status, "headers": JSON})
+        await send({"type": "http.response.body", "body": json.dumps(content).encode()})
 
-    def _content(self, path: str, body: bytes) -> object:
+    def _answer(self, path: str, body: bytes) -> tuple[int, object]:
+        if path in {"/seen", "/moments", "/down", "/up", "/again"}:
+            return 200, self._asked(path)
+        if self.down:
+            self.refused += 1
+            return 503, {"message": "Service Unavailable"}
         if path.endswith("/ping"):
-            return {"status": 200, "message": "success", "capabilities": CAPABILITIES}
+            return 200, {"status": 200, "message": "success", "capabilities": CAPABILITIES}
         if "/update-ticket/" in path:
             self._count(body)
-            return {"status": 200, "message": "Successfuly!"}
-        if path == "/seen":
-            return {"files": self.files, "requests": self.requests, "last_at": self.last_at}
+            return 200, {"status": 200, "message": "Successfuly!"}
+        self.folders += 1
+        return 200, {"status": 200, "message": "Successfuly!", "data": {"uuid": f"bench-{self.folders}"}}
+
+    def _asked(self, path: str) -> object:
         if path == "/moments":
             return self.moments
-        return {"status": 200, "message": "Successfuly!", "data": {"uuid": "bench"}}
+        if path == "/again":
+            self.__init__()  # type: ignore[misc]  # as on its first day
+        elif path in {"/down", "/up"}:
+            self.down = path == "/down"
+        return {
+            "files": self.files,
+            "new": len(self.moments),
+            "requests": self.requests,
+            "refused": self.refused,
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+        }
 
     def _count(self, body: bytes) -> None:
         self.last_at = time.time()
+        self.first_at = self.first_at or self.last_at
         self.requests += 1
         tickets = body.split(b'"ticket_id":"')[1:]
         self.files += len(tickets)
@@ -60,11 +86,6 @@ class Receiver:
             self.moments.setdefault(ticket[: ticket.index(b'"')].decode(), self.last_at)
 
 
-async def _answer(send: Send, content: object) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
-    await send({"type": "http.response.body", "body": json.dumps(content).encode()})
-
-
 if __name__ == "__main__":
-    config = uvicorn.Config(Receiver(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="off")
-    asyncio.run(uvicorn.Server(config).serve())
+    # httptools and uvloop are taken where they are installed; the receiver must hold up nobody.
+    uvicorn.run(Receiver(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning", lifespan="off")

@@ -1,0 +1,123 @@
+"""The same work when something is different: links that are known, a cloud that was away, more rows, two processes."""
+
+import asyncio
+import signal
+import time
+from contextlib import AsyncExitStack
+
+import asyncpg
+
+from bench.facts import FILES_PER_FOLDER, linked, publish, transferred
+from bench.link_to_cloud import Rate, measured, ours
+from bench.reading import BEAT_S, folded, largest_mb, positions, received, seen
+from bench.system import System, running_services, say, stopped
+from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
+from shared.topics import ends
+
+
+async def replay(system: System) -> dict[str, float]:
+    """Links a second, when all links on the topic are read again and all is in sync."""
+    topic = TicketLinked.__name__
+    total = sum((await ends(system.kafka_bootstrap_servers, [topic])).values())
+    async with running_services(system, ["cloud_updater"]):
+        await folded(system, "cloud_updater", topic, CloudTicketUpdated.__name__)
+        before = (await seen(system))["requests"]
+        connection = await asyncpg.connect(system.database_url("cloud_updater"))
+        await connection.execute("update position set next_offset = 0 where topic = $1", topic)
+        # The service looks once a second whether its positions were moved: the time runs from its first batch.
+        while not (first := await _read(system, topic)):  # noqa: ASYNC110  # another process
+            await asyncio.sleep(BEAT_S / 5)
+        began_at = time.time()
+        while (read := await _read(system, topic)) < total:  # noqa: ASYNC110  # another process
+            await asyncio.sleep(BEAT_S)
+        took_s = time.time() - began_at
+        await connection.close()
+        requests = (await seen(system))["requests"] - before
+        memory = largest_mb(system.pids["cloud_updater"])
+    say(f"replay: {(read - first) / took_s:,.0f} links/s, {requests:.0f} requests")
+    return {"noop_replay_per_s": (read - first) / took_s, "noop_replay_requests": requests, "cloud_updater_mb": memory}
+
+
+async def _read(system: System, topic: str) -> int:
+    found = await positions(system, "cloud_updater")
+    return sum(offset for partition, offset in found.items() if partition.topic == topic)
+
+
+async def outage(system: System, links: int) -> dict[str, float]:
+    """The rate at which links go out that came while the cloud was away, and its probes a second meanwhile."""
+    await seen(system, "again")
+    async with running_services(system, ["cloud_updater"]):
+        await publish(system.kafka_bootstrap_servers, transferred(links, run="outage"))
+        await folded(system, "cloud_updater", RecordingTransferred.__name__)
+        await seen(system, "down")
+        await publish(system.kafka_bootstrap_servers, linked(links, run="outage"))
+        await folded(system, "cloud_updater", TicketLinked.__name__)
+        await asyncio.sleep(5)  # for the circuit to open
+        before, began_at = await seen(system), time.time()
+        await asyncio.sleep(10)
+        probes_per_s = ((await seen(system))["refused"] - before["refused"]) / (time.time() - began_at)
+        await seen(system, "up")
+        found = await received(system, links)
+    rate = links / (found["last_at"] - found["first_at"])
+    say(f"outage: drained at {rate:,.0f} links/s, {probes_per_s:.1f} requests/s while it lasted")
+    return {"drain_per_s": rate, "outage_probes_per_s": probes_per_s}
+
+
+async def grown(system: System, links: int, *, recordings: int, number: int) -> dict[str, float]:
+    """The rate with so many recordings more in the tables, all in sync; and with one folder of all the links."""
+    connection = await asyncpg.connect(system.database_url("cloud_updater"), command_timeout=600)
+    await connection.execute("""
+        insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until, generation,
+                            attempts, missing)
+        select 'grown-' || n, 'grown-' || n, 100, 100, 100, 0, 0, 0, false
+        from generate_series(0, $1::int / 100 - 1) n
+    """.replace("$1", str(recordings)))  # fmt: skip
+    for statement in (
+        """insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
+                                  known_transfer_version, known_link_version, seq, forced)
+           select 'grown-' || n, 'grown-' || n / 100, 'grown-' || n / 100, 1, 1, 1, 1, n % 100 + 1, false
+           from generate_series(0, $1::int - 1) n""",
+        """insert into file (recording_id, body)
+           select 'grown-' || n, '{"filename":"grown-' || n || '.wav","transcribe":"' || repeat('x', 200) || '"}'
+           from generate_series(0, $1::int - 1) n""",
+        """insert into ticket (recording_id, body) select 'grown-' || n, '{"ticket_id":"T"}'
+           from generate_series(0, $1::int - 1) n""",
+    ):
+        await connection.execute(statement.replace("$1", str(recordings)))
+    await connection.execute("vacuum analyze")  # as autovacuum would have, long before there are so many
+    await connection.close()
+    rates = [await measured(system, ours(links), run=f"grown-{one}") for one in range(number)]
+    large = await measured(system, ours(links, files_per_folder=links + 1), run="large")
+    say(f"grown: {[round(one.per_s) for one in rates]} links/s; one folder: {large.per_s:,.0f} in {large.requests:.0f}")
+    return {"grown_per_s": sorted(one.per_s for one in rates)[number // 2], "large_folder_per_s": large.per_s}
+
+
+async def replicas(system: System, links: int) -> dict[str, float]:
+    """The rate of two processes on separate partitions, and how many links they pushed twice."""
+    run = "replicas"
+    first, *records = linked(links + 1, run=run)
+    await seen(system, "again")
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running_services(system, ["cloud_updater", "cloud_updater#2"]))
+        await publish(system.kafka_bootstrap_servers, transferred(links + 1, run=run))
+        await folded(system, "cloud_updater", RecordingTransferred.__name__)
+        await publish(system.kafka_bootstrap_servers, [first])
+        await received(system, 1)
+        pids = [system.pids[name] for name in ("cloud_updater", "cloud_updater#2")]
+        for pid in pids:
+            stopped(pid)
+        await publish(system.kafka_bootstrap_servers, records)
+        began_at = time.time()
+        for pid in pids:
+            stopped(pid, signal.SIGCONT)
+        found = await received(system, links + 1)
+        await folded(system, "cloud_updater", CloudTicketUpdated.__name__)
+        twice = (await seen(system))["files"] - links - 1
+    rate = Rate(links / (found["last_at"] - began_at), found["requests"])
+    say(f"two replicas: {rate.per_s:,.0f} links/s, {twice:.0f} pushed twice")
+    return {"two_replicas_per_s": rate.per_s, "two_replicas_pushed_twice": twice}
+
+
+def least_requests(links: int) -> int:
+    """Of the links of a round: the one that warms up leaves its folder a link short, and the last begins another."""
+    return links // FILES_PER_FOLDER + 1

@@ -1,0 +1,1 @@
+"""What people would use instead: each peer does the same work on the same facts, as it is commonly set up."""
