@@ -1,7 +1,8 @@
 """The SQL of claims: lease one folder that is due, gather what it owes, and note what is about to be sent.
 
 A noted claim that nobody ended was left by a crash: what was sent may yet take effect, and its recordings get a duty,
-to be pushed once more. Until then its folder cannot be claimed.
+to be pushed once more. Until then its folder cannot be claimed. What is limited is materialized: PostgreSQL may run a
+subquery again for each row of the outer table, and then `skip locked` finds others each time, beyond the limit.
 """
 
 from collections import defaultdict
@@ -52,15 +53,17 @@ class Claims:
         ledgers = (
             await self._connection.execute(
                 text(f"""
+                    with due as materialized (
+                        select clouds_uuid from ledger l
+                        where due_at <= now() and (lease_until is null or lease_until < now()) and {_CLAIMABLE}
+                        order by due_at limit :limit for update skip locked
+                    )
                     update ledger set
                         lease_token = :token,
                         lease_until = now() + make_interval(secs => :lease_s),
                         due_at = now() + make_interval(secs => :lease_s)
-                    where clouds_uuid in (
-                        select clouds_uuid from ledger l
-                        where due_at <= now() and (lease_until is null or lease_until < now()) and {_CLAIMABLE}
-                        order by due_at limit :limit for update skip locked)
-                    returning clouds_uuid, generation, attempts, last_seq
+                    from due where ledger.clouds_uuid = due.clouds_uuid
+                    returning ledger.clouds_uuid, generation, attempts, last_seq
                 """),  # noqa: S608  # this module's own text
                 {"token": token, "lease_s": lease_s, "limit": limit},
             )
@@ -177,10 +180,12 @@ class Claims:
         """Take recordings whose second push is due."""
         rows = await self._connection.execute(
             text("""
-                delete from duty where recording_id in (
+                with due as materialized (
                     select recording_id from duty where due_at <= now()
-                    order by recording_id limit :limit for update skip locked)
-                returning recording_id
+                    order by recording_id limit :limit for update skip locked
+                )
+                delete from duty using due where duty.recording_id = due.recording_id
+                returning duty.recording_id
             """),
             {"limit": limit},
         )

@@ -1,0 +1,220 @@
+"""What a link costs in counts that no machine changes, held to ceilings; and that more rows do not make it cost more.
+
+A ceiling is what the work takes now and some room; whoever needs more has to say so here.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from sqlalchemy import event
+
+from services.cloud_updater.claims import Claims
+from tests.cloud_updater.given import a_link
+from tests.cloud_updater.running import Updater, requests, running_updater, transferred
+from tests.emulator.running import Emulator
+
+pytestmark = pytest.mark.servers
+
+FOLDERS, FILES = 4, 250
+LINKS = FOLDERS * FILES
+TABLES = ("recording", "file", "ticket", "ledger", "claim", "duty", "dead_letter", "sync_request")
+
+
+@dataclass
+class Counted:
+    """What happened in a block: statements sent, row versions written, rows read in passing over whole tables."""
+
+    statements: int = 0
+    written: int = 0
+    passed_over: dict[str, int] = field(default_factory=dict)
+    wal_bytes: int | None = None
+
+
+@pytest.fixture
+async def updater(updater_url: str, cloud: Emulator) -> AsyncIterator[Updater]:
+    cloud.control("PUT", "capabilities", {"capabilities": ("ticket-info", "link-version")})
+    async with running_updater(updater_url, cloud) as service:
+        yield service
+
+
+async def test_a_thousand_links_cost_no_more_than_this(updater: Updater, cloud: Emulator) -> None:
+    names = await _folders(updater, cloud)
+    before = requests(cloud)
+
+    async with _counting(updater) as folding:
+        await updater.fold(*(a_link(one, source="import") for one in names))
+    async with _counting(updater) as pushing:
+        await updater.push()
+    async with _counting(updater) as announcing:
+        heard = await updater.hear()
+
+    assert requests(cloud) - before == FOLDERS  # one per folder, as long as it has not more than 500 files
+    assert len(heard) == LINKS  # one record each
+    assert folding.statements <= 10
+    assert pushing.statements <= 8 * FOLDERS + 6  # the only ones that grow with anything, and that is folders
+    assert announcing.statements <= 10
+    assert folding.written <= 2 * LINKS + 2 * FOLDERS  # the recording and its ticket
+    assert pushing.written <= 3 * FOLDERS  # no row per link
+    assert announcing.written <= 2 * FOLDERS
+    if folding.wal_bytes is not None:
+        assert folding.wal_bytes <= 1_000 * LINKS
+        assert (pushing.wal_bytes or 0) + (announcing.wal_bytes or 0) <= 40 * LINKS
+
+
+async def test_known_facts_are_read_again_without_a_write(updater: Updater, cloud: Emulator) -> None:
+    names = await _folders(updater, cloud)
+    links = [a_link(one, source="import") for one in names]
+    await updater.fold(*links)
+    await updater.push_and_hear()
+    before = requests(cloud)
+
+    async with _counting(updater) as again:
+        await updater.fold(*links)
+        await updater.push()
+
+    assert again.written == 0
+    assert again.statements <= 10
+    assert requests(cloud) == before
+
+
+async def test_many_rows_are_never_passed_over(updater: Updater, cloud: Emulator) -> None:
+    """Plans that were made while the tables were empty included: they are of the same connections."""
+    fresh = (f"{number}" for number in count())
+    work = _work(updater, cloud, fresh)
+    for _ in range(6):  # PostgreSQL keeps a plan from the sixth time on
+        await work()
+    await _grow(updater, recordings=20_000)
+
+    async with _counting(updater) as counted:
+        await work()
+
+    assert {table: rows for table, rows in counted.passed_over.items() if rows > 100} == {}
+
+
+async def test_dead_rows_are_taken_away_early(updater: Updater) -> None:
+    """Of a large table PostgreSQL would let a fifth be dead."""
+    rows = await updater.rows(
+        "select relname, reloptions from pg_class where relname in ('recording', 'ticket', 'ledger')"
+    )
+
+    assert len(rows) == 3
+    for row in rows:
+        assert "autovacuum_vacuum_scale_factor=0.02" in row["reloptions"]
+        assert "autovacuum_analyze_scale_factor=0.02" in row["reloptions"]
+
+
+async def test_a_claim_never_takes_more_than_it_was_asked_for(updater: Updater, cloud: Emulator) -> None:
+    """Whatever the plan: one that runs the limited part once for each row would find other folders each time."""
+    for folder in range(10):
+        await transferred(updater, cloud, f"R{folder}", folder_id=f"F{folder}")
+    await updater.fold(*(a_link(f"R{folder}") for folder in range(10)))
+
+    async with updater.database.transaction() as connection:
+        for join in ("hashjoin", "mergejoin", "material"):
+            await connection.exec_driver_sql(f"set local enable_{join} = off")
+        claimed = await Claims(connection).claim(uuid4(), lease_s=45, limit=3)
+
+    assert len(claimed) == 3
+
+
+async def _folders(updater: Updater, cloud: Emulator) -> list[str]:
+    names = [[f"F{folder}-R{number}" for number in range(FILES)] for folder in range(FOLDERS)]
+    for folder, of_folder in enumerate(names):
+        await transferred(updater, cloud, *of_folder, folder_id=f"F{folder}")
+    return [one for of_folder in names for one in of_folder]
+
+
+def _work(updater: Updater, cloud: Emulator, fresh: AsyncIterator[str] | object) -> Callable[[], Awaitable[None]]:
+    """Everything that the folds and loops do."""
+
+    async def work() -> None:
+        number = next(fresh)  # type: ignore[call-overload]
+        await transferred(updater, cloud, f"new-{number}", folder_id=f"new-{number}")
+        link = a_link(f"new-{number}")
+        for _ in range(2):
+            await updater.fold(link)
+            await updater.push_and_hear()
+        await updater.pushing.push_again()
+
+    return work
+
+
+async def _grow(updater: Updater, *, recordings: int) -> None:
+    """So many recordings more, in folders of 10, in sync. Nobody has analysed the tables since."""
+    folders = {"folders": recordings // 10}
+    await updater.change(
+        """
+        insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until, generation,
+                            attempts, missing)
+        select 'grown-' || n, 'grown-' || n, 10, 10, 10, 0, 0, 0, false from generate_series(1, :folders) n
+        """,
+        **folders,
+    )
+    await updater.change(
+        """
+        insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
+                               known_transfer_version, known_link_version, seq, forced)
+        select clouds_uuid || '-' || n, folder_id, clouds_uuid, 1, 1, 1, 1, n, false
+        from ledger, generate_series(1, 10) n where clouds_uuid like 'grown-%'
+        """
+    )
+    for table, body in (("file", '{"filename":"x"}'), ("ticket", '{"ticket_id":"T"}')):
+        await updater.change(
+            f"insert into {table} select recording_id, :body from recording where recording_id like 'grown-%'",
+            body=body,
+        )
+
+
+@asynccontextmanager
+async def _counting(updater: Updater) -> AsyncIterator[Counted]:
+    counted = Counted()
+
+    def sent(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "pg_stat" not in statement:
+            counted.statements += 1
+
+    engine = updater.database._engine.sync_engine
+    written, passed_over, wal_bytes = await _totals(updater)
+    event.listen(engine, "before_cursor_execute", sent)
+    try:
+        yield counted
+    finally:
+        event.remove(engine, "before_cursor_execute", sent)
+    after = await _totals(updater)
+    counted.written = after[0] - written
+    counted.passed_over = {table: rows - passed_over[table] for table, rows in after[1].items()}
+    counted.wal_bytes = None if after[2] is None or wal_bytes is None else after[2] - wal_bytes
+
+
+async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
+    """Row versions written, rows read by passing over tables, bytes of WAL (PostgreSQL 18 and later)."""
+    pool = updater.database._engine.sync_engine.pool
+    idle = [await updater.database._engine.connect() for _ in range(pool.checkedin())]  # type: ignore[attr-defined]
+    for connection in idle:
+        await connection.exec_driver_sql("select pg_stat_force_next_flush()")
+        await connection.close()
+    rows = await updater.rows(
+        "select relname, n_tup_ins + n_tup_upd + n_tup_del as written, seq_tup_read from pg_stat_user_tables "
+        "where relname = any(:tables)",
+        tables=list(TABLES),
+    )
+    try:
+        wal = await updater.rows("""
+            select sum(w.wal_bytes)::bigint as bytes from pg_stat_activity a, pg_stat_get_backend_wal(a.pid) w
+            where a.datname = current_database()
+        """)
+        wal_bytes = int(wal[0]["bytes"] or 0)
+    except Exception as error:
+        if not isinstance(error.__cause__ and error.__cause__.__cause__, asyncpg.UndefinedFunctionError):
+            raise
+        wal_bytes = None
+    return (
+        sum(row["written"] for row in rows),
+        {row["relname"]: row["seq_tup_read"] for row in rows},
+        wal_bytes,
+    )
