@@ -14,8 +14,8 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.envelope import Reason
 from schemas.fields import INT32_MAX, INT64_MAX, Instant, Name
+from schemas.undecodable import Reason
 from shared import audit, redrive
 from shared.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
 from shared.fold import Fold
