@@ -57,9 +57,7 @@ async def running_system(services: Sequence[str] = ()) -> AsyncIterator[System]:
             port = free_port()
             environment = await _environment(servers.kafka_bootstrap_servers, servers.postgres_url, port)
             url = f"http://127.0.0.1:{port}"
-            system = System(
-                servers.kafka_bootstrap_servers, servers.postgres_url, url, environment, Path(folder), http
-            )
+            system = System(servers.kafka_bootstrap_servers, servers.postgres_url, url, environment, Path(folder), http)
             command = [RECEIVER_PYTHON, str(Path(__file__).parent / "receiver.py"), str(port)]
             with process(system, "receiver", command):
                 await answered(http, f"{url}/seen")
