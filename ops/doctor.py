@@ -45,16 +45,25 @@ def doctor(*, json: Json = False, data_dir: DataDir = None) -> None:
 
 
 async def _look(addresses: Addresses) -> list[Check]:
+    """All at once: who looks because something hangs need not wait for one after the other."""
     abouts: dict[Service, About] = {}
+    looks = {
+        "kafka": partial(_kafka, addresses),
+        "kafka topics": partial(_topics, addresses),
+        "kafka disk": partial(_topic_sizes, addresses),
+        **{one.replace("_", "-"): partial(_service, addresses, one) for one in SERVICES},
+        "recordings": partial(_recordings, addresses),
+    }
+    (*parts, recordings), told = await asyncio.gather(
+        asyncio.gather(*(_checked(name, look) for name, look in looks.items())),
+        asyncio.gather(*(_about(addresses, one, abouts) for one in SERVICES)),
+    )
     return [
-        await _checked("kafka", partial(_kafka, addresses)),
-        await _checked("kafka topics", partial(_topics, addresses)),
-        await _checked("kafka disk", partial(_topic_sizes, addresses)),
-        *[await _checked(one.replace("_", "-"), partial(_service, addresses, one)) for one in SERVICES],
-        *[check for one in SERVICES for check in await _about(addresses, one, abouts)],
+        *parts,
+        *(check for of_service in told for check in of_service),
         *([of_versions(abouts, own=version("ticketsync"))] if abouts else []),
         *([_disk(addresses.data_dir)] if addresses.data_dir else []),
-        await _checked("recordings", partial(_recordings, addresses)),
+        recordings,
     ]
 
 
