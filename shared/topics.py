@@ -2,7 +2,7 @@
 
 In: a way to reach Kafka. Out: topics created or corrected, findings in words, or the topics' ends. Applying twice is
 harmless. Two things are never done here, because they move recordings to other partitions or lose them: the number of
-partitions of a topic that exists is reported, not changed, and no topic is deleted.
+partitions of a topic that has too few is reported, not changed, and no topic is deleted.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ def _findings(topic: Topic, existing: Existing) -> list[str]:
         f"{topic.name}: {name} is {present}, declared {declared}"
         for name, (present, declared) in _differing(topic, existing).items()
     ]
-    if existing.partitions != topic.partitions:
+    if existing.partitions < topic.partitions:  # more were added by somebody who wants more copies of a service
         findings.append(f"{topic.name}: has {existing.partitions} partitions, declared {topic.partitions}")
     if existing.leaders < existing.partitions:
         findings.append(f"{topic.name}: {existing.partitions - existing.leaders} partitions have no leader")

@@ -69,7 +69,7 @@ async def test_settings_are_corrected_and_those_of_others_are_kept(kafka_bootstr
         assert {entry[0]: entry[1] for entry in answer.resources[0][4]}["segment.ms"] == "3600000"
 
 
-async def test_a_different_number_of_partitions_is_told_and_never_changed(kafka_bootstrap_servers: str) -> None:
+async def test_too_few_partitions_are_told_and_never_changed(kafka_bootstrap_servers: str) -> None:
     three = replace(RECORDING_PROCESSED, name=f"{uuid4()}", partitions=3)
     twelve = replace(three, partitions=12)
     await topics.apply(kafka_bootstrap_servers, [three])
@@ -78,6 +78,7 @@ async def test_a_different_number_of_partitions_is_told_and_never_changed(kafka_
 
     assert done == []
     assert await topics.check(kafka_bootstrap_servers, [twelve]) == [f"{three.name}: has 3 partitions, declared 12"]
+    assert await topics.check(kafka_bootstrap_servers, [replace(three, partitions=2)]) == []
 
 
 async def test_the_ends_are_the_offsets_after_the_last_records(kafka_bootstrap_servers: str) -> None:
