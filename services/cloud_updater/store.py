@@ -33,7 +33,7 @@ class Store:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def new_links(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_links(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those whose link_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
             text("""
@@ -44,9 +44,9 @@ class Store:
             """),
             {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
-        return list(found)
+        return set(found)
 
-    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those whose transfer_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
             text("""
@@ -58,9 +58,9 @@ class Store:
             """),
             {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
-        return list(found)
+        return set(found)
 
-    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those that neither the row nor the ledger's announced cursor knows; nothing is locked."""
         found = await self._connection.scalars(
             text(f"""
@@ -77,7 +77,7 @@ class Store:
                 "links": [one.order[1] for one in skimmed],
             },
         )
-        return list(found)
+        return set(found)
 
     async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
         """The rows of these recordings, locked; whoever has none gets an empty one."""

@@ -263,8 +263,7 @@ async def copy_tables(setting: Setting, act: Literal["keep", "restore"]) -> None
                 if act == "keep":
                     await connection.execute(f"create table if not exists kept.{name} as select * from public.{name}")
                 else:
-                    await connection.execute(
-                        f"truncate public.{name}; insert into public.{name} select * from kept.{name}"
-                    )
+                    kept = f"overriding system value select * from kept.{name}"
+                    await connection.execute(f"truncate public.{name}; insert into public.{name} {kept}")
     finally:
         await connection.close()

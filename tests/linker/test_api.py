@@ -92,7 +92,7 @@ async def test_what_is_unknown_is_a_404(linker: Linker) -> None:
             problem(await api.get(path), 404)
         for path in ("/recordings/a%00b", "/imports/a%00b", "/imports/a%00b/rows"):
             problem(await api.get(path), 404)
-        assert (await api.get("/folders?folder=F")).json() == {"items": []}
+        assert (await api.get("/folders?folder=F")).json() == {"items": [], "next_cursor": None}
 
 
 async def test_what_is_ambiguous_is_a_409_with_candidates(linker: Linker) -> None:

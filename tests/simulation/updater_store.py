@@ -154,24 +154,24 @@ def with_known(row: Recording, ledger: Ledger | None) -> Recording:
 class StoreModel(Store):
     """services.cloud_updater.store.Store."""
 
-    async def new_links(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_links(self, skimmed: Sequence[Skimmed]) -> set[int]:
         rows = _tables(self._connection).recording
-        return [i for i, one in enumerate(skimmed) if one.key not in rows or rows[one.key].link_version < one.order[0]]
+        return {i for i, one in enumerate(skimmed) if one.key not in rows or rows[one.key].link_version < one.order[0]}
 
-    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_transfers(self, skimmed: Sequence[Skimmed]) -> set[int]:
         rows = _tables(self._connection).recording
-        return [
+        return {
             i for i, one in enumerate(skimmed) if one.key not in rows or rows[one.key].transfer_version < one.order[0]
-        ]
+        }
 
-    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> list[int]:
+    async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> set[int]:
         tables = _tables(self._connection)
 
         def known(recording_id: str) -> tuple[int, ...]:
             row = tables.recording.get(recording_id)
             return acknowledged(row, tables.ledger.get(row.clouds_uuid or "")) if row else ()
 
-        return [i for i, one in enumerate(skimmed) if known(one.key) < one.order]
+        return {i for i, one in enumerate(skimmed) if known(one.key) < one.order}
 
     async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
         rows = _tables(self._connection).recording
