@@ -105,6 +105,7 @@ def test_a_missing_setting_is_78_and_named(
     assert f"{setting} is not set" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("logging_as_before")
 def test_a_server_that_is_not_there_is_69_and_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, SecretStr
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from shared import log
 from shared.gate import GateClosed
 from shared.web import PROBLEMS, Problem, build
 
@@ -165,10 +166,9 @@ async def test_a_database_that_cannot_be_reached_is_not_now(name: str) -> None:
     assert "postgres.internal" not in answer.text
 
 
+@pytest.mark.usefixtures("logging_as_before")
 @pytest.mark.parametrize("name", ["wrong", "defect"])
 async def test_a_defect_tells_nothing_of_what_it_was_about(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    from shared import log  # noqa: PLC0415  # it changes logging for the process
-
     log.configure("test", "INFO")
     answer = await _call("GET", f"/raise/{name}")
 

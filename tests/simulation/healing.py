@@ -85,8 +85,8 @@ def _help(world: World, revision: int) -> bool:
     transfer: TransferTables = world.tables("transfer")
     updater: UpdaterTables = world.tables("cloud_updater")
     done = False
-    if not world.processes["transfer", 0].gate.is_open:
-        return True
+    if not world.processes["transfer", 0].gate.is_open or not _catalogue_is_read(world):
+        return True  # an operator is asked to come back
     for folder_id, folder in list(transfer.folder.items()):
         present = world.cloud.folders.get(folder.clouds_uuid or "")
         if folder.held == "outcome_unknown":
@@ -107,6 +107,12 @@ def _help(world: World, revision: int) -> bool:
         world.resync(f"mended-{revision}", "all", force=False)
         done = True
     return done
+
+
+def _catalogue_is_read(world: World) -> bool:
+    """Else what is sent again would be without the recordings that a database made anew has not read yet."""
+    rows = world.tables("transfer").position
+    return all(rows.get(tuple(place), 0) >= end for place, end in world.broker.ends({"RecordingProcessed"}).items())
 
 
 def _live(world: World) -> set[str]:

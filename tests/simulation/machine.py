@@ -7,6 +7,7 @@ fewer moves, earlier kinds, smaller numbers. `runs.py` says which moves there ar
 from contextlib import ExitStack
 from random import Random
 
+from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -38,7 +39,9 @@ class Machine(RuleBasedStateMachine):
     def move(self, chance: Random) -> None:
         """Whatever may happen next."""
         assert self._world is not None
-        self._world.apply(runs.choose(self._world, chance, self.made))
+        move = runs.choose(self._world, chance, self.made)
+        note(str(move))
+        self._world.apply(move)
         self.made += 1
 
     def teardown(self) -> None:

@@ -6,6 +6,7 @@ virtual one, for as long as the block runs. This is the whole list: a statement 
 """
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -89,6 +90,7 @@ FUNCTIONS: tuple[tuple[Any, str, Any], ...] = (
     (match_parked, "datetime", VirtualDatetime),
     (on_ticket_link_requested, "datetime", VirtualDatetime),
 )
+SILENT = structlog.make_filtering_bound_logger(logging.CRITICAL)(None, [], {})  # type: ignore[call-arg]  # as every logger takes them
 
 
 @contextmanager
@@ -119,16 +121,18 @@ def modelled() -> Iterator[None]:
         for name, method in vars(model).items()
         if isinstance(method, FunctionType) and name not in vars(real)
     ]
-    configured = structlog.get_config()
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL), cache_logger_on_first_use=False
-    )
     for real, name, method in helpers:
         setattr(real, name, method)
     try:
-        with replaced(*methods, *FUNCTIONS):
+        with replaced(*methods, *FUNCTIONS, *_loggers()):
             yield
     finally:
         for real, name, _ in helpers:
             delattr(real, name)
-        structlog.configure(**configured)
+
+
+def _loggers() -> list[tuple[Any, str, Any]]:
+    """Of every module of the product. Whatever else runs in this process may have configured them, and for good."""
+    lazy = type(structlog.get_logger())
+    modules = [module for name, module in sys.modules.items() if name.startswith(("services.", "shared."))]
+    return [(module, "log", SILENT) for module in modules if isinstance(vars(module).get("log"), lazy)]

@@ -39,6 +39,7 @@ def test_a_seed_is_the_same_run_whenever_it_is_asked_for() -> None:
     assert runs.replay(first.shape, first.seed, first.moves) is None
 
 
+@pytest.mark.timeout(600)  # what it finds it makes shorter for up to 5 minutes
 def test_whatever_hypothesis_thinks_of_the_promises_hold() -> None:
     run_state_machine_as_test(Machine, settings=THOUGHT_OF)
 

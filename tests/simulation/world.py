@@ -214,11 +214,7 @@ class World:
             }
             self._copies.clear()
             self._gone.add(topic)
-            for process in self.processes.values():
-                # Everybody looks once a second. A topic that grows beyond its old end before that looks unchanged.
-                for _ in range(STEPS_MAX):
-                    if topic not in process.folds or not self._step(process, f"look:{topic}"):
-                        break
+            self._all_look_at(topic)
             self.fired["a topic was made anew"] += 1
 
     # What happens in the cloud.
@@ -317,6 +313,29 @@ class World:
         self.broker.append(self._spoken[-1])
 
     # Helpers, in the order of their first use.
+
+    def _all_look_at(self, topic: str) -> None:
+        """Everybody joins and looks once a second; a topic that grows beyond its old end before that looks unchanged.
+
+        So one that has just been started, is asleep or fails to commit is waited for: stopped services are not promised
+        to notice.
+        """
+        readers = [one for one in self.processes.values() if topic in one.folds]
+        ends = self.broker.ends({topic})
+        for _ in range(STEPS_MAX):
+            for process in readers:
+                for name in (f"fold:{topic}", f"join:{topic}", f"look:{topic}"):
+                    self._finish(process, name)
+            rows = [self.tables(one.service).position for one in readers]
+            if all(row.get(tuple(place), 0) <= end for row in rows for place, end in ends.items()):
+                break
+
+    def _finish(self, process: Process, name: str) -> None:
+        if name in process.tasks:
+            process.tasks[name].asleep_until_s = 0.0
+        for _ in range(STEPS_MAX):
+            if not self._step(process, name):
+                break
 
     _gone: set[str] = set()  # noqa: RUF012  # replaced in the instance
     wiped = False
