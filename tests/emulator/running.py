@@ -21,7 +21,7 @@ from local.emulator.serve import server
 from local.emulator.settings import CAPABILITIES, Settings
 
 TOKEN = "emulator-test-token"
-READY_S = 15
+READY_S = 60.0
 
 Json = dict[str, Any]
 

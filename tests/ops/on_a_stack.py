@@ -13,7 +13,7 @@ import pytest
 
 from tests.ops.commands import TICKETSYNC, Ended, ticketsync
 
-READY_WITHIN_S = 120
+READY_WITHIN_S = 240
 _numbers = count(1)
 
 

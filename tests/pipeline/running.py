@@ -21,7 +21,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 TICKETSYNC = str(Path(sys.executable).parent / "ticketsync")
-READY_WITHIN_S = 150
+READY_WITHIN_S = 240
 SETTLED_WITHIN_S = 90
 
 Json = dict[str, Any]

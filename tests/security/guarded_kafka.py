@@ -28,7 +28,7 @@ ADMIN = "admin"
 USERS = ("linker", "transfer", "cloud_updater", "operator", "publisher")
 STORE_PASSWORD = "throw-away"
 CLUSTER_ID = "dGlja2V0c3luY19ndWFyZA"
-READY_WITHIN_S = 40
+READY_WITHIN_S = 120
 
 # Kafka's numbers (org.apache.kafka.common.acl and .resource).
 OPERATIONS = {"Read": 3, "Write": 4, "Create": 5, "Describe": 8, "DescribeConfigs": 10, "AlterConfigs": 11}

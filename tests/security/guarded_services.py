@@ -22,7 +22,7 @@ from tests.security.guarded_kafka import GuardedKafka
 
 API_TOKEN = "canary-token-of-the-api"
 CUSTOMER, AGENT, TRANSCRIPT = "Canary Customer", "Canary Agent", "canary words of the call"
-READY_WITHIN_S = 60
+READY_WITHIN_S = 120
 
 
 async def drop(superuser_url: str, names: list[str]) -> None:
