@@ -26,7 +26,7 @@ check: setup
 
 test: check
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "servers and not stack and not docker"
-	$(BIN)/pytest -m "stack or docker"
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "stack or docker"
 
 simulate: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
