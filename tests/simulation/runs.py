@@ -96,7 +96,7 @@ class _Choosing(NamedTuple):
 _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
     "run": lambda of: (of.service, of.replica, of.task()),
     "go": lambda of: (of.service, of.replica),
-    "crash": lambda of: (of.service, of.replica),
+    "crash": lambda of: (of.service, of.replica, of.chance.choice((None, None, None, "published"))),
     "nap": lambda of: (of.service, of.replica, of.sleeper(), of.chance.choice((10.0, 20.0, 50.0, 120.0))),
     "advance": lambda of: (of.chance.choice((0.1, 0.5, 1.0, 1.0, 5.0, 31.0, 50.0, 70.0)),),
     "jump": lambda of: (of.service, of.chance.choice((-600.0, -50.0, 50.0, 600.0))),

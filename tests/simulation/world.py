@@ -107,13 +107,15 @@ class World:
         """One task, to its next point."""
         self._step(self.processes[service, number], name)
 
-    def go(self, service: str, number: int) -> None:
-        """Every task of a process that is awake, to its end."""
+    def go(self, service: str, number: int, until: str | None = None) -> None:
+        """Every task of a process that is awake, to its end; or until one stands at this point."""
         process = self.processes[service, number]
         for name in process.steps:
             for _ in range(STEPS_MAX):
                 if not self._step(process, name):
                     break
+                if until and process.tasks[name].point == until:
+                    return
 
     def _step(self, process: Process, name: str) -> bool:
         task = process.start(name)
@@ -128,8 +130,10 @@ class World:
             return False
         return True
 
-    def crash(self, service: str, number: int) -> None:
-        """A process dies where its tasks stand, and is started again."""
+    def crash(self, service: str, number: int, at: str | None = None) -> None:
+        """A process dies where its tasks stand, or goes on until one stands at this point, and is started again."""
+        if at:
+            self.go(service, number, until=at)
         process = self.processes[service, number]
         for task in process.tasks.values():
             self.fired[f"crash at {task.point}"] += 1
