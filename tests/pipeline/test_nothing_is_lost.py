@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from local.ports import held_ports
 from shared.announce import LEASE_S
 from tests.pipeline.running import TICKETSYNC, Stack, a_folder, eventually, ids, recordings
 
@@ -151,14 +152,14 @@ def second_copies(stack: Stack) -> Iterator[dict[str, tuple[int, subprocess.Pope
     """Another process of each service until the block ends."""
     copies = {}
     try:
-        for place, service in enumerate(SERVICES):
-            port = 40_000 + (stack.up.pid * 3 + place) % 20_000
-            command = [TICKETSYNC, *programs(service), "--data-dir", str(stack.data_dir), "--port", str(port)]
-            with (stack.data_dir / "logs" / f"second-{service}.log").open("w") as out:
-                copies[service] = (port, subprocess.Popen(command, stdout=out, stderr=out))
-        for port, _ in copies.values():
-            eventually(lambda port=port: answers(stack, port), within_s=120)  # type: ignore[misc]
-        yield copies
+        with held_ports(stack.data_dir / "second-ports.json", SERVICES, say=print) as ports:
+            for service, port in ports.items():
+                command = [TICKETSYNC, *programs(service), "--data-dir", str(stack.data_dir), "--port", str(port)]
+                with (stack.data_dir / "logs" / f"second-{service}.log").open("w") as out:
+                    copies[service] = (port, subprocess.Popen(command, stdout=out, stderr=out))
+            for port, _ in copies.values():
+                eventually(lambda port=port: answers(stack, port), within_s=120)  # type: ignore[misc]
+            yield copies
     finally:
         for _, process in copies.values():
             process.terminate()

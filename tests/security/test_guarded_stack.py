@@ -167,7 +167,9 @@ async def test_the_pipeline_does_its_work_with_these_rights_and_tells_nobodys_se
         guarded_services.link(services["linker"], "R1", "T-1")
         await asyncio.to_thread(eventually, lambda: guarded_services.tickets(cloud) == ["T-1"])
         before = len(cloud.effects())
-        resync = await asyncio.to_thread(ticketsync, "resync", "--folder", "F1", "--force", settings=as_operator)
+        resync = await asyncio.to_thread(
+            ticketsync, "resync", "--folder", "F1", "--force", "--yes", settings=as_operator
+        )
         await asyncio.to_thread(eventually, lambda: len(cloud.effects()) > before)
         dead_letters = {
             name: await guarded_services.reason_of_one(kafka, f"{name}.dlq") for name in ("linker", "transfer")
