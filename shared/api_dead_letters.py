@@ -101,7 +101,7 @@ class WholesAnswer(BaseModel):
 class PlaceBody(BaseModel):
     """Where a record stood."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     topic: Name
     partition: Partition
@@ -111,7 +111,7 @@ class PlaceBody(BaseModel):
 class PlacesBody(BaseModel):
     """Which; with `dry_run` it is only said what would become of them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     places: list[PlaceBody] = Field(min_length=1, max_length=PLACES_MAX)
     dry_run: bool = False

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 import structlog
 from aiokafka.errors import KafkaError
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import INT32_MAX, INT64_MAX, Instant
@@ -40,23 +40,28 @@ def _since_the_epoch(moment: datetime) -> datetime:
     return moment
 
 
+# In JSON the names of an object are texts.
+PartitionKey = Annotated[int, Field(ge=0, le=INT32_MAX)]
+StrictOffset = Annotated[StrictInt, Field(ge=0, le=INT64_MAX)]
+
+
 class ReplayBody(BaseModel):
     """From where: exactly one of `from_start`, `since` and `offsets`. With `dry_run` it is only said what it reads."""
 
     model_config = ConfigDict(extra="forbid")
 
     topic: str = Field(description="a topic that this service reads; see GET /positions")
-    from_start: bool = Field(default=False, description="every record that Kafka still has")
+    from_start: StrictBool = Field(default=False, description="every record that Kafka still has")
     since: Annotated[Instant, AfterValidator(_since_the_epoch)] | None = Field(
         default=None, description="records that are not older, by the time that stands in each record"
     )
-    offsets: dict[Annotated[int, Field(ge=0, le=INT32_MAX)], Annotated[int, Field(ge=0, le=INT64_MAX)]] | None = Field(
+    offsets: dict[PartitionKey, StrictOffset] | None = Field(
         default=None,
         min_length=1,
         max_length=PARTITIONS_MAX,
         description="partition → offset; other partitions are left alone",
     )
-    dry_run: bool = False
+    dry_run: StrictBool = False
 
     @model_validator(mode="after")
     def _from_one_place(self) -> Self:

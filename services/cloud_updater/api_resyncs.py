@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import structlog
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
 from schemas.events import RESYNC_RATE_MAX, RESYNC_RECORDINGS_MAX, TicketSyncRequested
 from schemas.fields import AFolderId, ARecordingId, ARequestId
@@ -39,9 +39,11 @@ class ResyncBody(BaseModel):
 
     recording_ids: list[ARecordingId] | None = Field(None, min_length=1, max_length=RESYNC_RECORDINGS_MAX)
     folder_id: AFolderId | None = None
-    all: bool = False
-    force: bool = Field(default=False, description="push also what is in sync")
-    rate_per_minute: int | None = Field(None, ge=1, le=RESYNC_RATE_MAX, description="requests to the cloud at most")
+    all: StrictBool = False
+    force: StrictBool = Field(default=False, description="push also what is in sync")
+    rate_per_minute: StrictInt | None = Field(
+        None, ge=1, le=RESYNC_RATE_MAX, description="requests to the cloud at most"
+    )
 
     @model_validator(mode="after")
     def _selects_one_way(self) -> Self:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from schemas.events import TicketDetails, TicketInfo
 from schemas.fields import Actor, AFolderId, ARecordingId, ARequestId, Instant, Name
@@ -27,7 +27,7 @@ class LinkBody(BaseModel):
     request_id: ARequestId | None = Field(None, description=SAME_REQUEST)
     requested_at: Instant | None = Field(None, description=REQUESTED_AT)
     linked_by: Actor | None = None
-    park: bool = Field(default=True, description="keep the link until its recording arrives; false: refuse it")
+    park: StrictBool = Field(default=True, description="keep the link until its recording arrives; false: refuse it")
 
     @model_validator(mode="after")
     def _names_one_recording(self) -> Self:

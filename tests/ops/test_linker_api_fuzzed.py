@@ -60,7 +60,9 @@ def test_no_request_finds_a_defect_or_an_answer_that_is_not_documented(stack: St
     )
 
     assert run.returncode == 0, run.stdout + run.stderr
-    assert _never_succeeded(tmp_path / "requests.ndjson") == {"POST /imports"}
+    # A file is no JSON, and there is no dead letter on this stack.
+    never = {"POST /imports", "GET /dead-letters/{topic}/{partition}/{offset}"}
+    assert _never_succeeded(tmp_path / "requests.ndjson") == never
     assert stack("doctor").code == 0
 
 
@@ -92,9 +94,8 @@ def _config(there: Mapping[str, str]) -> str:
 
 def _never_succeeded(report: Path) -> set[str]:
     """Routes of which no request was answered with what it asked for."""
-    done = [
-        line["ScenarioFinished"]["recorder"] for line in map(json.loads, report.open()) if "ScenarioFinished" in line
-    ]
+    lines = map(json.loads, report.read_text().splitlines())
+    done = [line["ScenarioFinished"]["recorder"] for line in lines if "ScenarioFinished" in line]
     answered = {
         one["label"]
         for one in done
