@@ -273,7 +273,7 @@ class LinksModel(Links):
                 one.requested_at,
                 one.request_id,
             )
-        self._unhear({one.recording_id for one in links})
+            self._unhear([one.recording_id])
 
     async def lift(self, versions: Mapping[str, int]) -> None:
         tables = _tables(self._connection)
