@@ -10,11 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ops.exits import Misconfigured, Unreachable
-from shared.kafka import KafkaSettings, plain
-from shared.settings import ConfigurationError, load
+
+if TYPE_CHECKING:
+    from shared.kafka import KafkaSettings
 
 Service = Literal["linker", "transfer", "cloud_updater"]
 SERVICES: tuple[Service, ...] = get_args(Service)
@@ -60,8 +61,12 @@ class Addresses:
         """Bearer token of the services' APIs."""
         return self._need("api_token")
 
-    def kafka(self) -> KafkaSettings:
+    def kafka(self) -> "KafkaSettings":
         """How Kafka is reached; a data folder's Kafka listens on loopback without a password."""
+        # On demand: most commands ask the services alone, and need no client of Kafka.
+        from shared.kafka import KafkaSettings, plain  # noqa: PLC0415
+        from shared.settings import ConfigurationError, load  # noqa: PLC0415
+
         if self.data_dir:
             return plain(self._need("kafka_bootstrap_servers"))
         try:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.adopt_tickets import Tickets
-from ops.answers import AdoptedRecordings
+from ops.answers.adopted import AdoptedRecordings
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from ops.answers import ImportStarted
+from ops.answers.imports import ImportStarted
 from ops.import_links import finished, rows_of
 from ops.service_api import Parameters, ServiceApi
 from schemas.events import TicketDetails

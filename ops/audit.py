@@ -13,8 +13,8 @@ import typer
 
 from ops import show
 from ops.addresses import SERVICES, Addresses, Service, resolve
-from ops.answers import AuditRecord, AuditRecords
-from ops.moments import moment
+from ops.answers.audit import AuditRecord, AuditRecords
+from ops.given import moment
 from ops.options import DataDir, Json
 from ops.service_api import Parameters, api
 
@@ -39,7 +39,7 @@ def audit(
     data_dir: DataDir = None,
 ) -> None:
     """List who did what, the newest first."""
-    conditions = {"who": who, "what": what, "subject": subject, "since": moment(since, "--since")}
+    conditions = {"who": who, "what": what, "subject": subject, "since": moment("--since", since)}
     found = asyncio.run(_merged(resolve(data_dir), conditions, limit=limit))
     if json:
         show.as_json({"items": [{"service": service} | one.model_dump(mode="json") for service, one in found]})

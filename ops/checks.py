@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ops import show
 from ops.addresses import Service
-from ops.answers_looking import About, CloudPing
+from ops.answers.about import About, CloudPing
 from ops.exits import Exit
 
 # Beyond this a time that decides an order, such as requested_at, is worth a look.

@@ -21,7 +21,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from ops import show
-from ops.answers import LinkerStatus
+from ops.answers.status import LinkerStatus
 from ops.demo_data import FOLDERS, Call, Phase, calls, spreadsheet
 from ops.demo_stack import Stack, running_stack
 from ops.exits import Finding, Stop, WrongInput

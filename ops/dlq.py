@@ -15,7 +15,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
+from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.given import moment
@@ -216,9 +216,7 @@ def _settle(
 
 def _conditions(topic: str | None, reason: str | None, since: str | None, at: str | None) -> dict[str, Any]:
     """Those that were given, for the services' APIs."""
-    given: dict[str, Any] = {"topic": topic, "reason": reason}
-    if since is not None:
-        given["since"] = moment("--since", since)
+    given: dict[str, Any] = {"topic": topic, "reason": reason, "since": moment("--since", since)}
     if at is not None:
         given["partition"], given["offset"] = place_of(at)
     return {name: value for name, value in given.items() if value is not None}

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from ops import show
 from ops.addresses import SERVICES, SETTING_OF_KEY, Addresses, Service, resolve
-from ops.answers_looking import About
+from ops.answers.about import About
 from ops.checks import Check, finding, gravest, of_service, of_topic_sizes, of_versions
 from ops.exits import Stop
 from ops.kafka_access import kafka_answers

@@ -14,14 +14,12 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import Anything
-from ops.answers_looking import Page
+from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
 from ops.explanation import About, Happened, Why, parked_story, story, why
-from ops.lookup import folder_id_of
+from ops.lookup import folder_id_of, if_known
 from ops.options import DataDir, Json
 from ops.overview import Services, services
-from ops.status import if_known
 
 CANDIDATES_MAX = 50
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")

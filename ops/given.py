@@ -8,8 +8,10 @@ from ops.exits import WrongInput
 _PLACE = re.compile(r"(\d{1,10}):(\d{1,18})", re.ASCII)
 
 
-def moment(option: str, given: str) -> str:
-    """An RFC 3339 time with its offset."""
+def moment(option: str, given: str | None) -> str | None:
+    """An RFC 3339 time with its offset, for a service's API; None if none was given."""
+    if given is None:
+        return None
     try:
         found = datetime.fromisoformat(given)
     except ValueError:

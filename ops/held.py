@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ops.addresses import Addresses
-from ops.answers import BlockedPage, BlockedRecording, HeldFolder, HeldFolders, TransferRecording
+from ops.answers.held import HeldFolder, HeldFolders, TransferRecording
+from ops.answers.status import BlockedRecording, BlockedRecordings
 from ops.lookup import about_recording, one_folder
 from ops.service_api import Refused, ServiceApi, api
 
@@ -162,7 +163,7 @@ async def _blocked(service: ServiceApi, conditions: Mapping[str, str | None]) ->
     found: list[BlockedRecording] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = await service.get("/blocked", BlockedPage, {**conditions, "limit": PAGE, "cursor": cursor})
+        page = await service.get("/blocked", BlockedRecordings, {**conditions, "limit": PAGE, "cursor": cursor})
         found += page.items
         cursor = page.next_cursor
     return found

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from ops import show
 from ops.addresses import Addresses
-from ops.answers import Anything, Retried
+from ops.answers import Anything
+from ops.answers.held import Retried
 from ops.held import MISSING, FolderCase, Held
 from ops.service_api import Refused, ServiceApi, api
 

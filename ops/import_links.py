@@ -16,7 +16,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import ImportProgress, ImportRows, ImportStarted
+from ops.answers.imports import ImportProgress, ImportRows, ImportStarted
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.options import By, DataDir, Json
 from ops.service_api import Parameters, ServiceApi, api

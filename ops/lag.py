@@ -15,7 +15,7 @@ from rich.console import RenderableType
 
 from ops import live, show
 from ops.addresses import SERVICES, Service, resolve
-from ops.answers_looking import Lag, PartitionLag
+from ops.answers.reading import Lag, PartitionLag
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 

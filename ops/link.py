@@ -12,7 +12,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import Linked
+from ops.answers.links import Linked
 from ops.exits import Finding
 from ops.options import By, DataDir, Json
 from ops.service_api import Refused, api

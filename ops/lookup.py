@@ -1,8 +1,10 @@
 """Finds the folder or the recording that somebody names; an unknown or ambiguous name is a finding, never a guess."""
 
+from typing import Any
 from urllib.parse import quote
 
-from ops.answers import Folder, Folders, Recording, Recordings
+from ops.answers import Anything
+from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.service_api import Answer, Refused, ServiceApi
 
@@ -61,3 +63,11 @@ async def about_recording(service: ServiceApi, recording_id: str, answer: type[A
             raise
         todo = "If it is a filename, name its folder: --folder F."
         raise Finding(f"{service.service} knows no recording {recording_id}", todo=todo) from None
+
+
+async def if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:
+    """What a service says of a recording; None: it has never heard of it."""
+    try:
+        return (await about_recording(service, recording_id, Anything)).root
+    except Finding:
+        return None

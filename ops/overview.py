@@ -12,20 +12,21 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ops.addresses import Addresses, Service
-from ops.answers import (
-    Blocked,
+from ops.answers import Blocked, State
+from ops.answers.reading import Lag
+from ops.answers.status import (
     BlockedRecording,
     BlockedRecordings,
     CloudUpdaterStatus,
     LaneState,
     LinkerStatus,
-    State,
     TransferStatus,
 )
-from ops.answers_looking import Lag
 from ops.exits import Unreachable
 from ops.service_api import ServiceApi, api
-from schemas.topics import CLOUD_TICKET_UPDATED, RECORDING_TRANSFERRED
+
+# What is counted of the last minute, and the topic on which it is.
+TOPIC_OF_COUNT = {"acknowledged": "CloudTicketUpdated", "uploaded": "RecordingTransferred"}
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,10 @@ class Services:
             lag = await self.linker.get("/lag", Lag)
         except Unreachable:
             return None
-        counted = {
-            topic.name: sum(one.last_minute for one in lag.partitions if one.topic == topic.name)
-            for topic in (CLOUD_TICKET_UPDATED, RECORDING_TRANSFERRED)
+        return {
+            count: sum(one.last_minute for one in lag.partitions if one.topic == topic)
+            for count, topic in TOPIC_OF_COUNT.items()
         }
-        return {"acknowledged": counted[CLOUD_TICKET_UPDATED.name], "uploaded": counted[RECORDING_TRANSFERRED.name]}
 
     async def overview(self, folder_id: str | None = None) -> Overview:
         """Of everything, or of one folder. Raises as ServiceApi does."""

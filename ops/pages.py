@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from ops.answers_looking import Page
+from ops.answers import Page
 from ops.service_api import Parameters, ServiceApi
 
 

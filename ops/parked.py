@@ -13,7 +13,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import Dropped, ParkedLink, ParkedLinks
+from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
 from ops.exits import WrongInput
 from ops.options import By, DataDir, Json

@@ -12,7 +12,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, Service, resolve
-from ops.answers import LaneState
+from ops.answers.status import LaneState
 from ops.options import By, DataDir, Json
 from ops.service_api import api
 from ops.who import asks

@@ -18,8 +18,8 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import State
 from ops.exits import WrongInput
+from ops.given import moment
 from ops.lookup import folder_id_of
-from ops.moments import moment
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 from ops.pages import pages
@@ -86,8 +86,8 @@ def recordings(  # noqa: PLR0913 - an option per condition
         "ticket": ticket,
         "customer": customer,
         "search": search,
-        "from": moment(since, "--since"),
-        "to": moment(until, "--until"),
+        "from": moment("--since", since),
+        "to": moment("--until", until),
     }
     if blocked and any(conditions.values()):
         raise WrongInput("--blocked goes with --folder, and with no other condition")

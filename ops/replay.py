@@ -13,7 +13,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, Service, resolve
-from ops.answers import Replay, ReplayPlan, Replays
+from ops.answers.replays import Replay, ReplayPlan, Replays
 from ops.confirm import confirm
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.given import moment, place

@@ -16,7 +16,9 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import CloudUpdaterStatus, ResyncPlan, ResyncProgress, State
+from ops.answers import State
+from ops.answers.resyncs import ResyncPlan, ResyncProgress
+from ops.answers.status import CloudUpdaterStatus
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.kafka_access import producer

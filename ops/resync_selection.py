@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.answers import LinkerStatus, RecordingsPage
+from ops.answers.recordings import RecordingsPage
+from ops.answers.status import LinkerStatus
 from ops.exits import WrongInput
+from ops.given import moment
 from ops.lookup import one_folder, one_recording
-from ops.moments import moment
 from ops.service_api import ServiceApi
 from schemas.events import RESYNC_RECORDINGS_MAX
 
@@ -35,8 +36,8 @@ class Asked:
         """Those that only the linker can judge, by the names of its API."""
         given = {
             "ticket": self.ticket,
-            "from": moment(self.since, "--since"),
-            "to": moment(self.until, "--until"),
+            "from": moment("--since", self.since),
+            "to": moment("--until", self.until),
             "state": self.state,
         }
         return {name: value for name, value in given.items() if value is not None}

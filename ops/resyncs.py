@@ -11,7 +11,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import ResyncProgress, Resyncs
+from ops.answers.resyncs import ResyncProgress, Resyncs
 from ops.options import By, DataDir, Json
 from ops.service_api import api
 from ops.who import asks

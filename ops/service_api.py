@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from ops.addresses import SETTING_OF_KEY, Addresses, Service
-from ops.answers import Readiness
+from ops.answers.status import Readiness
 from ops.exits import Exit, Misconfigured, Stop, Unreachable
 from shared.callers import REQUESTED_BY
 

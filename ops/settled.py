@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
+from ops import show
 from ops.addresses import Addresses, Service
-from ops.answers import Blocked, Positions
+from ops.answers import Blocked
+from ops.answers.reading import Positions
 from ops.exits import Unreachable
 from ops.kafka_access import kafka_answers
 from ops.lookup import folder_id_of
@@ -20,6 +22,7 @@ from schemas.topics import TOPICS
 from shared.topics import extents
 
 BEAT_S = 0.25
+TOLD_EVERY_S = 0.2
 # What no amount of waiting changes; `retrying` is not among them.
 NEED_A_PERSON: tuple[Blocked, ...] = ("rejected", "outcome_unknown", "missing_in_cloud")
 
@@ -35,6 +38,21 @@ class Watch:
     doing: str = "looking where the topics end"
     overview: Overview | None = None
     unreachable: Unreachable | None = None
+
+
+async def wait_and_tell(
+    addresses: Addresses, services: Services, folder: str | None, timeout_s: float
+) -> tuple[Verdict, Overview | None]:
+    """The verdict of `wait_until_settled` and what it was reached by; meanwhile stderr says what is waited for."""
+    watch = Watch()
+    task = asyncio.create_task(wait_until_settled(addresses, services, folder, timeout_s, watch))
+    with show.notes().status("waiting") as line:
+        while not task.done():
+            await asyncio.wait([task], timeout=TOLD_EVERY_S)
+            line.update(show.plain(watch.doing))
+    if await task == "working":
+        show.note(f"Last seen: {watch.doing}")
+    return await task, watch.overview
 
 
 async def wait_until_settled(

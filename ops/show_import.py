@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import show
-from ops.answers import ImportProgress
+from ops.answers.imports import ImportProgress
 
 NEED_A_LOOK = ("ambiguous", "invalid")
 ROWS_SHOWN = 20

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from ops import show
-from ops.answers import BlockedRecording, LaneState
+from ops.answers.status import BlockedRecording, LaneState
 from ops.overview import Overview
 
 BLOCKED_SHOWN = 20

@@ -5,10 +5,9 @@ With --wait settled it first waits until everything asked for so far is done (ex
 """
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,14 +15,14 @@ from ops import live, show
 from ops.addresses import Addresses, resolve
 from ops.answers import Anything
 from ops.exits import Finding, WrongInput
-from ops.lookup import about_recording, folder_id_of, one_recording
+from ops.lookup import about_recording, folder_id_of, if_known, one_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
-from ops.service_api import ServiceApi
-from ops.settled import Verdict, Watch, wait_until_settled
 from ops.show_status import BLOCKED_SHOWN, Seen, in_one_line, picture
 
-WATCH_BEAT_S = 0.2
+if TYPE_CHECKING:
+    from ops.settled import Verdict
+
 # Of one recording: what is shown as a table, or only as JSON.
 IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "facts", "history", "next_before_version"}
 
@@ -75,18 +74,18 @@ def status(
             raise Finding(f"not settled within {timeout:g} s")
 
 
-async def _once(addresses: Addresses, folder: str | None, timeout_s: float | None) -> tuple[Seen, Verdict | None]:
+async def _once(addresses: Addresses, folder: str | None, timeout_s: float | None) -> "tuple[Seen, Verdict | None]":
     """What there is, and with a time limit whether it is settled."""
     async with services(addresses) as asked:
-        verdict: Verdict | None = None
-        waiting = Watch()
-        if timeout_s is not None:
-            verdict = await _watched(wait_until_settled(addresses, asked, folder, timeout_s, waiting), waiting)
-        if verdict == "working":
-            show.note(f"Last seen: {waiting.doing}")
+        if timeout_s is None:
+            return await _look(asked, await folder_id_of(asked.linker, folder)), None
+        # On demand: where the topics end is asked of Kafka, and whoever does not wait needs no client of it.
+        from ops.settled import wait_and_tell  # noqa: PLC0415
+
+        verdict, judged = await wait_and_tell(addresses, asked, folder, timeout_s)
         seen = await _look(asked, await folder_id_of(asked.linker, folder))
         # What was judged is what is shown.
-        overview = waiting.overview or seen.overview
+        overview = judged or seen.overview
         return replace(seen, overview=replace(overview, per_minute=seen.overview.per_minute)), verdict
 
 
@@ -107,16 +106,6 @@ async def _look(asked: Services, folder_id: str | None) -> Seen:
     return Seen(replace(overview, per_minute=per_minute), blocked, stopped, datetime.now(UTC))
 
 
-async def _watched(waiting: Coroutine[Any, Any, Verdict], watch: Watch) -> Verdict:
-    """The result of waiting; meanwhile stderr says what is being waited for."""
-    task = asyncio.create_task(waiting)
-    with show.notes().status("waiting") as line:
-        while not task.done():
-            await asyncio.wait([task], timeout=WATCH_BEAT_S)
-            line.update(show.plain(watch.doing))
-    return await task
-
-
 async def _recording(addresses: Addresses, recording: str, folder: str | None) -> dict[str, Any]:
     async with services(addresses) as asked:
         recording_id = (await one_recording(asked.linker, recording, folder)).recording_id if folder else recording
@@ -130,14 +119,6 @@ async def _recording(addresses: Addresses, recording: str, folder: str | None) -
         "transfer": transfer,
         "cloud_updater": cloud_updater,
     }
-
-
-async def if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:
-    """What a service says of a recording; None: it has never heard of it."""
-    try:
-        return (await about_recording(service, recording_id, Anything)).root
-    except Finding:
-        return None
 
 
 def _show_recording(about: dict[str, Any], *, json: bool) -> None:

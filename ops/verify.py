@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers_looking import CloudFolder, CloudRecording, Compared, Verdict, Verification
+from ops.answers.verification import CloudFolder, CloudRecording, Compared, Verdict, Verification
 from ops.exits import Exit, Finding, WrongInput
 from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ops.answers_looking import About
+from ops.answers.about import About
 from ops.checks import Check, gravest, of_service, of_topic_sizes, of_versions
 from ops.exits import Exit
 

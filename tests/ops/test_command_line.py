@@ -9,10 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from ops.commands import COMMANDS as COMMANDS_LISTED
+from ops.commands import load
 from ops.main import main
 from ops.run import overlay
 from tests.ops.commands import ticketsync
 
+# What takes longer to load than these commands take to run.
+ASK_THE_SERVICES = ("status", "explain", "link", "recordings", "lag", "dlq", "parked", "transfer", "pause", "audit")
+HEAVY = {
+    *("aiokafka", "alembic", "asyncpg", "cloudevents", "fastapi", "faststream", "pydantic_settings", "python_calamine"),
+    *("sqlalchemy", "sqlmodel", "starlette", "uvicorn", "local", "services", "schemas.events", "schemas.envelope"),
+}
 COMMANDS = [
     ["demo"],
     ["up"],
@@ -46,6 +54,37 @@ COMMANDS = [
 def test_every_command_has_a_help_text_with_an_example(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, "--help"]) == 0
     assert f"Example: ticketsync {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS_LISTED)
+def test_the_list_says_of_each_command_what_the_command_says_of_itself(name: str) -> None:
+    said = (load(name).help or "").partition("\n\n")[0]
+
+    assert COMMANDS_LISTED[name].line == " ".join(said.split())
+
+
+@pytest.mark.parametrize("name", ASK_THE_SERVICES)
+def test_a_command_that_asks_the_services_loads_no_client_of_anything_else(name: str) -> None:
+    module = COMMANDS_LISTED[name].where.partition(":")[0]
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, ops.main, {module}; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
+
+    assert not HEAVY & {*loaded, *(one.partition(".")[0] for one in loaded)}
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    asked = "import sys, ops.main; ops.main.main(['--help']); print(*sys.modules, file=sys.stderr)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True, timeout=60
+    ).stderr
+
+    assert {one for one in loaded.split() if one.startswith("ops.")} == {"ops.main", "ops.commands", "ops.exits"}
+    assert not {"pydantic", "httpx", "asyncio"} & set(loaded.split())
 
 
 @pytest.mark.parametrize(

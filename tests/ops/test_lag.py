@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from ops.answers_looking import Lag, PartitionLag
+from ops.answers.reading import Lag, PartitionLag
 from ops.lag import progress
 
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)

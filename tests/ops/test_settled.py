@@ -2,16 +2,9 @@
 
 import pytest
 
-from ops.answers import (
-    Blocked,
-    CloudUpdaterStatus,
-    LaneState,
-    LinkerStatus,
-    Position,
-    Positions,
-    State,
-    TransferStatus,
-)
+from ops.answers import Blocked, State
+from ops.answers.reading import Position, Positions
+from ops.answers.status import CloudUpdaterStatus, LaneState, LinkerStatus, TransferStatus
 from ops.overview import Overview
 from ops.settled import behind, judge
 

@@ -1,0 +1,41 @@
+"""Folders and recordings, as linker knows them."""
+
+from ops.answers import Answer, State
+
+
+class Folder(Answer):
+    """A folder with the number of its recordings, and of those that the cloud has."""
+
+    folder_id: str
+    folder_name: str | None
+    recordings: int
+    transferred: int
+
+
+class Folders(Answer):
+    """Folders that fit a question, a page of them."""
+
+    items: list[Folder]
+    next_cursor: str | None
+
+
+class Recording(Answer):
+    """What a command needs to know of one recording."""
+
+    recording_id: str
+    folder_id: str
+    folder_name: str | None
+    filename: str
+    state: State
+
+
+class Recordings(Answer):
+    """Recordings that fit a question."""
+
+    items: list[Recording]
+
+
+class RecordingsPage(Recordings):
+    """A page of recordings."""
+
+    next_cursor: str | None
