@@ -16,9 +16,8 @@ from ops.addresses import SERVICES, Addresses, Service, resolve
 from ops.answers.audit import AuditRecord, AuditRecords
 from ops.given import moment
 from ops.options import DataDir, Json
+from ops.pages import whole
 from ops.service_api import Parameters, api
-
-PAGE = 1_000
 
 
 def audit(
@@ -70,12 +69,6 @@ async def _merged(addresses: Addresses, conditions: Parameters, *, limit: int) -
 async def _of(
     addresses: Addresses, service: Service, conditions: Parameters, *, limit: int
 ) -> list[tuple[str, AuditRecord]]:
-    found: list[AuditRecord] = []
-    cursor: str | None = ""
     async with api(addresses, service) as asked:
-        while cursor is not None and len(found) < limit:
-            page = min(PAGE, limit - len(found))
-            answer = await asked.get("/audit", AuditRecords, {**conditions, "limit": page, "cursor": cursor})
-            found += answer.items
-            cursor = answer.next_cursor
+        found = await whole(asked, "/audit", AuditRecords, conditions, limit=limit)
     return [(asked.service, one) for one in found]

@@ -21,11 +21,11 @@ from ops.exits import Finding, WrongInput
 from ops.given import moment
 from ops.given import place as place_of
 from ops.options import By, DataDir, Json
+from ops.pages import whole
 from ops.replay import ServiceName
 from ops.service_api import Parameters, api
 from ops.who import asks
 
-PAGE = 1_000
 LOT = 100
 TIME_LIMIT_S = 120.0
 # Outcomes after which a person has still something to do.
@@ -236,15 +236,9 @@ async def _found(
 ) -> Found:
     found: Found = []
     for of in [service] if service else list(ServiceName):
-        of_service: list[DeadLetter] = []
-        cursor: str | None = ""
         async with api(addresses, of.key) as asked:
-            while cursor is not None and (limit is None or len(of_service) < limit):
-                page = PAGE if limit is None else min(PAGE, limit - len(of_service))
-                answer = await asked.get("/dead-letters", DeadLetters, {**conditions, "limit": page, "cursor": cursor})
-                of_service += answer.items
-                cursor = answer.next_cursor
-        found += [(of, one) for one in of_service]
+            letters = await whole(asked, "/dead-letters", DeadLetters, conditions, limit=limit)
+        found += [(of, one) for one in letters]
     return found
 
 

@@ -12,6 +12,7 @@ from ops.addresses import Addresses
 from ops.answers.held import HeldFolder, HeldFolders, TransferRecording
 from ops.answers.status import BlockedRecording, BlockedRecordings
 from ops.lookup import about_recording, one_folder
+from ops.pages import whole
 from ops.service_api import Refused, ServiceApi, api
 
 PAGE = 1_000
@@ -160,10 +161,4 @@ async def _held_folders(transfer: ServiceApi) -> list[HeldFolder]:
 
 
 async def _blocked(service: ServiceApi, conditions: Mapping[str, str | None]) -> list[BlockedRecording]:
-    found: list[BlockedRecording] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await service.get("/blocked", BlockedRecordings, {**conditions, "limit": PAGE, "cursor": cursor})
-        found += page.items
-        cursor = page.next_cursor
-    return found
+    return await whole(service, "/blocked", BlockedRecordings, conditions)

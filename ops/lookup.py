@@ -8,19 +8,6 @@ from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.service_api import Answer, Refused, ServiceApi
 
-PAGE = 1_000
-
-
-async def all_folders(linker: ServiceApi) -> list[Folder]:
-    """Every folder that the linker knows."""
-    found: list[Folder] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await linker.get("/folders", Folders, {"limit": PAGE, "cursor": cursor})
-        found += page.items
-        cursor = page.next_cursor
-    return found
-
 
 async def one_folder(linker: ServiceApi, name: str) -> Folder:
     """The folder of that id, else the only one of that name. Raises Finding."""

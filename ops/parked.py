@@ -17,10 +17,11 @@ from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
 from ops.exits import WrongInput
 from ops.options import By, DataDir, Json
+from ops.pages import whole
 from ops.service_api import Parameters, api
 from ops.who import asks
 
-PAGE = 1_000
+LOT = 1_000
 DAY_S = 86_400
 LONGEST_DAYS = 36_500
 
@@ -126,22 +127,15 @@ def _conditions(
 
 
 async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | None) -> list[ParkedLink]:
-    found: list[ParkedLink] = []
-    cursor: str | None = ""
     async with api(addresses, "linker") as linker:
-        while cursor is not None and (limit is None or len(found) < limit):
-            page = PAGE if limit is None else min(PAGE, limit - len(found))
-            answer = await linker.get("/parked-links", ParkedLinks, {**conditions, "limit": page, "cursor": cursor})
-            found += answer.items
-            cursor = answer.next_cursor
-    return found
+        return await whole(linker, "/parked-links", ParkedLinks, conditions, limit=limit)
 
 
 async def _drop(addresses: Addresses, found: Sequence[ParkedLink], *, by: str) -> Dropped:
     dropped = gone = 0
     async with api(addresses, "linker", by=by) as linker:
-        for first in range(0, len(found), PAGE):
-            lot = {"parked_ids": [one.parked_id for one in found[first : first + PAGE]]}
+        for first in range(0, len(found), LOT):
+            lot = {"parked_ids": [one.parked_id for one in found[first : first + LOT]]}
             answer = await linker.call("POST", "/parked-links/drop", Dropped, json=lot)
             dropped, gone = dropped + answer.dropped, gone + answer.gone
     return Dropped(dropped=dropped, gone=gone)

@@ -16,7 +16,7 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers import State
+from ops.answers import Page, State
 from ops.exits import WrongInput
 from ops.given import moment
 from ops.lookup import folder_id_of
@@ -26,7 +26,6 @@ from ops.pages import pages
 from ops.service_api import Parameters
 from shared.csv_text import as_csv
 
-PAGE = 1_000
 BLOCKED_PAGE = 10_000
 SHOWN_MAX = 1_000
 Format = Literal["table", "csv", "jsonl"]
@@ -116,12 +115,12 @@ async def _found(
 ) -> Items:
     if blocked is None:
         params = {**conditions, "folder": folder_id}
-        async for page in pages(asked.linker, "/recordings", params, page_size=PAGE, limit=limit):
+        async for page in pages(asked.linker, "/recordings", Page, params, limit=limit):
             yield page
         return
     params = {"folder": folder_id, "reason": None if blocked == "any" else blocked}
     for service in (asked.transfer, asked.cloud_updater):
-        async for page in pages(service, "/blocked", params, page_size=BLOCKED_PAGE, limit=limit):
+        async for page in pages(service, "/blocked", Page, params, page_size=BLOCKED_PAGE, limit=limit):
             limit = None if limit is None else limit - len(page)
             yield [{**one, "service": service.service} for one in page]
 

@@ -33,6 +33,7 @@ from shared.producer import Outgoing
 
 BEAT_S = 0.25
 SLOW_BEAT_S = 2.0
+PLANNED_AT_ONCE = 4
 
 
 def resync(  # noqa: PLR0913 - an option per way to select
@@ -117,9 +118,13 @@ async def _plan(addresses: Addresses, asked: Asked, common: dict[str, Any]) -> t
     """What is selected, and what would become of it; several requests are added up."""
     async with api(addresses, "linker") as linker, api(addresses, "cloud_updater") as updater:
         selected = await select(linker, asked)
-        plans = [
-            await updater.call("POST", "/resyncs/plan", ResyncPlan, json={**one, **common}) for one in selected.requests
-        ]
+        turns = asyncio.Semaphore(PLANNED_AT_ONCE)
+
+        async def planned(selection: dict[str, Any]) -> ResyncPlan:
+            async with turns:
+                return await updater.call("POST", "/resyncs/plan", ResyncPlan, json={**selection, **common})
+
+        plans = await asyncio.gather(*(planned(one) for one in selected.requests))
     counted = ("to_send", "blocked", "in_sync", "no_ticket", "requests")
     added: dict[str, Any] = {name: sum(getattr(one, name) for one in plans) for name in counted}
     known = selected.not_transferred

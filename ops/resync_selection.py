@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.answers.recordings import RecordingsPage
+from ops.answers.recordings import RecordingIds
 from ops.answers.status import LinkerStatus
 from ops.exits import WrongInput
 from ops.given import moment
 from ops.lookup import one_folder, one_recording
+from ops.pages import pages
 from ops.service_api import ServiceApi
 from schemas.events import RESYNC_RECORDINGS_MAX
 
-PAGE = 1_000
+PAGE = 20_000
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,8 @@ async def select(linker: ServiceApi, asked: Asked) -> Selected:
 
 
 async def _meeting(linker: ServiceApi, conditions: dict[str, str | None]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = await linker.get("/recordings", RecordingsPage, {**conditions, "limit": PAGE, "cursor": cursor})
-        found += [(one.folder_id, one.recording_id) for one in page.items]
-        cursor = page.next_cursor
-    return sorted(found)
+    found = pages(linker, "/recording-ids", RecordingIds, conditions, page_size=PAGE)
+    return sorted([one async for page in found for one in page])
 
 
 def in_lots(found: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:

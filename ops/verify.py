@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers.verification import CloudFolder, CloudRecording, Compared, Verdict, Verification
+from ops.answers.verification import CloudFolder, CloudFolders, CloudRecording, Compared, Verdict, Verification
 from ops.exits import Exit, Finding, WrongInput
 from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json
@@ -30,7 +30,6 @@ from ops.service_api import ServiceApi
 from ops.who import asks
 
 IN_FLIGHT = 6
-FOLDERS_PAGE = 1_000
 SHOWN_MAX = 1_000
 # A folder may be long, and CLOUD_REQUESTS_PER_MINUTE short.
 FOLDER_LIMIT_S = 600.0
@@ -118,9 +117,8 @@ async def _verify(
 
 async def _folders(asked: Services, folder_id: str | None, sample: int | None) -> list[CloudFolder]:
     """Those with recordings; with `sample`, some of them. One that the cloud lost and got anew is empty."""
-    listed = pages(asked.cloud_updater, "/folders", {"folder": folder_id}, page_size=FOLDERS_PAGE)
-    found = [CloudFolder.model_validate(one) async for page in listed for one in page]
-    there = [one for one in found if one.recordings]
+    listed = pages(asked.cloud_updater, "/folders", CloudFolders, {"folder": folder_id})
+    there = [one async for page in listed for one in page if one.recordings]
     if sample is None:
         return there
     random.shuffle(there)

@@ -4,11 +4,12 @@ An answer that does not fit comes from another server or another version: `ops.s
 somewhere inside a command.
 """
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, RootModel
 
 State = Literal["not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"]
+Item = TypeVar("Item")
 Blocked = Literal["retrying", "rejected", "outcome_unknown", "missing_in_cloud"]
 
 
@@ -22,8 +23,12 @@ class Anything(RootModel[dict[str, Any]]):
     """A JSON object that is shown as it came."""
 
 
-class Page(Answer):
-    """A page of a list, whatever it lists; the last one has no cursor."""
+class PageOf(Answer, Generic[Item]):
+    """A page of a list; the last one has no cursor."""
 
-    items: list[dict[str, Any]]
+    items: list[Item]
     next_cursor: str | None = None
+
+
+class Page(PageOf[dict[str, Any]]):
+    """A page of a list whose items are shown as they came."""

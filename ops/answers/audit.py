@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class AuditRecord(Answer):
@@ -16,8 +16,5 @@ class AuditRecord(Answer):
     detail: dict[str, Any]
 
 
-class AuditRecords(Answer):
+class AuditRecords(PageOf[AuditRecord]):
     """A page of a service's audit records, the newest first."""
-
-    items: list[AuditRecord]
-    next_cursor: str | None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class DeadLetter(Answer):
@@ -20,11 +20,8 @@ class DeadLetter(Answer):
     settled_by: str | None
 
 
-class DeadLetters(Answer):
+class DeadLetters(PageOf[DeadLetter]):
     """A page of them."""
-
-    items: list[DeadLetter]
-    next_cursor: str | None
 
 
 class Header(Answer):

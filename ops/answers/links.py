@@ -1,6 +1,6 @@
 """What became of links, and those that wait for their recordings."""
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class Linked(Answer):
@@ -26,11 +26,8 @@ class ParkedLink(Answer):
     state: str
 
 
-class ParkedLinks(Answer):
+class ParkedLinks(PageOf[ParkedLink]):
     """A page of parked links, the oldest first."""
-
-    items: list[ParkedLink]
-    next_cursor: str | None
 
 
 class Dropped(Answer):

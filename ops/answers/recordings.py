@@ -1,6 +1,6 @@
 """Folders and recordings, as linker knows them."""
 
-from ops.answers import Answer, State
+from ops.answers import Answer, PageOf, State
 
 
 class Folder(Answer):
@@ -12,11 +12,8 @@ class Folder(Answer):
     transferred: int
 
 
-class Folders(Answer):
+class Folders(PageOf[Folder]):
     """Folders that fit a question, a page of them."""
-
-    items: list[Folder]
-    next_cursor: str | None
 
 
 class Recording(Answer):
@@ -35,7 +32,5 @@ class Recordings(Answer):
     items: list[Recording]
 
 
-class RecordingsPage(Recordings):
-    """A page of recordings."""
-
-    next_cursor: str | None
+class RecordingIds(PageOf[tuple[str, str]]):
+    """A page of recordings as (folder_id, recording_id)."""

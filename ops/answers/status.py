@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from ops.answers import Answer, Blocked, State
+from ops.answers import Answer, Blocked, PageOf, State
 
 
 class LinkerStatus(Answer):
@@ -59,11 +59,8 @@ class BlockedRecording(Answer):
     next_try_at: datetime | None = None
 
 
-class BlockedRecordings(Answer):
+class BlockedRecordings(PageOf[BlockedRecording]):
     """A page of what is blocked; those that need a person come first."""
-
-    items: list[BlockedRecording]
-    next_cursor: str | None = None
 
 
 class Readiness(Answer):

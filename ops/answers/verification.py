@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 Verdict = Literal["in_sync", "stale", "ticket_mismatch", "missing_in_cloud", "extra_in_cloud"]
 
@@ -13,6 +13,10 @@ class CloudFolder(Answer):
     clouds_uuid: str
     folder_id: str
     recordings: int
+
+
+class CloudFolders(PageOf[CloudFolder]):
+    """A page of them."""
 
 
 class Compared(Answer):

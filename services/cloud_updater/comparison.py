@@ -86,6 +86,8 @@ def _judge(one: Expected, shown: Shown | None) -> Compared:
 def _same(ours: Ticket | None, theirs: Ticket | None) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
+    if ours == theirs:
+        return True
     return all(_equal(ours.get(field), theirs.get(field)) for field in _FIELDS)
 
 

@@ -83,6 +83,13 @@ class LinkVersionAnswer(BaseModel):
     linked_at: datetime
 
 
+class RecordingIdsAnswer(BaseModel):
+    """Recordings as (folder_id, recording_id), a page of them."""
+
+    items: list[tuple[AFolderId, ARecordingId]]
+    next_cursor: str | None
+
+
 class RecordingWithHistory(RecordingAnswer):
     """One recording, what was heard of it, and the versions of its link, the newest first.
 

@@ -17,6 +17,7 @@ from services.linker.api_models import (
     FolderStatisticsAnswer,
     LinkVersionAnswer,
     RecordingAnswer,
+    RecordingIdsAnswer,
     RecordingsAnswer,
     RecordingWithHistory,
     StatisticsAnswer,
@@ -27,6 +28,7 @@ from shared.cursors import Cursor, cursor_of, place_of
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
 
+IDS_MAX = 20_000
 State = Literal["not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed"]
 
 
@@ -52,6 +54,12 @@ class RecordingConditions(BaseModel):
     cursor: Cursor = ""
 
 
+class SelectionConditions(RecordingConditions):
+    """The same; of a page that only names recordings, more fit in."""
+
+    limit: int = Field(IDS_MAX, ge=1, le=IDS_MAX)
+
+
 def routes(service: Service) -> APIRouter:
     """The routes that only look."""
     router = APIRouter(tags=["recordings"], responses=PROBLEMS)
@@ -64,6 +72,18 @@ def routes(service: Service) -> APIRouter:
             wanted = seen_recordings.Wanted(**conditions.model_dump(exclude={"folder"}), folder_id=folder_id)
             rows, next_cursor = await seen_recordings.recordings(connection, wanted)
         return RecordingsAnswer(items=[RecordingAnswer(**with_ticket(row)) for row in rows], next_cursor=next_cursor)
+
+    @router.get("/recording-ids", responses=NOT_FOUND | UNCLEAR)
+    async def select_recordings(conditions: Annotated[SelectionConditions, Query()]) -> RecordingIdsAnswer:
+        """Which recordings meet the conditions, and in which folders; for whoever wants to do something with them."""
+        async with service.database.transaction() as connection:
+            folder_id = await one_folder(connection, conditions.folder)
+            wanted = seen_recordings.Wanted(
+                **conditions.model_dump(exclude={"folder"}), folder_id=folder_id, ids_only=True
+            )
+            rows, next_cursor = await seen_recordings.recordings(connection, wanted)
+        items = [(row["folder_id"], row["recording_id"]) for row in rows]
+        return RecordingIdsAnswer(items=items, next_cursor=next_cursor)
 
     @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
     async def read_recording(

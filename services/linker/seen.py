@@ -30,10 +30,9 @@ SHOWN = f"""
     coalesce(r.recorded_at, r.processed_at) as called_at
 """
 # `offset 0`: a look at each link by its key, however many links the planner thinks it would pay to read at once.
-RECORDINGS = f"""
-    select {SHOWN} from recording r left join lateral (
-        select * from link where link.recording_id = r.recording_id and link.link_version > 0 offset 0) l on true
-"""  # noqa: S608  # this module's own text
+LOOK_AT_LINK = """left join lateral (
+    select * from link where link.recording_id = r.recording_id and link.link_version > 0 offset 0) l on true"""
+RECORDINGS = f"select {SHOWN} from recording r {LOOK_AT_LINK}"  # noqa: S608  # this module's own text
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.seen import KNOWN, RECORDINGS, SHOWN, STATE
+from services.linker.seen import KNOWN, LOOK_AT_LINK, RECORDINGS, SHOWN, STATE
 from shared.cursors import UnknownCursor, cursor_of, place_of
 
 # A page meets so many at most: beside their links, or each with a look for its link. It stops when it is full.
@@ -28,6 +28,7 @@ STEP = 20_000
 IN_ORDER = "select set_config('enable_sort', 'off', true), set_config('enable_hashjoin', 'off', true)"
 _HOLDS = "strpos(lower({}), lower(cast(:{} as text))) > 0"
 _CALLED_AT = "coalesce(r.recorded_at, r.processed_at)"
+_IDS = f"r.recording_id, r.folder_id, {_CALLED_AT} as called_at"
 # The first that is asked for is where to walk; of these each has an index.
 _NARROWING = {
     "ticket": "r.recording_id in (select t.recording_id from link t where t.ticket_id = :ticket)",
@@ -54,7 +55,7 @@ class Wanted:
 
     `search`: in filename, ticket_id or customer, in upper or lower case. `called_*`: when the call was, by its
     recorded_at, else its processed_at; from this time, and before that one. `look_at`: recordings that a page meets;
-    None is as many as are cheap.
+    None is as many as are cheap. `ids_only`: nothing is shown of each but which it is and in which folder.
     """
 
     folder_id: str | None = None
@@ -69,6 +70,7 @@ class Wanted:
     cursor: str = ""
     limit: int = 100
     look_at: int | None = None
+    ids_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,10 @@ def walk_for(wanted: Wanted, *, ends: bool) -> Walk:
     until = [f"{key} <= {'(:end_at, :end_id)' if by_call else ':end_id'}"] if ends else []
     sorting = f"{_CALLED_AT}, r.recording_id" if by_call else "r.recording_id"
     beside = " and ".join(["l.link_version > 0", *(one.replace("r.", "l.") for one in walked + until)])
-    links = f"left join link l on l.recording_id = r.recording_id and {beside}"
-    rows = f"select {SHOWN} from recording r {links}" if way == "sweep" else RECORDINGS  # noqa: S608  # likewise
+    links = f"left join link l on l.recording_id = r.recording_id and {beside}" if way == "sweep" else LOOK_AT_LINK
+    if wanted.ids_only and not any("l." in sql for sql in tried):
+        links = ""
+    rows = f"select {_IDS if wanted.ids_only else SHOWN} from recording r {links}"  # noqa: S608  # likewise
     return Walk(
         order,
         end=f"""

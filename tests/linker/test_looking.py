@@ -77,6 +77,25 @@ async def test_recordings_are_found_by_any_condition(
     assert await all_pages(linker, query, limit=2) == expected
 
 
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"state": "pending"}, [["F1", "R2"]]),
+        ({"ticket": "T-1"}, [["F1", "R1"]]),
+        ({"from": "2025-01-04T00:00:00Z"}, [["F1", "R4"], ["F2", "R5"]]),
+        ({"folder": "F1", "requires_ticket": "false"}, [["F1", "R4"]]),
+        ({"search": "ANRUF"}, [["F1", "R2"]]),
+    ],
+    ids=str,
+)
+async def test_recordings_that_meet_conditions_are_named_with_their_folders(
+    linker: Linker, query: dict[str, str], expected: list[list[str]]
+) -> None:
+    await five_recordings(linker)
+
+    assert await all_items(linker, "/recording-ids", query, limit=1) == expected
+
+
 @pytest.mark.parametrize("query", [{}, {"called_from": NOON - timedelta(days=99)}, {"folder_id": "F1"}], ids=str)
 async def test_a_page_looks_at_so_many_recordings_at_most_and_the_list_goes_on(
     linker: Linker, query: dict[str, Any]
@@ -95,13 +114,17 @@ async def test_a_page_looks_at_so_many_recordings_at_most_and_the_list_goes_on(
 
 
 async def all_pages(linker: Linker, query: dict[str, str], *, limit: int) -> list[str]:
-    found: list[str] = []
+    return [one["recording_id"] for one in await all_items(linker, "/recordings", query, limit=limit)]
+
+
+async def all_items(linker: Linker, path: str, query: dict[str, str], *, limit: int) -> list[Any]:
+    found: list[Any] = []
     cursor: str | None = ""
     async with linker.api() as api:
         while cursor is not None:
-            answer = await api.get("/recordings", params={**query, "limit": str(limit), "cursor": cursor})
+            answer = await api.get(path, params={**query, "limit": str(limit), "cursor": cursor})
             assert answer.status_code == 200, answer.text
-            found += [one["recording_id"] for one in answer.json()["items"]]
+            found += answer.json()["items"]
             cursor = answer.json()["next_cursor"]
     return found
 
