@@ -95,6 +95,14 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+def asking_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The same for a consumer that asks for offsets and is closed again. Raises as `client_options` does.
+
+    aiokafka learns of each topic only when it is asked for, and then waits out its backoff once per topic.
+    """
+    return {**client_options(settings), "group_id": None, "enable_auto_commit": False, "retry_backoff_ms": 10}
+
+
 def broker_options(settings: KafkaSettings) -> dict[str, Any]:
     """The same connection as keyword arguments for FastStream's KafkaBroker. Raises as `client_options` does."""
     # On demand: FastStream takes longer to import than the commands that only publish take to run.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka import KafkaSettings, client_options, started
+from shared.kafka import KafkaSettings, asking_options, started
 from shared.topics import extents
 
 MINUTE = timedelta(minutes=1)
@@ -48,11 +48,7 @@ async def behind(
     """
     there = {TopicPartition(*place): offsets for place, offsets in (await extents(kafka, topics)).items()}
     next_offsets = {one: max(reached.get(one, 0), offsets.start) for one, offsets in there.items()}
-    options = client_options(kafka)
-    consumer = AIOKafkaConsumer(
-        **options, group_id=None, enable_auto_commit=False, request_timeout_ms=REQUEST_TIMEOUT_MS
-    )
-    async with started(consumer):
+    async with started(AIOKafkaConsumer(**asking_options(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)) as consumer:
         since = {one: int((now - MINUTE).timestamp() * 1000) for one in there}
         recent = await consumer.offsets_for_times(since) if since else {}
         unread = {one: at for one, at in next_offsets.items() if at < there[one].stop}

@@ -17,7 +17,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.topics import TOPICS, Topic
-from shared.kafka import KafkaSettings, client_options, plain, started
+from shared.kafka import KafkaSettings, asking_options, client_options, plain, started
 
 TIME_LIMIT_S = 60.0
 REQUEST_TIMEOUT_MS = 20_000
@@ -140,7 +140,7 @@ def _admin(settings: KafkaSettings) -> AbstractAsyncContextManager[AIOKafkaAdmin
 
 
 def _consumer(settings: KafkaSettings) -> AbstractAsyncContextManager[AIOKafkaConsumer]:
-    return started(AIOKafkaConsumer(**client_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS))
+    return started(AIOKafkaConsumer(**asking_options(settings), request_timeout_ms=REQUEST_TIMEOUT_MS))
 
 
 async def _existing(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> dict[str, Existing]:
