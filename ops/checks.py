@@ -13,6 +13,21 @@ from ops.exits import Exit
 # Beyond this a time that decides an order, such as requested_at, is worth a look.
 CLOCK_LIMIT_S = 5.0
 POSTGRESQL_MIN = 15
+# The newest metadata.version of each release, by `kafka-storage.sh version-mapping`.
+KAFKA_RELEASES = {
+    7: "3.3",
+    8: "3.4",
+    11: "3.5",
+    14: "3.6",
+    19: "3.7",
+    20: "3.8",
+    21: "3.9",
+    25: "4.0",
+    27: "4.1",
+    29: "4.2",
+    30: "4.3",
+}
+SET_BY_NTP = "Set the clock by NTP: times decide which request is the newest."
 CAPABILITIES = {
     "ticket-info": "tickets cannot be shown at all",
     "idempotency-key": "an upload whose outcome is unknown waits for a person",
@@ -56,6 +71,17 @@ def of_versions(abouts: Mapping[Service, About], *, own: str) -> Check:
     return finding("versions", found, "Bring all to the same release; old and new may run side by side meanwhile.")
 
 
+def of_kafka(level: int, now: datetime, *, before: datetime, after: datetime) -> list[Check]:
+    """Kafka's release by its metadata.version, and its clock; it was asked between these times."""
+    release = next((release for newest, release in KAFKA_RELEASES.items() if level <= newest), None)
+    found = f"metadata.version {level}, that of " + (release or f"a release after {[*KAFKA_RELEASES.values()][-1]}")
+    checks = [Check("kafka version", ok=True, found=found)]
+    by = _ahead(now, before=before, after=after)
+    if abs(by) > CLOCK_LIMIT_S:
+        return [*checks, finding("kafka clock", _off("Kafka", by), SET_BY_NTP)]
+    return [*checks, Check("kafka clock", ok=True, found=f"right within {CLOCK_LIMIT_S:g} s")]
+
+
 def of_topic_sizes(sizes: Mapping[str, int]) -> Check:
     """What the topics take on the brokers' disks."""
     largest = sorted(sizes, key=lambda name: -sizes[name])[:3]
@@ -76,17 +102,25 @@ def _database(name: str, about: About) -> Check:
 def _clocks(name: str, about: About, *, before: datetime, after: datetime) -> Check:
     """The service against this machine, then the database and the cloud against the service."""
     ahead = {
-        "service": max((about.now - after).total_seconds(), 0.0) + min((about.now - before).total_seconds(), 0.0),
+        "service": _ahead(about.now, before=before, after=after),
         "database": about.database.ahead_s,
         # A Date header has whole seconds: it is up to one behind.
         "cloud": about.cloud.ahead_s if about.cloud else None,
     }
     wrong = {who: by for who, by in ahead.items() if by is not None and abs(by) > CLOCK_LIMIT_S}
     if wrong:
-        found = ", ".join(f"{who} {abs(by):.0f} s {'ahead' if by > 0 else 'behind'}" for who, by in wrong.items())
-        return finding(f"{name} clock", found, "Set the clock by NTP: times decide which request is the newest.")
+        return finding(f"{name} clock", ", ".join(_off(who, by) for who, by in wrong.items()), SET_BY_NTP)
     looked_at = ", ".join(who for who, by in ahead.items() if by is not None)
     return Check(f"{name} clock", ok=True, found=f"right within {CLOCK_LIMIT_S:g} s: {looked_at}")
+
+
+def _ahead(told: datetime, *, before: datetime, after: datetime) -> float:
+    """By how many seconds a clock is ahead at least, that was read between these times of ours; negative: behind."""
+    return max((told - after).total_seconds(), 0.0) + min((told - before).total_seconds(), 0.0)
+
+
+def _off(who: str, by_s: float) -> str:
+    return f"{who} {abs(by_s):.0f} s {'ahead' if by_s > 0 else 'behind'}"
 
 
 def _token(name: str, cloud: CloudPing) -> Check:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 from aiokafka.errors import KafkaError
@@ -20,7 +21,7 @@ from aiokafka.errors import KafkaError
 from ops import show
 from ops.addresses import SERVICES, SETTING_OF_KEY, Addresses, Service, resolve
 from ops.answers.about import About
-from ops.checks import Check, finding, gravest, of_service, of_topic_sizes, of_versions
+from ops.checks import Check, finding, gravest, of_kafka, of_service, of_topic_sizes, of_versions
 from ops.exits import Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
@@ -28,9 +29,12 @@ from ops.overview import services
 from ops.service_api import api
 from schemas.topics import TOPICS
 from shared import topics
+from shared.kafka_itself import kafka_itself
 from shared.topic_sizes import topic_sizes
 
 DISK_FREE_MIN = 0.1
+
+Told = TypeVar("Told")
 
 
 def doctor(*, json: Json = False, data_dir: DataDir = None) -> None:
@@ -54,12 +58,14 @@ async def _look(addresses: Addresses) -> list[Check]:
         **{one.replace("_", "-"): partial(_service, addresses, one) for one in SERVICES},
         "recordings": partial(_recordings, addresses),
     }
-    (*parts, recordings), told = await asyncio.gather(
+    (*parts, recordings), kafka, told = await asyncio.gather(
         asyncio.gather(*(_checked(name, look) for name, look in looks.items())),
+        _kafka_itself(addresses),
         asyncio.gather(*(_about(addresses, one, abouts) for one in SERVICES)),
     )
     return [
         *parts,
+        *kafka,
         *(check for of_service in told for check in of_service),
         *([of_versions(abouts, own=version("ticketsync"))] if abouts else []),
         *([_disk(addresses.data_dir)] if addresses.data_dir else []),
@@ -97,6 +103,32 @@ async def _kafka(addresses: Addresses) -> Check:
     return Check("kafka", ok=True, found=f"cluster {found.cluster_id}, brokers: {found.brokers}")
 
 
+async def _kafka_itself(addresses: Addresses) -> list[Check]:
+    """Its release and its clock; that it cannot be reached is told elsewhere."""
+    before = datetime.now(UTC)
+    try:
+        kafka = addresses.kafka()
+        with kafka_answers(kafka):
+            itself = await _if_told(kafka_itself(kafka))
+    except Stop:
+        return []
+    if isinstance(itself, str):
+        return [Check("kafka version", ok=True, found=f"not looked at: {itself}")]
+    return of_kafka(itself.metadata_level, itself.now, before=before, after=datetime.now(UTC))
+
+
+async def _if_told(asked: Awaitable[Told]) -> Told | str:
+    """The answer, or why Kafka gives none: an operator's user may have no right to ask, which is no fault of anyone."""
+    try:
+        return await asked
+    except NotImplementedError:
+        return "Kafka is of a release that cannot be asked"
+    except KafkaError as error:
+        if error.retriable:
+            raise
+        return f"Kafka refuses to tell ({type(error).__name__})"
+
+
 async def _topics(addresses: Addresses) -> Check:
     kafka = addresses.kafka()
     with kafka_answers(kafka):
@@ -109,13 +141,12 @@ async def _topics(addresses: Addresses) -> Check:
 async def _topic_sizes(addresses: Addresses) -> Check:
     kafka = addresses.kafka()
     with kafka_answers(kafka):
-        try:
-            return of_topic_sizes(await topic_sizes(kafka, [topic.name for topic in TOPICS]))
-        except KafkaError as error:
-            if error.retriable:
-                raise
-            # An operator's user may have no right to ask; that is no fault of the system.
-            return Check("kafka disk", ok=True, found=f"not looked at: Kafka refuses to tell ({type(error).__name__})")
+        sizes = await _if_told(topic_sizes(kafka, [topic.name for topic in TOPICS]))
+    return (
+        Check("kafka disk", ok=True, found=f"not looked at: {sizes}")
+        if isinstance(sizes, str)
+        else of_topic_sizes(sizes)
+    )
 
 
 def _disk(data_dir: Path) -> Check:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ops.answers.about import About
-from ops.checks import Check, gravest, of_service, of_topic_sizes, of_versions
+from ops.checks import Check, gravest, of_kafka, of_service, of_topic_sizes, of_versions
 from ops.exits import Exit
 
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
@@ -87,3 +87,22 @@ def test_the_gravest_decides_how_the_command_ends() -> None:
 
     assert gravest([ok]) == Exit.OK
     assert gravest([ok, finding, away]) == Exit.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("level", "release"), [(7, "3.3"), (17, "3.7"), (25, "4.0"), (30, "4.3"), (31, "a release after 4.3")]
+)
+def test_kafkas_release_is_told_by_its_feature_level(level: int, release: str) -> None:
+    [version, clock] = of_kafka(level, NOON, before=NOON, after=NOON)
+
+    assert version.found == f"metadata.version {level}, that of {release}"
+    assert version.ok
+    assert clock.ok
+
+
+def test_a_clock_of_kafka_that_is_off_is_a_finding() -> None:
+    [_, clock] = of_kafka(30, NOON - timedelta(seconds=9), before=NOON, after=NOON + timedelta(seconds=1))
+
+    assert not clock.ok
+    assert clock.found == "Kafka 9 s behind"
+    assert clock.todo
