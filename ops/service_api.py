@@ -6,8 +6,10 @@ many callers) are waited for within that limit; nothing else is repeated, since 
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -58,6 +60,8 @@ class ServiceApi:
                 base_url=url,
                 headers=[(name.encode(), value.encode()) for name, value in headers.items()],
                 timeout=None,  # noqa: S113 - each call has a total time limit, which covers every part of it
+                # Authorities are read from a file, which takes as long as several calls: only where they are asked.
+                verify=_authorities() if httpx.URL(url).scheme != "http" else False,
                 trust_env=False,
                 follow_redirects=False,
             )
@@ -175,6 +179,11 @@ async def api(addresses: Addresses, service: Service, *, by: str | None = None) 
     """The API of one service at its address, asked in the name of `by`."""
     async with ServiceApi(service, addresses.service_url(service), addresses.api_token, by=by) as opened:
         yield opened
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 def _seconds(retry_after: str) -> float:
