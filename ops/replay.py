@@ -98,7 +98,8 @@ async def _post(asked: ServiceApi, body: dict[str, Any], *, dry_run: bool) -> Re
         return await asked.call("POST", "/replays", ReplayPlan, json={**body, "dry_run": dry_run})
     except Refused as refused:
         if refused.status == 404:  # noqa: PLR2004 - HTTP's own number
-            raise WrongInput(f"it does not read {body['topic']}: {refused.message}") from None
+            told = str(refused.problem.get("detail", ""))
+            raise WrongInput(f"{asked.service} does not read {body['topic']}", todo=told) from None
         raise
 
 

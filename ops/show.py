@@ -50,8 +50,11 @@ def error(message: str, todo: str = "") -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
-    """Print `table_of`."""
+    """Print `table_of`; that there is nothing in it is said."""
+    rows = list(rows)
     out().print(table_of(columns, rows, title=title))
+    if not rows:
+        note("There is nothing to list.")
 
 
 def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Table:

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ops.commands import TICKETSYNC, Ended, ticketsync
+from tests.ops.commands import TICKETSYNC, Ended, in_process
 
 READY_WITHIN_S = 240
 _numbers = count(1)
@@ -24,7 +24,7 @@ class Stack:
         self.data_dir = data_dir
 
     def __call__(self, *arguments: object, stdin: str = "") -> Ended:
-        return ticketsync(*arguments, "--data-dir", self.data_dir, stdin=stdin)
+        return in_process(*arguments, "--data-dir", self.data_dir, stdin=stdin)
 
     @property
     def addresses(self) -> dict[str, str]:

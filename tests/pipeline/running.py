@@ -20,6 +20,8 @@ import httpx
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests.ops.commands import Ended, in_process
+
 TICKETSYNC = str(Path(sys.executable).parent / "ticketsync")
 READY_WITHIN_S = 240
 SETTLED_WITHIN_S = 90
@@ -44,16 +46,14 @@ class Stack:
 
     # -- as an operator
 
-    def run(self, *arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        command = [TICKETSYNC, *map(str, arguments), "--data-dir", str(self.data_dir)]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=200, check=False)
+    def run(self, *arguments: object, stdin: str = "") -> Ended:
+        return in_process(*arguments, "--data-dir", self.data_dir, stdin=stdin)
 
     def ok(self, *arguments: object, stdin: str = "") -> Json:
         """A command that must succeed; its JSON."""
         done = self.run(*arguments, "--json", stdin=stdin)
-        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
-        answer: Json = json.loads(done.stdout)
-        return answer
+        assert done.code == 0, (arguments, done.out, done.err)
+        return done.json
 
     def link(self, recording_id: str, ticket: str) -> Json:
         return self.api(
@@ -65,9 +65,8 @@ class Stack:
 
     def settle(self, *, within_s: int = SETTLED_WITHIN_S) -> Json:
         done = self.run("status", "--wait", "settled", "--timeout", within_s, "--json")
-        assert done.returncode == 0, (done.stdout, done.stderr, self.words())
-        answer: Json = json.loads(done.stdout)
-        return answer
+        assert done.code == 0, (done.out, done.err, self.words())
+        return done.json
 
     def api(self, service: str, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401
         """A request to a service's API, repeated while the service is starting or catching up."""

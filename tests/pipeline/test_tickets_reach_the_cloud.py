@@ -118,8 +118,8 @@ def test_a_resync_pushes_only_what_is_not_in_sync_and_with_force_everything(stac
     stack.settle()
     assert [len(one["files"]) for one in stack.effects(after=before)] == [3]
     assert folder in json.dumps(said)
-    assert stack.run("resync", "--folder", "nobody-knows-it", "--json").returncode == 1
-    assert stack.run("resync", "--recording", "nobody-knows-it", "--json").returncode == 1
+    assert stack.run("resync", "--folder", "nobody-knows-it", "--json").code == 1
+    assert stack.run("resync", "--recording", "nobody-knows-it", "--json").code == 1
 
     before = stack.last_effect()
     stack.ok("resync", "--all", "--force", "--yes")
@@ -291,8 +291,8 @@ def test_a_folder_that_the_cloud_has_lost_is_blocked_until_a_person_has_it_uploa
     answer = stack.api("transfer", "POST", f"/folders/{folder}/upload-again", json={"clouds_uuid": lost["uuid"]})
     stack.settle()
 
-    assert stuck.returncode == 1
-    found = json.loads(stuck.stdout)
+    assert stuck.code == 1
+    found = stuck.json
     assert found["blocked"] == {"retrying": 0, "rejected": 0, "outcome_unknown": 0, "missing_in_cloud": 2}
     assert (found["states"]["not_transferred"], found["states"]["pending"]) == (1, 1)
     assert named == [late["recording_id"], linked["recording_id"]]
