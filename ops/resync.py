@@ -8,9 +8,7 @@ not. What was asked for goes on if this command is ended: `ticketsync resyncs` s
 import asyncio
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, get_args
-from uuid import uuid4
 
 import typer
 
@@ -21,15 +19,11 @@ from ops.answers.resyncs import ResyncPlan, ResyncProgress
 from ops.answers.status import CloudUpdaterStatus
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
-from ops.kafka_access import producer
 from ops.options import By, DataDir, Json
 from ops.resync_selection import Asked, Selected, select
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
-from schemas.envelope import encode
 from schemas.events import RESYNC_RATE_MAX, TicketSyncRequested
-from schemas.topics import TICKET_SYNC_REQUESTED
-from shared.producer import Outgoing
 
 BEAT_S = 0.25
 SLOW_BEAT_S = 2.0
@@ -81,14 +75,18 @@ def resync(  # noqa: PLR0913 - an option per way to select
         show.pairs(_in_words(plan), title="Plan")
     done: list[ResyncProgress] = []
     requests: list[TicketSyncRequested] = []
-    if not dry_run and selected.requests:
-        confirm(f"Push {plan['to_send'] + plan['blocked']:,} recordings?", yes=yes, json=json)
+    total = plan["to_send"] + plan["blocked"]
+    if dry_run or not selected.requests or (not total and not yes):
+        show.note("A dry run: nothing was changed." if dry_run else "There is nothing to push.")
+    else:
+        confirm(f"Push {total:,} recordings?", yes=yes, json=json)
+        # On demand: a plan needs no client of Kafka.
+        from ops.resync_requests import publish, request_for  # noqa: PLC0415
+
         requests = [request_for({**one, **common}, asks(by)) for one in selected.requests]
         asyncio.run(publish(addresses, requests))
-        ids = [one.request_id for one in requests]
-        if wait:
-            done = _waited(addresses, ids, total=plan["to_send"] + plan["blocked"])
-        else:
+        done = _waited(addresses, [one.request_id for one in requests], total=total) if wait else []
+        if not wait:
             show.note("Asked for; how far it is: ticketsync resyncs list")
     if json:
         show.as_json(
@@ -154,30 +152,6 @@ def _time_in_words(requests: int, expected_s: float | None) -> str | None:
 
 def _in_short(selection: dict[str, Any]) -> dict[str, Any]:
     return {name: len(value) if isinstance(value, list) else value for name, value in selection.items()}
-
-
-def request_for(fields: dict[str, Any], by: str) -> TicketSyncRequested:
-    """A new request of these fields; `by`: who asks."""
-    return TicketSyncRequested.model_validate(
-        {**fields, "request_id": str(uuid4()), "requested_at": datetime.now(UTC), "requested_by": by}
-    )
-
-
-async def publish(addresses: Addresses, requests: Sequence[TicketSyncRequested]) -> None:
-    """Ask cloud_updater. Raises as `kafka_answers` does."""
-    async with producer(addresses.kafka()) as kafka_producer:
-        await kafka_producer.publish([_record(one) for one in requests])
-
-
-def _record(request: TicketSyncRequested) -> Outgoing:
-    encoded = encode(
-        request,
-        source="ticketsync/resync",
-        event_id=request.request_id,
-        time=request.requested_at,
-        subject=request.request_id,
-    )
-    return Outgoing(TICKET_SYNC_REQUESTED.name, request.request_id.encode(), encoded.value, encoded.headers)
 
 
 def _waited(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:

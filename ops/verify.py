@@ -24,7 +24,6 @@ from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json
 from ops.overview import Services, services
 from ops.pages import pages
-from ops.resync import publish, request_for
 from ops.resync_selection import in_lots
 from ops.service_api import ServiceApi
 from ops.who import asks
@@ -167,6 +166,9 @@ def _add(report: Report, answer: Verification) -> None:
 async def _repair(addresses: Addresses, report: Report, *, by: str) -> int:
     """Forced requests that name the findings. What no recording explains cannot be pushed."""
     found = sorted((folder_id, one.recording_id) for folder_id, one in report.findings if one.recording_id is not None)
+    # On demand: whoever only looks needs no client of Kafka.
+    from ops.resync_requests import publish, request_for  # noqa: PLC0415
+
     await publish(addresses, [request_for({**lot, "force": True}, by) for lot in in_lots(found)])
     return len(found)
 

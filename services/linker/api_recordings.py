@@ -1,9 +1,10 @@
 """linker's HTTP API for whoever looks: recordings by any condition, one with its history, folders and statistics."""
 
+import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import INT32_MAX, Instant, Name
@@ -73,17 +74,14 @@ def routes(service: Service) -> APIRouter:
             rows, next_cursor = await seen_recordings.recordings(connection, wanted)
         return RecordingsAnswer(items=[RecordingAnswer(**with_ticket(row)) for row in rows], next_cursor=next_cursor)
 
-    @router.get("/recording-ids", responses=NOT_FOUND | UNCLEAR)
-    async def select_recordings(conditions: Annotated[SelectionConditions, Query()]) -> RecordingIdsAnswer:
+    @router.get("/recording-ids", response_model=RecordingIdsAnswer, responses=NOT_FOUND | UNCLEAR)
+    async def select_recordings(conditions: Annotated[SelectionConditions, Query()]) -> Response:
         """Which recordings meet the conditions, and in which folders; for whoever wants to do something with them."""
         async with service.database.transaction() as connection:
             folder_id = await one_folder(connection, conditions.folder)
-            wanted = seen_recordings.Wanted(
-                **conditions.model_dump(exclude={"folder"}), folder_id=folder_id, ids_only=True
-            )
-            rows, next_cursor = await seen_recordings.recordings(connection, wanted)
-        items = [(row["folder_id"], row["recording_id"]) for row in rows]
-        return RecordingIdsAnswer(items=items, next_cursor=next_cursor)
+            wanted = seen_recordings.Wanted(**conditions.model_dump(exclude={"folder"}), folder_id=folder_id)
+            items, next_cursor = await seen_recordings.ids(connection, wanted)
+        return Response(f'{{"items":{items},"next_cursor":{json.dumps(next_cursor)}}}', media_type="application/json")
 
     @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
     async def read_recording(

@@ -100,19 +100,38 @@ async def recordings(connection: AsyncConnection, wanted: Wanted) -> tuple[list[
     return found, cursor
 
 
-async def _step(connection: AsyncConnection, wanted: Wanted) -> tuple[list[Mapping[str, Any]], str | None]:
+async def ids(connection: AsyncConnection, wanted: Wanted) -> tuple[str, str | None]:
+    """Those of the next `limit` recordings that meet the conditions, as JSON: [folder_id, recording_id] of each.
+
+    Put together by the database, as they may be many thousands. The cursor is as that of `recordings`.
+    """
+    await connection.execute(text(IN_ORDER))
+    walk, end = await _walk(connection, replace(wanted, look_at=wanted.limit, ids_only=True))
+    items = await connection.scalar(
+        text(f"select cast(json_agg(json_build_array(folder_id, recording_id)) as text) from ({walk.page}) page"),  # noqa: S608  # this module's own text
+        walk.parameters,
+    )
+    return items or "[]", end
+
+
+async def _walk(connection: AsyncConnection, wanted: Wanted) -> tuple[Walk, str | None]:
+    """The next stretch to look at, and the cursor of what lies behind it, None if nothing does."""
     walk = walk_for(wanted, ends=True)
     end = (await connection.execute(text(walk.end), walk.parameters)).one_or_none()
-    if end:
-        walk.parameters.update(end._mapping)  # the documented way to a row as a mapping
-    else:
-        walk = walk_for(wanted, ends=False)
+    if end is None:
+        return walk_for(wanted, ends=False), None
+    walk.parameters.update(end._mapping)  # the documented way to a row as a mapping
+    return walk, _cursor(walk.order, walk.parameters.get("end_at"), end.end_id)
+
+
+async def _step(connection: AsyncConnection, wanted: Wanted) -> tuple[list[Mapping[str, Any]], str | None]:
+    walk, end = await _walk(connection, wanted)
     found: list[Mapping[str, Any]] = [
         dict(row) for row in (await connection.execute(text(walk.page), walk.parameters)).mappings()
     ]
     if len(found) == wanted.limit:
         return found, _cursor(walk.order, found[-1]["called_at"], found[-1]["recording_id"])
-    return found, _cursor(walk.order, walk.parameters.get("end_at"), end.end_id) if end else None
+    return found, end
 
 
 def _way(wanted: Wanted) -> str:

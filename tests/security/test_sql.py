@@ -23,7 +23,8 @@ LOOKED_AT = {
     # Pieces of this module's constants, chosen by which conditions were given and never by their values.
     ("services/linker/seen_parked.py", "parked", "' and '.join([*walked, *conditions])"),
     ("services/linker/seen_parked.py", "parked", "' and '.join(walked)"),
-    ("services/linker/seen_recordings.py", "_step", "walk.end"),
+    ("services/linker/seen_recordings.py", "_walk", "walk.end"),
+    ("services/linker/seen_recordings.py", "ids", "walk.page"),
     ("services/linker/seen_recordings.py", "_step", "walk.page"),
     # Constants of each service's own modules, handed over by its app.py.
     ("shared/service.py", "_free_leases", "statement"),
