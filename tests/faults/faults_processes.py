@@ -4,26 +4,17 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import httpx
 import psutil
 
 from tests.faults.run import NeverSeen, Run, until
-from tests.faults.site import LATE_S, LEASE_S, Copy
+from tests.faults.site import LEASE_S, Copy
 from tests.simulation.points import Point
 
 SENDS = ("transfer", "cloud_updater")
 SLEEPS_S = LEASE_S + 1
 ANNOUNCERS_TRIED, CAME_LATE_WITHIN_S = 3, 25.0
-CLOUD_FAULTS: tuple[dict[str, Any], ...] = (
-    {"kind": "close_after_effect"},
-    {"kind": "close_before_effect"},
-    {"kind": "answer_after_effect", "status": 500},
-    {"kind": "answer", "status": 429, "headers": {"Retry-After": "1"}},
-    {"kind": "answer", "status": 503},
-    {"kind": "slow_effect", "delay_s": 6},
-)
 
 
 def crash_at(point: Point, *services: str) -> Callable[[Run], Awaitable[int]]:
@@ -160,32 +151,6 @@ async def _overtake_an_announcer(run: Run) -> None:
     with suppress(NeverSeen):
         await until(overtook, "the other announcer publishes a newer one", within_s=CAME_LATE_WITHIN_S)
     _wake_up(run, "linker")
-
-
-async def late_effects(run: Run) -> int:
-    """The cloud answers nothing, and does what it was asked for after something newer."""
-    return await _cloud_fails(run, [{"kind": "late_effect", "route": "update_ticket", "delay_s": LATE_S, "times": 3}])
-
-
-async def cloud_fails(run: Run) -> int:
-    """Errors, cut connections, slowness: with the effect and without it."""
-    return await _cloud_fails(run, list(CLOUD_FAULTS))
-
-
-async def _cloud_fails(run: Run, faults: list[dict[str, Any]]) -> int:
-    await run.site.cloud("DELETE", "/faults")
-    for fault in run.chance.sample(faults, len(faults)):
-        await run.site.cloud("POST", "/faults", json=fault)
-
-    async def taken() -> int:
-        armed = (await run.site.cloud("GET", "/faults"))["faults"]
-        return sum(one["taken"] for one in armed) if all(one["taken"] for one in armed) else 0
-
-    try:
-        return await until(taken, "requests that meet the cloud's faults")
-    finally:
-        await asyncio.sleep(max(float(one.get("delay_s", 0)) for one in faults))
-        await run.site.cloud("DELETE", "/faults")
 
 
 def _wake_up(run: Run, service: str) -> int:

@@ -21,12 +21,12 @@ from aiokafka.errors import KafkaError
 from tests.faults.books import Books, Recording
 from tests.faults.site import Site
 
-WORKERS = 6
 PAUSE_S = 0.15
 AGAIN_S = 0.3
 CALL_TIMEOUT_S = 4.0
 FOLDERS = {"One": 1, "Few": 4, "Some": 15, "Many": 60}
-RECORDINGS_MAX = 400
+# A run that takes long is not to be one of ever more recordings; but faults of uploads need some to the end.
+MANY, SELDOM = 300, 0.1
 OLD_S = 5.0
 _FIELDS = {"size_bytes": 2_621_440, "token": 1234, "processed_at": "2025-01-29T10:30:00Z"}
 
@@ -40,6 +40,7 @@ class Load:
 
     site: Site
     chance: random.Random
+    workers: int
     books: Books = field(default_factory=Books)
     working: asyncio.Event = field(default_factory=asyncio.Event)
     odd: list[str] = field(default_factory=list)
@@ -54,7 +55,7 @@ class Load:
     async def running(self) -> AsyncIterator["Load"]:
         """Workers, for as long as the block runs; load begins at once."""
         self.working.set()
-        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        workers = [asyncio.create_task(self._work()) for _ in range(self.workers)]
         try:
             yield self
         finally:
@@ -101,7 +102,7 @@ class Load:
 
     async def record(self) -> None:
         """A recording that nobody has seen, in a folder of some size."""
-        if len(self.books.recordings) >= RECORDINGS_MAX:
+        if len(self.books.recordings) >= MANY and self.chance.random() > SELDOM:
             return
         size = self.chance.choice(list(FOLDERS))
         number = self._next()

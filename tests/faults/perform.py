@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.classes import CLASSES, LAST, NEEDS_A_DISK
+from tests.faults.classes import CLASSES, LAST, NEEDS_A_DISK, SHORT, WORKERS, WORKERS_SHORT
 from tests.faults.load import Load
 from tests.faults.run import NeverSeen, NotSettled, Report, Run, Say
 from tests.faults.site import running_site
@@ -29,7 +29,7 @@ async def perform(data_dir: Path, seed: int, order: Order, *, say: Say, bug: str
     """Do it, whatever breaks on the way; what broke is in the report. `bug`: a rule to take out of the product."""
     async with running_site(data_dir, bug=bug, say=lambda line: say(f"    {line}")) as site:
         chance = random.Random(seed)
-        load = Load(site, random.Random(seed))
+        load = Load(site, random.Random(seed), WORKERS_SHORT if order is SHORT else WORKERS)
         watch = Watch(site)
         run = Run(site, load, watch, chance, say)
         # A cloud that compares versions would hide what came in the wrong order; half of the seeds are not so kind.
