@@ -26,6 +26,21 @@ async def test_a_request_older_than_what_was_announced_is_stale_after_a_loss(lin
     assert await linker.link() == (7, "T-7")
 
 
+async def test_a_request_that_changed_nothing_is_forgotten_with_a_lost_database(linker: Linker) -> None:
+    """It is on no topic, so nothing of it can be read back: what docs/reliability.md does not promise."""
+    await linker.fold(a_recording("R1"))
+    await linker.fold(a_request("first", "T-1", at=1))
+    await linker.fold(a_request("the same again", "T-1", at=10))
+    await linker.fold(a_request("late", "T-late", at=5))
+    assert await linker.link() == (1, "T-1")
+
+    await linker.rows("delete from link returning 1")
+    await linker.fold(a_fact("R1", 1, "T-1", request_id="first", requested_at=after_noon(1)))
+    await linker.fold(a_request("late", "T-late", at=5))
+
+    assert await linker.link() == (2, "T-late")
+
+
 async def test_an_older_copy_takes_over_the_newer_link(linker: Linker) -> None:
     await linker.fold(a_fact("R1", 1))
     await linker.fold(a_fact("R1", 4, "T-4"))
