@@ -187,13 +187,13 @@ def _all_is_known(world: World) -> None:
             raise Violation(f"{recording} is shown as pending for ever")
     for service, database in world.databases.items():
         told = {
-            record.value
+            (*(dict(record.headers)[name].decode() for name in ("topic", "partition", "offset")), record.value)
             for place, log in world.broker.logs.items()
             if place.topic == f"{service}.dlq"
             for record in log
         }
         for letter in database.tables.dead_letter.values():
-            if letter.value not in told:
+            if (letter.topic, str(letter.partition), str(letter.offset), letter.value) not in told:
                 raise Violation(f"a dead letter of {letter.topic} never reached {service}.dlq")
 
 

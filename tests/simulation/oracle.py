@@ -115,10 +115,27 @@ class Oracle:
                 if one in before["link"] and row.link_version < before["link"][one].link_version:
                     raise Violation(f"the link of {one} went back to v{row.link_version}")
         if isinstance(tables, UpdaterTables):
-            for ledger in tables.ledger.values():
-                if not 0 <= ledger.announced_cursor <= ledger.cursor <= ledger.last_seq:
-                    raise Violation(f"the cursors of {ledger.clouds_uuid} are out of order")
+            self._only_rise(tables, before["recording"])
+            self._leases_hold(database, tables, before["ledger"])
         self._gate_was_open(database.service, tables, task, before)
+
+    def _only_rise(self, tables: UpdaterTables, before: dict[str, Any]) -> None:
+        if tables.recording is before:
+            return
+        for one, row in tables.recording.items():
+            was = before.get(one)
+            if was and (row.link_version < was.link_version or row.transfer_version < was.transfer_version):
+                raise Violation(f"what cloud_updater knows of {one} went back to v{row.link_version}")
+
+    def _leases_hold(self, database: ModelDatabase, tables: UpdaterTables, before: dict[str, Any]) -> None:
+        for ledger in tables.ledger.values():
+            if not 0 <= ledger.announced_cursor <= ledger.cursor <= ledger.last_seq:
+                raise Violation(f"the cursors of {ledger.clouds_uuid} are out of order")
+            was = before.get(ledger.clouds_uuid)
+            if not was or not was.lease_until or was.lease_until <= database.now:
+                continue
+            if ledger.lease_token and ledger.lease_token != was.lease_token:
+                raise Violation(f"{ledger.clouds_uuid} was taken from the worker that has its lease")
 
     def _gate_was_open(self, service: str, tables: Tables, task: str, before: dict[str, dict[Any, Any]]) -> None:
         targets = self.must_have_read.get(service)

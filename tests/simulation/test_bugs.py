@@ -1,0 +1,12 @@
+"""The simulation can fail: each rule that is taken out of the product is missed within a few seeds."""
+
+import pytest
+
+from tests.simulation.bugs import BUGS, Bug, caught, in_words
+
+
+@pytest.mark.parametrize("bug", [bug for bug in BUGS if bug.seeds], ids=lambda bug: bug.name)
+def test_a_rule_that_is_taken_out_is_missed(bug: Bug) -> None:
+    found = caught(bug, seeds_max=bug.seeds or 0)
+
+    assert found.seed is not None, in_words(found)
