@@ -4,6 +4,9 @@ aiokafka 0.14 empties the buffers of several partitions in one poll. If one of t
 batch that is damaged, the records already taken from the others are dropped although the consumer stands behind them:
 whoever polls on skips them in silence. Such a poll is counted, so that the fold starts again from its rows, and for a
 while each partition is polled by itself, so that only the one to blame waits.
+
+It also empties one partition's buffer before it begins the next. What belongs together, such as the links of a folder,
+is spread over all partitions; so each poll takes an equal share of every partition.
 """
 
 import asyncio
@@ -39,13 +42,22 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships
         """As aiokafka's, but waits a second for records: FastStream sleeps `timeout_ms` more after an empty poll."""
         if time.monotonic() < self._careful_until:
             return await self._one_by_one(max_records)
-        wait_ms = max(timeout_ms, WAIT_MS)
+        share = max(1, max_records // max(1, len(self.assignment()))) if max_records else None
         try:
-            polled: Polled = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=max_records)
+            polled = await self._of_each(share)
+            if not polled:
+                wait_ms = max(timeout_ms, WAIT_MS)
+                polled = await super().getmany(*partitions, timeout_ms=wait_ms, max_records=share)
         except Exception:
             self.failed_polls += 1
             self._careful_until = time.monotonic() + CAREFUL_S
             raise
+        return polled
+
+    async def _of_each(self, share: int | None) -> Polled:
+        polled: Polled = {}
+        for partition in self.assignment():
+            polled |= await super().getmany(partition, max_records=share)
         return polled
 
     async def _one_by_one(self, max_records: int | None) -> Polled:

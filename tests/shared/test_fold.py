@@ -1,6 +1,7 @@
 """The fold on genuine Kafka: every record is applied exactly once or is a dead letter, whatever happens meanwhile."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -34,6 +35,22 @@ async def test_every_record_is_applied_once_and_the_positions_say_so(
     assert (await things.applied(), await things.times_applied()) == (750, {1})
     assert sum((await things.positions()).values()) == 750
     assert set(process.woken) == {"announce"}
+
+
+async def test_a_batch_takes_as_much_of_every_partition(things: Things, kafka_bootstrap_servers: str) -> None:
+    """What belongs together is spread over them, such as the links of a folder: it comes together."""
+    await publish(kafka_bootstrap_servers, _records(things, 400))
+    batches: list[Counter[int]] = []
+
+    async def apply(batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:
+        batches.append(Counter(incoming.record.partition for incoming in batch))
+        return await fold_things(batch, connection)
+
+    async with running_process(things, kafka_bootstrap_servers, apply=apply, batch_records=40):
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert sum(Counter(batch) == {0: 20, 1: 20} for batch in batches) >= 5
+    assert (await things.applied(), await things.times_applied()) == (400, {1})
 
 
 async def test_a_process_goes_on_where_the_one_before_it_stopped(things: Things, kafka_bootstrap_servers: str) -> None:
