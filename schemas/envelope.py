@@ -6,6 +6,7 @@ logs and to dead letters' headers, and transcripts and customers' names must not
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Annotated, Any, NamedTuple
@@ -15,7 +16,7 @@ from cloudevents.core.bindings.kafka import to_binary
 from cloudevents.core.exceptions import BaseCloudEventException, CloudEventValidationError
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import ValidationError, create_model
 
 from schemas.events import Event
 from schemas.headers import (
@@ -99,7 +100,7 @@ def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers) -
         raise Undecodable("too_large", f"{len(value)} bytes, at most {topic.max_message_bytes}")
     if media_type_of(headers, topic.event) == STRUCTURED:
         value = _unwrap(value, topic.event)
-    event = _parse(topic.event, value)
+    event = parse(topic.event, value)
     if topic.key_field is not None:
         _check_key(topic, key, getattr(event, topic.key_field))
     return event
@@ -116,19 +117,24 @@ def skim(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers) -> 
     try:
         if media_type_of(headers, topic.event) == STRUCTURED:
             return None
-        name, *order = vars(_key_and_order(topic.event, topic.key_field).model_validate_json(value)).values()
-        _check_key(topic, key, name)
+        name, *order = vars(_key_and_order(topic.event, topic.key_field)(value)).values()
     except (Undecodable, ValidationError):
         return None
-    return name, tuple(order)
+    return (name, tuple(order)) if key == name.encode() else None
 
 
 @cache
-def _key_and_order(event: type[Event], key_field: str | None) -> type[BaseModel]:
-    """An event's key and order under its own rules, so that all else is passed over."""
+def _key_and_order(event: type[Event], key_field: str | None) -> Callable[[bytes], object]:
+    """Reads an event's key and order, in this order, under its own rules, so that all else is passed over.
+
+    By pydantic's own validator, without the layer above it: every record is asked for them.
+    """
     fields = [(name, event.model_fields[name]) for name in (key_field, *event.order) if name]
     rules: dict[str, Any] = {name: (Annotated[field.annotation, *field.metadata], ...) for name, field in fields}
-    return create_model(f"{event.__name__}Order", **rules)
+    read: Callable[[bytes], object] = create_model(
+        f"{event.__name__}Order", **rules
+    ).__pydantic_validator__.validate_json
+    return read
 
 
 def _unwrap(value: bytes, event: type[Event]) -> bytes:
@@ -159,7 +165,11 @@ def _complete_event(attributes: dict[str, Any], data: dict[str, Any] | str | byt
     return CloudEvent(attributes, data)
 
 
-def _parse(event: type[Event], value: bytes) -> Event:
+def parse(event: type[Event], value: bytes) -> Event:
+    """The event alone, of a record that `skim` has found good: its envelope and its key need no second look.
+
+    Raises Undecodable.
+    """
     try:
         return event.model_validate_json(value)
     except ValidationError as error:

@@ -41,22 +41,30 @@ def media_type_of(headers: Headers, event: type[Event]) -> str:
 
 def _mostly_known(headers: Headers, event: type[Event]) -> str | None:
     """The same where all but id, subject and time is as it was in a record before. None: nothing can be said."""
-    alike = []
-    own: dict[str, str] = {}
-    for name, raw in headers:
-        if name == "traceparent":
-            continue
-        if not raw or len(raw) > REMEMBERED_BYTES or not name.islower() or name in own:
-            return None
-        if name in _OWN:
-            own[name] = _header_text(name, raw)
-        else:
-            alike.append((name, raw))
-    if "ce_id" not in own or len(alike) > REMEMBERED_HEADERS:
+    names = tuple([name for name, _ in headers])
+    picked = _pick(names) if len("".join(names)) <= REMEMBERED_BYTES else None
+    if picked is None:
         return None
-    if "ce_time" in own:
-        _check_time(own["ce_time"])
-    return _judge_alike((*alike, ("ce_id", b"_")), event)
+    alike, own = picked
+    values = [headers[place] for place in alike]
+    for _, raw in values:
+        if not raw or len(raw) > REMEMBERED_BYTES:
+            return None
+    for place in own:
+        name, raw = headers[place]
+        text = _header_text(name, raw)
+        if name == "ce_time":
+            _check_time(text)
+    return _judge_alike((*values, ("ce_id", b"_")), event)
+
+
+@lru_cache(maxsize=256)
+def _pick(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The places of what records have in common and of what each has for itself. None: look at each in order."""
+    alike = tuple(place for place, name in enumerate(names) if name not in _OWN and name != "traceparent")
+    own = tuple(place for place, name in enumerate(names) if name in _OWN)
+    plain = all(name.islower() for name in names) and len(set(names)) == len(names)
+    return (alike, own) if plain and "ce_id" in names and len(alike) <= REMEMBERED_HEADERS else None
 
 
 def _judge(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) -> str:

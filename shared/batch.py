@@ -5,7 +5,7 @@ again, key and order say that they are known; then nothing else of them is read.
 once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.envelope import decode, skim
+from schemas.envelope import decode, parse, skim
 from schemas.topics import Topic
 from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
@@ -82,7 +82,9 @@ async def fold_records(
     """
     # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
     valued = [record for record in records if record.value is not None]
-    parsed, letters = _parse(topic, await _unknown(connection, topic, valued, news) if news else valued)
+    skimmed = _skim(topic, valued) if news else {}
+    known = await _known(connection, skimmed, news) if news and skimmed else set()
+    parsed, letters = _parse(topic, valued, skimmed=skimmed, known=known)
     folded = await _store(connection, parsed, apply) if parsed else Folded()
     refused = (*letters, *folded.refused)
     return Folded(
@@ -94,29 +96,35 @@ async def fold_records(
     )
 
 
-async def _unknown(
-    connection: AsyncConnection, topic: Topic, records: Sequence[ConsumerRecord], news: News
-) -> Iterable[ConsumerRecord]:
-    """Without those that are no news. What cannot be skimmed stays: only `decode` can say what it is."""
-    skimmed: list[Skimmed] = []
-    places: list[int] = []
+def _skim(topic: Topic, records: Sequence[ConsumerRecord]) -> dict[int, Skimmed]:
+    """By place, those whose key and order can be had alone; of the others only `decode` can say what they are."""
+    found = {}
     for place, record in enumerate(records):
-        found = skim(topic, key=record.key, value=record.value, headers=record.headers)
-        if found:
-            skimmed.append(Skimmed(*found))
-            places.append(place)
-    if not skimmed:
-        return records
-    known = set(places).difference(places[one] for one in await news(skimmed, connection))
-    return [record for place, record in enumerate(records) if place not in known]
+        key_and_order = skim(topic, key=record.key, value=record.value, headers=record.headers)
+        if key_and_order:
+            found[place] = Skimmed(*key_and_order)
+    return found
 
 
-def _parse(topic: Topic, records: Iterable[ConsumerRecord]) -> tuple[list[Incoming[Any]], list[DeadLetter]]:
+async def _known(connection: AsyncConnection, skimmed: Mapping[int, Skimmed], news: News) -> set[int]:
+    """The places of those that are no news."""
+    places = list(skimmed)
+    return set(places).difference(places[one] for one in await news(list(skimmed.values()), connection))
+
+
+def _parse(
+    topic: Topic, records: Sequence[ConsumerRecord], *, skimmed: Mapping[int, Skimmed], known: Collection[int]
+) -> tuple[list[Incoming[Any]], list[DeadLetter]]:
     parsed: list[Incoming[Any]] = []
     letters: list[DeadLetter] = []
-    for record in records:
+    for place, record in enumerate(records):
+        if place in known:
+            continue
         try:
-            event = decode(topic, key=record.key, value=record.value, headers=record.headers)
+            if topic.event and place in skimmed:
+                event = parse(topic.event, record.value)
+            else:
+                event = decode(topic, key=record.key, value=record.value, headers=record.headers)
         except Undecodable as error:
             letters.append(DeadLetter(record, error.reason, error.error))
         else:
