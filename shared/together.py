@@ -1,6 +1,7 @@
 """Calls that wait at the same moment, made as one: workers share a transaction without waiting for each other.
 
-While one transaction runs, whoever comes meanwhile gathers for the next; with a single worker nothing changes.
+While one transaction runs, whoever comes meanwhile gathers for the next; with a single worker nothing changes. Workers
+that got their results together ask for the next thing together: whoever is first lets the others come up.
 """
 
 import asyncio
@@ -12,10 +13,19 @@ Result = TypeVar("Result")
 
 
 class Together(Generic[Item, Result]):
-    """`act` gets all items that wait and returns their results in the same order; what it raises, all of them raise."""
+    """`act` gets all items that wait and returns their results in the same order; what it raises, all of them raise.
 
-    def __init__(self, act: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+    `gather` returns when no more callers are worth waiting for; None: at once.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
+        *,
+        gather: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
         self._act = act
+        self._gather = gather
         self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
         self._acting = asyncio.Lock()
 
@@ -24,6 +34,7 @@ class Together(Generic[Item, Result]):
         own: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, own))
         async with self._acting:
+            await (self._gather() if self._gather else asyncio.sleep(0))
             if not own.done():
                 await self._act_for_all()
         return await own

@@ -5,6 +5,7 @@ was left behind by a crash, or whose outcome is unknown, may yet take effect in 
 recordings are pushed once more after a while, in the state they have then.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ from shared.gate import Gate
 from shared.insist import insist
 from shared.lane import Lane
 from shared.lane_state import LaneShut, LaneState
+from shared.outcome import Outcome
 from shared.together import Together
 
 log = structlog.get_logger()
@@ -44,6 +46,7 @@ log = structlog.get_logger()
 LINK_VERSION = "link-version"
 DUTIES_AT_ONCE = 500
 REFUSALS_LOGGED = 20
+ANSWERS_WAITED_FOR_MS = 4
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
@@ -76,7 +79,8 @@ class PushTickets:
 
     def __post_init__(self) -> None:
         self._claim_one = Together(self._claim)
-        self._acknowledge_one = Together(self._acknowledge)
+        self._acknowledge_one = Together(self._acknowledge, gather=self._answers_that_come)
+        self._sending = 0
 
     async def step(self) -> float | None:
         """Push what one folder owes. Returns 0 if there was a folder, else when to look again."""
@@ -91,12 +95,7 @@ class PushTickets:
             await self._record(ready, NOT_SENT)
             return 0
         claimed = ready.claimed
-        outcome = await self.cloud.post(
-            "update_ticket",
-            folder_path("/recording/update-ticket", claimed.clouds_uuid),
-            push_body(claimed.files, with_versions=ready.with_versions),
-            repeatable=True,
-        )
+        outcome = await self._send(ready)
         decision = decide_after_push(
             outcome,
             files=len(claimed.files),
@@ -106,6 +105,28 @@ class PushTickets:
         await self._record(ready, decision)
         await self.lane.report(outcome, entered=ready.lane)
         return 0
+
+    async def _send(self, ready: _Ready) -> Outcome:
+        self._sending += 1
+        try:
+            return await self.cloud.post(
+                "update_ticket",
+                folder_path("/recording/update-ticket", ready.claimed.clouds_uuid),
+                push_body(ready.claimed.files, with_versions=ready.with_versions),
+                repeatable=True,
+            )
+        finally:
+            self._sending -= 1
+
+    async def _answers_that_come(self) -> None:
+        """Let other workers' answers come up: one transaction for all costs little more than one for each.
+
+        Nobody waits who is alone, and nobody for long.
+        """
+        for _ in range(ANSWERS_WAITED_FOR_MS):
+            if self._sending == 0:
+                break
+            await asyncio.sleep(0.001)
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
         """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut."""
