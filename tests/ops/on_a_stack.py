@@ -9,9 +9,11 @@ from time import monotonic, sleep
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from tests.ops.commands import TICKETSYNC, Ended, in_process
+from tests.pipeline.running import eventually
 
 READY_WITHIN_S = 240
 _numbers = count(1)
@@ -38,6 +40,17 @@ class Stack:
         headers = {"Authorization": f"Bearer {token}"}
         httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
+    def restart(self, service: str) -> None:
+        """End a service; whoever watches over it starts it again."""
+        [before] = self._processes(service)
+        before.terminate()
+        before.wait(30)
+        eventually(lambda: self._processes(service), within_s=60)
+
+    def _processes(self, service: str) -> list[psutil.Process]:
+        words = {"run", service, str(self.data_dir)}
+        return [one for one in psutil.process_iter(["cmdline"]) if words <= set(one.info["cmdline"] or ())]
+
     def settle(self) -> None:
         settled = self("status", "--wait", "settled", "--timeout", 60, "--json")
         assert settled.code == 0, (settled.err, settled.out)
@@ -45,15 +58,14 @@ class Stack:
     def upload(self, *names: str, requires_ticket: bool = True) -> str:
         """Publish recordings of a new folder, `names` being their filenames, until all are in the cloud."""
         folder = f"folder-{next(_numbers)}"
-        published = self(
-            "publish",
-            "recording-processed",
-            "-",
-            stdin="".join(json.dumps(recording(folder, name, requires_ticket)) + "\n" for name in names),
-        )
-        assert published.code == 0, published.err
+        self.publish(*(recording(folder, name, requires_ticket) for name in names))
         self.settle()
         return folder
+
+    def publish(self, *events: dict[str, Any]) -> None:
+        lines = "".join(json.dumps(one) + "\n" for one in events)
+        published = self("publish", "recording-processed", "-", stdin=lines)
+        assert published.code == 0, published.err
 
     def about(self, folder: str, name: str) -> dict[str, Any]:
         about: dict[str, Any] = self("status", f"{folder}/{name}", "--json").json

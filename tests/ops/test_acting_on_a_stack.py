@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.ops.on_a_stack import Stack
+from tests.ops.on_a_stack import Stack, recording
 from tests.pipeline.running import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
@@ -168,18 +169,7 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
 def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     folder = "refused"
     stack.cloud("faults", {"route": "create", "status": 422, "filename": "bad.wav", "times": None})
-    line = {
-        "recording_id": "refused/bad.wav",
-        "folder_id": folder,
-        "folder_name": folder,
-        "filename": "bad.wav",
-        "size_bytes": 1,
-        "token": 1,
-        "transcript": "hello",
-        "requires_ticket": False,
-        "processed_at": "2025-01-29T10:30:00Z",
-    }
-    stack("publish", "recording-processed", "-", stdin=json.dumps(line))
+    stack.publish(recording(folder, "bad.wav", requires_ticket=False))
 
     def rejected() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = stack("transfer", "list", "--folder", folder, "--json").json["recordings"]
@@ -202,6 +192,48 @@ def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     assert (retried.code, [one["outcome"] for one in retried.json["items"]]) == (0, ["done"])
     assert stack.about(folder, "bad.wav")["state"] == "no_ticket_needed"
     assert [one["who"] for one in audited(stack, "transfer", "recordings_retried")] == ["ann"]
+
+
+def test_what_waits_in_a_lost_folder_is_given_up_and_may_be_tried_again_later(stack: Stack) -> None:
+    folder = stack.upload("a.wav", requires_ticket=False)
+    delete_in_the_cloud(stack, stack.about(folder, "a.wav")["clouds_uuid"])
+    stack.publish(recording(folder, "b.wav", requires_ticket=False))
+
+    def held() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = stack("transfer", "list", "--folder", folder, "--json").json["folders"]
+        return found
+
+    [case] = eventually(held)
+    no_upload_of_unknown_outcome = stack("transfer", "exists-as", "--folder", folder, "--yes", "--json")
+    tried = stack("transfer", "give-up", "--folder", folder, "--dry-run", "--json")
+    assert held() == [case]
+    given_up = stack("transfer", "give-up", "--folder", folder, "--yes", "--by", "ann", "--json")
+    why = stack("explain", f"{folder}/b.wav").out
+
+    assert (case["reason"], case["clouds_uuid"]) == ("missing_in_cloud", stack.about(folder, "a.wav")["clouds_uuid"])
+    assert (no_upload_of_unknown_outcome.code, no_upload_of_unknown_outcome.json["folders"]) == (0, [])
+    assert tried.json["folders"] == [case]
+    assert (given_up.code, [one["outcome"] for one in given_up.json["items"]]) == (0, ["done"])
+    assert held() == []
+    assert "given_up" in why
+    assert [(one["who"], one["subject"]) for one in audited(stack, "transfer", "folder_given_up")] == [("ann", folder)]
+    stack("transfer", "retry", "--recording", f"{folder}/b.wav", "--yes")
+    [lost_again] = eventually(held)
+    retried = stack("transfer", "retry", "--folder", folder, "--yes", "--json")
+    stack.settle()
+    assert (lost_again, [one["outcome"] for one in retried.json["items"]]) == (case, ["done"])
+    assert {name: stack.about(folder, name)["state"] for name in ("a.wav", "b.wav")} == {
+        "a.wav": "no_ticket_needed",
+        "b.wav": "no_ticket_needed",
+    }
+
+
+def delete_in_the_cloud(stack: Stack, clouds_uuid: str) -> None:
+    """As somebody who uses the cloud application itself."""
+    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
+    url = f"{stack.addresses['cloud_url']}/api/external/v1/recording/{quote(clouds_uuid, safe='')}"
+    headers = {"Authorization": f"Bearer {token}"}
+    httpx.delete(url, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
 
 def clear_faults(stack: Stack) -> None:

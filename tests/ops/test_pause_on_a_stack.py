@@ -4,8 +4,19 @@ import httpx
 import pytest
 
 from tests.ops.on_a_stack import Stack
+from tests.pipeline.running import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+def owed(stack: Stack) -> int:
+    """Links that cloud_updater has to push; 0 also while it starts."""
+    headers = {"Authorization": f"Bearer {stack.addresses['api_token']}"}
+    try:
+        answer = httpx.get(f"{stack.addresses['cloud_updater_url']}/status", headers=headers, trust_env=False)
+    except httpx.TransportError:
+        return 0
+    return int(answer.json()["owed"]) if answer.is_success else 0
 
 
 def test_what_was_done_is_listed_with_who_did_it(stack: Stack) -> None:
@@ -22,10 +33,12 @@ def test_what_was_done_is_listed_with_who_did_it(stack: Stack) -> None:
     assert stack("link", f"{folder}/a.wav", "--ticket", "T-2", "--by", "a\nb").code == 2
 
 
-def test_a_paused_service_sends_nothing_and_says_so_until_it_is_resumed(stack: Stack) -> None:
+def test_a_paused_service_sends_nothing_over_its_restart_and_says_so_until_it_is_resumed(stack: Stack) -> None:
     folder = stack.upload("a.wav")
     paused = stack("pause", "cloud-updater", "--why", "maintenance", "--by", "ann", "--json")
+    stack.restart("cloud-updater")
     stack("link", f"{folder}/a.wav", "--ticket", "T-1")
+    eventually(lambda: owed(stack) == 1, within_s=60)
     waiting = stack("status", "--wait", "settled", "--timeout", 1, "--json")
 
     status = stack("status").err
