@@ -84,9 +84,9 @@ class LinkVersionAnswer(BaseModel):
 
 
 class RecordingIdsAnswer(BaseModel):
-    """Recordings as (folder_id, recording_id), a page of them."""
+    """Recordings as [folder_id, recording_id], a page of them."""
 
-    items: list[tuple[AFolderId, ARecordingId]]
+    items: list[Annotated[list[str], Field(min_length=2, max_length=2)]]
     next_cursor: str | None
 
 
