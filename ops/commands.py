@@ -59,6 +59,7 @@ COMMANDS = {
         "Import links from a spreadsheet and show what became of each row.",
         "import tickets.csv --json",
     ),
+    "imports": Listed("ops.imports:commands", "Imports of spreadsheets: list, show."),
     "parked": Listed("ops.parked:commands", "Links that wait for their recordings: list, drop."),
     "status": Listed(
         "ops.status:status",

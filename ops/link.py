@@ -1,10 +1,13 @@
 """`ticketsync link` and `ticketsync unlink`: one recording's ticket, set or removed.
 
-The recording is named by its id, or by its filename when a folder is given. The linker decides; what it answered is
-shown. A recording that nobody has seen yet keeps its link parked until it arrives.
+The recording is named by its id or its filename; without a folder an id is meant before a filename. The linker decides;
+what it answered is shown. A recording that nobody has seen yet keeps its link parked until it arrives.
 """
 
 import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from shlex import quote
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -19,10 +22,20 @@ from ops.service_api import Refused, api
 from ops.who import asks
 
 NOT_FOUND = 404
+NOT_THIS = (NOT_FOUND, 422)  # nothing has this name, or nothing can have it
+OPTIONS = {
+    "ticket_id": "--ticket",
+    "customer_name": "--customer",
+    "agent_name": "--agent",
+    "call_intent": "--intent",
+    "call_outcome": "--outcome",
+    "ticket_url": "--url",
+}
 STALE = "a newer request for this recording was there already; nothing has changed"
 
+Named = Sequence[Mapping[str, str]]
 Recording = Annotated[
-    str, typer.Argument(metavar="RECORDING", help="A recording_id; with --folder, a filename.", show_default=False)
+    str, typer.Argument(metavar="RECORDING", help="A recording_id or a filename.", show_default=False)
 ]
 InFolder = Annotated[
     str | None,
@@ -59,15 +72,16 @@ def link(  # noqa: PLR0913 - a ticket has this many fields
         "ticket_url": url,
     }
     request = {
-        **_named(recording, folder),
         "ticket_info": {name: value for name, value in details.items() if value is not None},
         "request_id": str(uuid4()),
         "park": park,
     }
-    linked = asyncio.run(_link(resolve(data_dir), request, asks(by)))
+    again = _again(details)
+    linked = asyncio.run(_link(resolve(data_dir), _named(recording, folder), request, again=again, by=asks(by)))
     _show(linked, json=json)
     if linked.outcome == "parked" and not folder:
-        show.note(f"No recording has the id {recording} yet. If it is a filename, name its folder: --folder F.")
+        waits_for = "the first of this filename" if _is_filename(recording) else "this id; a filename needs --folder F"
+        show.note(f"No recording has the id or the filename {recording} yet; the link waits for {waits_for}.")
     if linked.outcome == "stale":
         raise Finding(STALE)
 
@@ -82,40 +96,66 @@ def unlink(
         raise Finding(STALE)
 
 
-async def _link(addresses: Addresses, request: dict[str, Any], by: str) -> Linked:
+async def _link(addresses: Addresses, named: Named, request: dict[str, Any], *, again: str, by: str) -> Linked:
     async with api(addresses, "linker", by=by) as linker:
+        *first, last = named
+        for one in first:
+            try:
+                return await linker.call("POST", "/links", Linked, json={**request, **one, "park": False})
+            except Refused as refused:
+                if refused.status not in NOT_THIS:
+                    raise _with_candidates(refused, again) from None
         try:
-            return await linker.call("POST", "/links", Linked, json=request)
+            return await linker.call("POST", "/links", Linked, json={**request, **last})
         except Refused as refused:
-            raise _with_candidates(refused) from None
+            raise _with_candidates(refused, again) from None
 
 
 async def _unlink(addresses: Addresses, recording: str, folder: str | None, by: str) -> Linked:
     async with api(addresses, "linker", by=by) as linker:
+        *first, last = _named(recording, folder)[:2]
+        for one in first:
+            try:
+                return await linker.call("DELETE", "/links", Linked, one)
+            except Refused as refused:
+                if refused.status not in NOT_THIS:
+                    raise
         try:
-            return await linker.call("DELETE", "/links", Linked, _named(recording, folder))
+            return await linker.call("DELETE", "/links", Linked, last)
         except Refused as refused:
-            if folder or refused.problem.get("status") != NOT_FOUND:
-                raise _with_candidates(refused) from None
-        # No id: a link may be parked under it as a filename, and nobody knows its folder.
-        try:
-            return await linker.call("DELETE", "/links", Linked, {"filename": recording})
-        except Refused as refused:
-            if refused.problem.get("status") == NOT_FOUND:
+            if refused.status == NOT_FOUND and not folder:
                 refused.todo = "It is no id and no filename that is known or parked; a filename may need --folder F."
-            raise _with_candidates(refused) from None
+            raise _with_candidates(refused, "ticketsync unlink {}") from None
 
 
-def _named(recording: str, folder: str | None) -> dict[str, str]:
-    return {"filename": recording, "folder": folder} if folder else {"recording_id": recording}
+def _again(details: Mapping[str, str | None]) -> str:
+    """The command for the same link, with {} where the recording is named."""
+    options = " ".join(f"{OPTIONS[name]} {quote(value)}" for name, value in details.items() if value is not None)
+    return "ticketsync link {} " + options.replace("{", "{{").replace("}", "}}")
 
 
-def _with_candidates(refused: Refused) -> Refused:
-    """An ambiguous name is told with the recordings that it could mean."""
+def _named(recording: str, folder: str | None) -> Named:
+    """What RECORDING may be, in the order in which it is tried; a link waits for the last of them."""
+    if folder:
+        return [{"filename": recording, "folder": folder}]
+    by_id, by_name = {"recording_id": recording}, {"filename": recording}
+    return [by_id, by_name] if _is_filename(recording) else [by_id, by_name, by_id]
+
+
+def _is_filename(recording: str) -> bool:
+    return bool(PurePath(recording).suffix)
+
+
+def _with_candidates(refused: Refused, again: str) -> Refused:
+    """An ambiguous name is told with the recordings that it could mean, and the command for each."""
     candidates = refused.problem.get("candidates")
     if isinstance(candidates, list):
-        names = [str(one.get("recording_id", one)) if isinstance(one, dict) else str(one) for one in candidates]
-        refused.todo = f"It could be: {', '.join(names)}. Name the recording by its id."
+        commands = [
+            f"  {again.format(quote(str(one.get('recording_id'))))}   # {one.get('filename')} in {one.get('folder_id')}"
+            for one in candidates
+            if isinstance(one, dict)
+        ]
+        refused.todo = "\n".join(["Say which one is meant:", *commands])
     return refused
 
 

@@ -9,6 +9,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -40,6 +41,17 @@ def place_of(cursor: str, order: str, *, parts: int) -> list[str] | None:
     if found[0] != order:
         raise UnknownCursor
     return found[1:]
+
+
+def moment_of(part: str) -> datetime:
+    """The moment that a part of a place names, as its isoformat() in UTC. Raises UnknownCursor."""
+    try:
+        moment = datetime.fromisoformat(part)
+    except ValueError:
+        raise UnknownCursor from None
+    if moment.utcoffset() is None or moment.utcoffset():
+        raise UnknownCursor
+    return moment
 
 
 def _usable(part: object) -> bool:

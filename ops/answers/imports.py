@@ -1,8 +1,9 @@
 """How imports of spreadsheets get on."""
 
+from datetime import datetime
 from typing import Any, Literal
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class ImportStarted(Answer):
@@ -19,6 +20,21 @@ class ImportProgress(Answer):
     rows_total: int
     rows_done: int
     counts: dict[str, int]
+
+
+class Import(ImportProgress):
+    """An import as it is listed."""
+
+    import_id: str
+    filename: str
+    dry_run: bool
+    linked_by: str | None = None
+    accepted_at: datetime
+    finished_at: datetime | None
+
+
+class Imports(PageOf[Import]):
+    """A page of imports, the newest first."""
 
 
 class ImportRows(Answer):

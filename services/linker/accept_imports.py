@@ -7,19 +7,21 @@ nothing behind, because all rows are stored in one transaction.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from services.linker.import_parts import Part, parts_of
+from services.linker.decisions import Found, Target, decide_match
+from services.linker.import_parts import lots_of, part_of
 from services.linker.lines import Limits, SpreadsheetFile
 from services.linker.preview_spreadsheet import Preview, preview
-from services.linker.read_spreadsheet import read_rows
+from services.linker.read_spreadsheet import Asked, Row, read_rows
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
+from services.linker.store_catalogue import Catalogue
 from services.linker.store_imports import Accepted, Imports
 from shared import audit
 from shared.database import Database, notify
@@ -67,15 +69,16 @@ class AcceptImports:
             if not accepted.dry_run and (known := await self._known(accepted.fingerprint)):
                 return known, True
             rows = read_rows(file, self._limits(), given=given)
-            parts = parts_of(rows, folder=accepted.folder, size=self.settings.import_lot_rows)
-            part = await _next(parts)  # opens and unpacks the file: no transaction needs to wait for that
+            lots = lots_of(rows, folder=accepted.folder, size=self.settings.import_lot_rows)
+            lot = await _next(lots)  # opens and unpacks the file: no transaction needs to wait for that
             async with self.database.transaction() as connection:
                 await self.gate.pass_through(connection)
                 imports = Imports(connection)
                 await imports.begin(accepted)
-                while part:
-                    await imports.add(accepted.import_id, part)
-                    part = await _next(parts)
+                while lot:
+                    means = await _meant(lot, Catalogue(connection))
+                    await imports.add(accepted.import_id, await asyncio.to_thread(part_of, lot, means))
+                    lot = await _next(lots)
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
                 if not accepted.dry_run:
                     await audit.record(
@@ -106,5 +109,16 @@ class AcceptImports:
         )
 
 
-async def _next(parts: Iterator[Part]) -> Part | None:
-    return await asyncio.to_thread(next, parts, None)
+async def _next(lots: Iterator[list[Row]]) -> list[Row] | None:
+    return await asyncio.to_thread(next, lots, None)
+
+
+async def _meant(lot: Sequence[Row], catalogue: Catalogue) -> dict[int, str]:
+    """Line → the recording that its row names: so rows that name one in different ways are known as such."""
+    asked = [row for row in lot if isinstance(row, Asked)]
+    candidates = await catalogue.candidates([Target(row.recording_id, row.filename, row.folder) for row in asked])
+    return {
+        row.line: match.recording.recording_id
+        for row, found in zip(asked, candidates, strict=True)
+        if isinstance(match := decide_match(found), Found)
+    }

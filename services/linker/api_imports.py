@@ -18,11 +18,13 @@ from services.linker.api_models import (
     ImportOptions,
     ImportRowAnswer,
     ImportRowsAnswer,
+    ImportsAnswer,
 )
 from services.linker.import_report import report
 from services.linker.lines import SpreadsheetFile, Unreadable
 from services.linker.repeat_imports import fingerprint
 from services.linker.store_imports import Accepted
+from shared.cursors import Cursor
 from shared.requested_by import RequestedBy
 from shared.service import Service
 from shared.web import PROBLEMS, Problem, ProblemDetails
@@ -63,12 +65,17 @@ def routes(service: Service, door: AcceptImports) -> APIRouter:
             service.wake("apply_imports")
         return ImportAccepted(import_id=import_id, repeated=repeated)
 
+    @router.get("/imports")
+    async def list_imports(cursor: Annotated[Cursor, Query()] = "", limit: Page = 100) -> ImportsAnswer:
+        """All imports, the newest first, a page at a time."""
+        async with service.database.transaction() as connection:
+            rows, next_cursor = await seen_imports.receipts(connection, cursor=cursor, limit=limit)
+        return ImportsAnswer(items=[ImportAnswer.of(row) for row in rows], next_cursor=next_cursor)
+
     @router.get("/imports/{import_id}", responses=NOT_FOUND)
     async def read_import(import_id: str) -> ImportAnswer:
         """How far an import is."""
-        row = await _receipt(service, import_id)
-        done = row["finished_at"] is not None
-        return ImportAnswer(**{**row, "counts": row["counts"] or {}, "status": "done" if done else "running"})
+        return ImportAnswer.of(await _receipt(service, import_id))
 
     @router.get("/imports/{import_id}/rows", responses=NOT_FOUND)
     async def read_import_rows(

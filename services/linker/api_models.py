@@ -1,5 +1,6 @@
 """What linker's HTTP API takes and answers."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -213,8 +214,21 @@ class ImportAnswer(BaseModel):
     rows_total: int
     rows_done: int
     accepted_at: datetime
+    linked_by: str | None
     finished_at: datetime | None
     counts: dict[str, int]
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """The answer for one row of seen_imports.receipts."""
+        return cls(**{**row, "counts": row["counts"] or {}, "status": "done" if row["finished_at"] else "running"})
+
+
+class ImportsAnswer(BaseModel):
+    """Imports, the newest first; the list is over when `next_cursor` is null."""
+
+    items: list[ImportAnswer]
+    next_cursor: str | None
 
 
 class ImportRowAnswer(BaseModel):

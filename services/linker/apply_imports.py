@@ -80,7 +80,7 @@ def requests_of(running: Accepted, rows: Sequence[Asked]) -> list[LinkRequest]:
         LinkRequest(
             f"{running.import_id}:{row.line:09d}",
             running.accepted_at,
-            Target(row.recording_id, row.filename, row.folder),
+            Target(row.means) if row.means else Target(row.recording_id, row.filename, row.folder),
             TicketDetails(**row.ticket),
             "import",
             running.linked_by,

@@ -51,13 +51,18 @@ class Outcomes(NamedTuple):
 NEEDS_A_LOOK = ("ambiguous", "invalid")
 
 
-def parts_of(rows: Iterator[Row], *, folder: str | None, size: int) -> Iterator[Part]:
-    """The rows in parts of `size`. A row by name that names no folder is in `folder`, that of the import."""
+def lots_of(rows: Iterator[Row], *, folder: str | None, size: int) -> Iterator[list[Row]]:
+    """The rows in lots of `size`. A row by name that names no folder is in `folder`, that of the import."""
     while lot := list(islice(rows, size)):
-        placed = [_in_folder(row, folder) for row in lot]
-        asked = {row.line: _key(row) for row in placed if isinstance(row, Asked)}
-        outcomes = None if asked else outcomes_of(_invalid(row) for row in placed if isinstance(row, Invalid))
-        yield Part(placed[-1].line, len(placed), to_json(placed).decode(), asked, outcomes)
+        yield [_in_folder(row, folder) for row in lot]
+
+
+def part_of(lot: Sequence[Row], means: Mapping[int, str]) -> Part:
+    """The lot as it is stored. `means`: line → the recording that its row names, of those that name exactly one."""
+    rows = [row._replace(means=means.get(row.line)) if isinstance(row, Asked) else row for row in lot]
+    asked = {row.line: _key(row) for row in rows if isinstance(row, Asked)}
+    outcomes = None if asked else outcomes_of(_invalid(row) for row in rows if isinstance(row, Invalid))
+    return Part(rows[-1].line, len(rows), to_json(rows).decode(), asked, outcomes)
 
 
 def rows_of(content: str) -> list[Row]:
@@ -73,7 +78,7 @@ def split(rows: Sequence[Row], replaced: Mapping[str, int]) -> tuple[list[Asked]
         if isinstance(row, Invalid):
             decided.append(_invalid(row))
         elif (last := replaced.get(str(row.line))) is not None:
-            decided.append(Decided(row.line, "duplicate", row.recording_id, {"replaced_by_line": last}))
+            decided.append(Decided(row.line, "duplicate", row.means or row.recording_id, {"replaced_by_line": last}))
         else:
             asked.append(row)
     return asked, decided
@@ -104,6 +109,7 @@ def _in_folder(row: Row, folder: str | None) -> Row:
 
 
 def _key(row: Asked) -> bytes:
-    """The same of two rows that name the same recording: the later of them counts."""
-    named = to_json((row.recording_id, row.folder, Target(filename=row.filename).name_key))
+    """The same of two rows that name the same recording, in whatever way: the later of them counts."""
+    recording_id = row.means or row.recording_id
+    named = to_json((recording_id,) if recording_id else (row.folder, Target(filename=row.filename).name_key))
     return hashlib.blake2b(named, digest_size=16).digest()

@@ -27,10 +27,14 @@ REQUIRED = ("recording_name", "ticket_id")
 COLUMNS_SHOWN = 30
 
 
+class SameName(Unreadable):
+    """Two columns may be the one that is looked for."""
+
+
 def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None, *, line: int = 1) -> dict[str, int]:
     """Field → place of its column, in the order of the fields; `given`: field → column's name.
 
-    Raises Unreadable if a column that is given is not there.
+    Raises Unreadable if a column that is given is not there, and if two have the name that is looked for.
     """
     if len(header) > COLUMNS_MAX:
         raise Unreadable(f"line {line}: the file has {len(header):,} columns; at most {COLUMNS_MAX:,} are read")
@@ -39,13 +43,15 @@ def find_columns(header: Sequence[str], given: Mapping[str, str] | None = None, 
         raise Unreadable("one column is mapped to more than one field")
     taken = set(columns.values())
     places: dict[str, int] = {}
+    twice: dict[int, int] = {}
     for place, name in enumerate(header):
-        if place not in taken:
-            places.setdefault(_compared(name), place)
+        if place not in taken and places.setdefault(_compared(name), place) != place:
+            twice.setdefault(places[_compared(name)], place)
     for field, names in NAMES.items():
         if field not in columns:
             found = next((places[_compared(one)] for one in names if _compared(one) in places), None)
             if found is not None:
+                _check_only(field, header, found, twice.get(found), line)
                 columns[field] = found
     return {field: columns[field] for field in NAMES if field in columns}
 
@@ -61,6 +67,8 @@ def has_required(header: Sequence[str], given: Mapping[str, str] | None = None) 
     """Whether the heading can be mapped."""
     try:
         map_columns(header, given)
+    except SameName:
+        return True
     except Unreadable:
         return False
     return True
@@ -73,7 +81,17 @@ def _given(field: str, name: str, header: Sequence[str], line: int) -> int:
     found = same or [place for place, one in enumerate(header) if _compared(one) == _compared(name) != ""]
     if not found:
         raise Unreadable(f"line {line}: no column {name!r} for {field}; {_there(header)}")
+    _check_only(field, header, found[0], found[1] if len(found) > 1 else None, line)
     return found[0]
+
+
+def _check_only(field: str, header: Sequence[str], first: int, second: int | None, line: int) -> None:
+    """Which of two columns of one name is meant only a person can say."""
+    if second is not None:
+        raise SameName(
+            f"line {line}: columns {first + 1} ({header[first].strip()[:50]!r}) and {second + 1} "
+            f"({header[second].strip()[:50]!r}) have the same name, and either may be {field}; rename or remove one"
+        )
 
 
 def missing_fields(columns: Mapping[str, int]) -> list[str]:

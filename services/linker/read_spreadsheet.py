@@ -38,21 +38,26 @@ ENDINGS = {
 
 
 class Asked(NamedTuple):
-    """A row that asks for a link. `ticket` holds the fields that the file has a column for, empty ones included."""
+    """A row that asks for a link. `ticket` holds the fields that the file has a column for, empty ones included.
+
+    `means`: the recording that it named when the file was accepted, if there was exactly one.
+    """
 
     line: int
     recording_id: str | None
     filename: str | None
     folder: str | None
     ticket: dict[str, str]
+    means: str | None = None
 
 
 class Invalid(NamedTuple):
-    """A row that cannot be used."""
+    """A row that cannot be used; `filename` as it stands there, if it names one that can be shown."""
 
     line: int
     field: str
     message: str
+    filename: str | None = None
 
 
 Row = Asked | Invalid
@@ -105,27 +110,38 @@ def kind_of(file: SpreadsheetFile) -> str:
 
 
 def _row(line: Line, columns: Mapping[str, int], *, width: int) -> Row:
-    if any(cell.strip() for cell in line.cells[width:]):
-        return Invalid(line.number, "columns", f"has {len(line.cells)} cells, the header has {width}")
     cells = {field: line.cells[place].strip() for field, place in columns.items() if place < len(line.cells)}
     filename, recording_id = cells.get("recording_name") or None, cells.get("recording_id") or None
-    if not filename and not recording_id:
-        return Invalid(line.number, "recording_name", "is empty")
-    if wrong := _wrong_cell(cells):
-        return Invalid(line.number, *wrong)
     ticket = {field: cells[field] for field in TICKET_FIELDS if field in cells}
+    wrong: tuple[str, str] | None
+    if any(cell.strip() for cell in line.cells[width:]):
+        wrong = "columns", f"has {len(line.cells)} cells, the header has {width}"
+    else:
+        wrong = _wrong_cell(cells) or _wrong_ticket(ticket)
+    if wrong:
+        return Invalid(line.number, *wrong, filename if _can_be_shown(filename) else None)
+    return Asked(line.number, recording_id, None if recording_id else filename, cells.get("folder") or None, ticket)
+
+
+def _can_be_shown(filename: str | None) -> bool:
+    return filename is not None and "\x00" not in filename and len(filename) <= LONGEST["recording_name"]
+
+
+def _wrong_ticket(ticket: Mapping[str, str]) -> tuple[str, str] | None:
     if not ticket.get("ticket_id"):
-        return Invalid(line.number, "ticket_id", "is empty")
+        return "ticket_id", "is empty"
     try:
         TicketDetails.model_validate(ticket)
     except ValidationError as error:
         problem = broken_rules(error)[0]
-        return Invalid(line.number, problem.field, problem.rule)
-    return Asked(line.number, recording_id, None if recording_id else filename, cells.get("folder") or None, ticket)
+        return problem.field, problem.rule
+    return None
 
 
 def _wrong_cell(cells: Mapping[str, str]) -> tuple[str, str] | None:
     """(field, why) of a cell that names nothing, whatever the field's own rule says."""
+    if not cells.get("recording_name") and not cells.get("recording_id"):
+        return "recording_name", "is empty"
     for field, cell in cells.items():
         if field in LONGEST and "\x00" in cell:
             return field, "holds a NUL character"

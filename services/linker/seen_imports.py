@@ -9,24 +9,43 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.linker.decisions import Target
 from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_of, rows_of
 from services.linker.read_spreadsheet import Asked
+from shared.cursors import cursor_of, moment_of, place_of
+
+_ORDER = "imports"
+_RECEIPT = """select import_id, filename, sha256, dry_run, linked_by, rows_total, rows_done, accepted_at, finished_at,
+        (select jsonb_object_agg(outcome, count) from (
+            select c.key as outcome, sum(cast(c.value as int)) as count
+            from import_part p, jsonb_each_text(p.counts) c
+            where p.import_id = i.import_id group by c.key) c) as counts
+    from import i"""
 
 
 async def receipt(connection: AsyncConnection, import_id: str) -> Mapping[str, Any] | None:
     """How far an import is, with its outcomes counted."""
-    row = (
-        await connection.execute(
-            text("""
-                select import_id, filename, sha256, dry_run, rows_total, rows_done, accepted_at, finished_at,
-                       (select jsonb_object_agg(outcome, count) from (
-                           select c.key as outcome, sum(cast(c.value as int)) as count
-                           from import_part p, jsonb_each_text(p.counts) c
-                           where p.import_id = i.import_id group by c.key) c) as counts
-                from import i where import_id = :import_id
-            """),
-            {"import_id": import_id},
-        )
-    ).one_or_none()
-    return dict(row._mapping) if row else None  # the documented way to a row as a mapping
+    found = await connection.execute(text(f"{_RECEIPT} where import_id = :import_id"), {"import_id": import_id})
+    row = found.mappings().one_or_none()
+    return dict(row) if row else None
+
+
+async def receipts(connection: AsyncConnection, *, cursor: str, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    """The same of all imports, the newest first, and the cursor of the next page. Raises UnknownCursor."""
+    place = place_of(cursor, _ORDER, parts=2)
+    found = await connection.execute(
+        text(f"""
+            {_RECEIPT}
+            where cast(:accepted_at as timestamptz) is null or (accepted_at, import_id) < (:accepted_at, :import_id)
+            order by accepted_at desc, import_id desc limit :limit
+        """),  # this module's own text
+        {
+            "accepted_at": moment_of(place[0]) if place else None,
+            "import_id": place[1] if place else "",
+            "limit": limit,
+        },
+    )
+    rows = [dict(row) for row in found.mappings()]
+    if len(rows) < limit:
+        return rows, None
+    return rows, cursor_of(_ORDER, [rows[-1]["accepted_at"].isoformat(), rows[-1]["import_id"]])
 
 
 async def rows(
@@ -44,7 +63,7 @@ async def rows(
                 "outcome": one.outcome,
                 "recording_id": one.recording_id or getattr(row, "recording_id", None),
                 "folder": getattr(row, "folder", None),
-                "filename": getattr(row, "filename", None),
+                "filename": row.filename,
                 "ticket_id": row.ticket["ticket_id"] if isinstance(row, Asked) else None,
                 "detail": one.detail,
             }

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.store_parked import one_at_a_time
-from shared.cursors import UnknownCursor, cursor_of, place_of
+from shared.cursors import cursor_of, moment_of, place_of
 
 LOOK_AT_MAX = 20_000
 
@@ -63,7 +63,7 @@ async def parked(connection: AsyncConnection, wanted: WantedParked) -> tuple[lis
         walked.append("p.parked_at < :parked_before")
     if place := place_of(wanted.cursor, "parked", parts=2):
         walked.append("(p.parked_at, p.target) > (:after_at, :after_target)")
-        asked |= {"after_at": _moment(place[0]), "after_target": place[1]}
+        asked |= {"after_at": moment_of(place[0]), "after_target": place[1]}
     end = (
         await connection.execute(
             text(f"""
@@ -130,13 +130,3 @@ async def drop(
         },
     )
     return dropped.rowcount
-
-
-def _moment(written: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(written)
-    except ValueError:
-        raise UnknownCursor from None
-    if moment.utcoffset() is None or moment.utcoffset():
-        raise UnknownCursor
-    return moment

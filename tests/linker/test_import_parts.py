@@ -1,6 +1,6 @@
 """The rows of an import as they are stored: in parts that give back what was put in."""
 
-from services.linker.import_parts import Decided, decided_of, outcomes_of, parts_of, rows_of, split
+from services.linker.import_parts import Decided, decided_of, lots_of, outcomes_of, part_of, rows_of, split
 from services.linker.read_spreadsheet import Asked, Invalid
 
 TICKET = {"ticket_id": "CASE#456", "customer_name": "José García"}
@@ -11,15 +11,20 @@ BAD = Invalid(7, "ticket_id", "is empty")
 
 
 def test_rows_come_back_as_they_were_and_in_the_folder_of_the_import() -> None:
-    first, second = parts_of(iter([NAMED, IN_FOLDER, BY_ID, BAD]), folder="F1", size=3)
+    lots = lots_of(iter([NAMED, IN_FOLDER, BY_ID, BAD]), folder="F1", size=3)
+    first, second = (part_of(lot, {3: "R3"}) for lot in lots)
 
-    assert rows_of(first.content) == [NAMED._replace(folder="F1"), IN_FOLDER, BY_ID._replace(folder=None)]
+    assert rows_of(first.content) == [
+        NAMED._replace(folder="F1"),
+        IN_FOLDER._replace(means="R3"),
+        BY_ID._replace(folder=None),
+    ]
     assert rows_of(second.content) == [BAD]
     assert [(part.last_line, part.rows) for part in (first, second)] == [(4, 3), (7, 1)]
 
 
 def test_a_part_of_which_nothing_can_be_linked_is_decided_when_it_is_read() -> None:
-    with_rows, without = parts_of(iter([NAMED, BAD]), folder=None, size=1)
+    with_rows, without = part_of([NAMED], {}), part_of([BAD], {})
 
     assert with_rows.outcomes is None
     assert without.outcomes is not None
@@ -38,10 +43,17 @@ def test_two_rows_name_the_same_if_their_names_are_the_same_in_nfc() -> None:
         Asked(5, "\u00e9.wav", None, None, TICKET),
     ]
 
-    (part,) = parts_of(iter(rows), folder="F1", size=10)
+    (lot,) = lots_of(iter(rows), folder="F1", size=10)
+    part = part_of(lot, {})
 
     assert part.keys[2] == part.keys[3]
     assert len({part.keys[line] for line in (3, 4, 5)}) == 3
+
+
+def test_two_rows_name_the_same_if_they_mean_the_same_recording() -> None:
+    part = part_of([NAMED, IN_FOLDER, BY_ID], {2: "R1", 3: "R2"})
+
+    assert part.keys[2] == part.keys[4] != part.keys[3]
 
 
 def test_what_is_not_to_be_linked_is_decided_beside_what_is() -> None:

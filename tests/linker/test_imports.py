@@ -58,12 +58,31 @@ async def test_a_missing_column_keeps_a_field_and_an_empty_cell_clears_it(linker
     assert outcomes(await imported(linker, "filename,ticket_id\nR1.wav,T-1\n")) == [(2, "unchanged")]
 
 
-async def test_rows_of_one_recording_under_two_names_build_on_each_other(linker: Linker) -> None:
-    await linker.fold(a_recording("R1"))
-    rows = await imported(linker, "filename,ticket_id\nR1,T-1\nR1.wav,T-2\n")
+async def test_of_rows_that_name_one_recording_in_different_ways_the_last_counts(linker: Linker) -> None:
+    await linker.fold(a_recording("R1", filename="\u00e9.wav"))
+    ways = ["\u00e9,,", "\u00e9.wav,,", "e\u0301.wav,,", "\u00e9.wav,F1,", "\u00e9.wav,Monday,", ",,R1"]
+    csv = "filename,folder,recording_id,ticket_id\n" + "".join(f"{way},T-{n}\n" for n, way in enumerate(ways))
+    small = replace(linker, settings=linker.settings.model_copy(update={"import_lot_rows": 2}))
 
-    assert outcomes(rows) == [(2, "matched"), (3, "overwrite")]
-    assert await linker.link() == (2, "T-2")
+    for kept in (False, True):
+        options = {"dry_run": kept, "on_existing": "keep" if kept else "overwrite"}
+        rows = await imported(small, csv, **options)
+
+        assert [(row["line"], row["outcome"]) for row in rows[:-1]] == [(line, "duplicate") for line in range(2, 7)]
+        assert {row["replaced_by_line"] for row in rows[:-1]} == {7}
+        assert {row["recording_id"] for row in rows} == {"R1"}
+        assert outcomes(rows[-1:]) == [(7, "unchanged" if kept else "matched")]
+    assert await linker.link() == (1, "T-5")
+
+
+async def test_a_row_goes_to_the_recording_that_it_named_when_the_file_was_accepted(linker: Linker) -> None:
+    await linker.fold(a_recording("R1", filename="x.wav"))
+    import_id = await accepted(linker, "filename,ticket_id\nx.wav,T-1\n")
+    await linker.fold(a_recording("R2", filename="x.wav"))
+    assert await linker.import_lot()
+
+    assert outcomes(await rows_of(linker, import_id)) == [(2, "matched")]
+    assert (await linker.link("R1"), await linker.link("R2")) == ((1, "T-1"), None)
 
 
 async def test_a_recording_id_is_the_same_in_whatever_folder(linker: Linker) -> None:
@@ -151,6 +170,19 @@ async def test_a_file_without_a_row_to_apply_is_done_at_once(linker: Linker) -> 
     async with linker.api() as api:
         assert (await api.get(f"/imports/{import_id}")).json()["status"] == "done"
         assert (await api.post("/imports?filename=x.csv", content=b"nothing")).status_code == 422
+
+
+async def test_imports_are_listed_the_newest_first(linker: Linker) -> None:
+    ids = [await accepted(linker, f"filename,ticket_id\n{name}.wav,\n", linked_by="ann") for name in "abc"]
+
+    async with linker.api() as api:
+        first = (await api.get("/imports?limit=2")).json()
+        second = (await api.get("/imports", params={"limit": 2, "cursor": first["next_cursor"]})).json()
+        assert (await api.get("/imports?cursor=nobody")).status_code == 422
+
+    assert [one["import_id"] for one in (*first["items"], *second["items"])] == ids[::-1]
+    assert second["next_cursor"] is None
+    assert (first["items"][0]["counts"], first["items"][0]["linked_by"]) == ({"invalid": 1}, "ann")
 
 
 async def test_a_lot_takes_as_many_statements_whatever_the_number_of_its_rows(linker: Linker) -> None:

@@ -77,6 +77,19 @@ def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str)
     assert isinstance(rows[1], Asked)
 
 
+def test_a_bad_row_says_which_recording_it_names_if_that_can_be_shown() -> None:
+    assert read("filename,ticket_id\na.wav,\n" + "a" * 501 + ",T-1\n") == [
+        Invalid(2, "ticket_id", "is empty", "a.wav"),
+        Invalid(3, "recording_name", "is longer than 500 characters", None),
+    ]
+
+
+def test_two_columns_of_one_name_that_nobody_asks_for_are_no_fault() -> None:
+    assert read("note,filename,note,ticket_id\nx,a.wav,y,T-1\n") == [
+        Asked(2, None, "a.wav", None, {"ticket_id": "T-1"})
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -96,6 +109,7 @@ def test_a_bad_row_names_its_field_and_the_others_are_read(row: str, field: str)
         ("filename,ticket_id\na,1\n" + "a" * 10_000_001 + ",1\n", "line 3: a cell is longer than 10,000,000"),
         ('filename,ticket_id\na,1\n"b,2\nc,3\n', "line 3: a quotation mark is not closed"),
         ('filename,ticket_id\n"a"x,1\n', "line 2: a quotation mark"),
+        ("ticket_id;filename;Ticket ID\n1;a;2\n", r"line 1: columns 1 \('ticket_id'\) and 3 \('Ticket ID'\)"),
         ("filename,ticket_id" + ",x" * 9_998 + "\na,1\n", "line 1: the file has 10,000 columns; at most 1,000"),
     ],
 )

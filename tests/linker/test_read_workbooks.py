@@ -43,7 +43,7 @@ def test_cells_read_as_people_see_them() -> None:
     assert read(workbook({"S": [*rows, ("b.wav", "", "x")]}), "tickets.xlsx") == [
         Asked(2, None, "a.wav", None, {"ticket_id": "12345678901234", "customer_name": "2025-01-29"}),
         Asked(3, None, "7", None, {"ticket_id": "1.25", "customer_name": "TRUE"}),
-        Invalid(5, "ticket_id", "is empty"),
+        Invalid(5, "ticket_id", "is empty", "b.wav"),
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_cell_of_a_megabyte_is_one_bad_row() -> None:
     rows = read(raw_workbook(sheet_xml(*cells)), "tickets.xlsx")
 
     assert rows == [
-        Invalid(2, "ticket_id", "String should have at most 100 characters"),
+        Invalid(2, "ticket_id", "String should have at most 100 characters", "a.wav"),
         Asked(3, None, "b.wav", None, {"ticket_id": "T-2"}),
     ]
 

@@ -99,3 +99,37 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_is_imported(sta
 
     assert refused.code == 2
     assert "cannot be written" in refused.err
+
+
+def test_imports_are_listed_and_shown(stack: Stack, tmp_path: Path) -> None:
+    file, report = tmp_path / "bad.csv", tmp_path / "shown.csv"
+    file.write_text("filename,ticket_id\nnowhere.wav,\n")
+    import_id = stack("import", file, "--json").json["import_id"]
+
+    newest = stack("imports", "list", "--limit", 1, "--json").json["items"][0]
+    shown = stack("imports", "show", import_id, "--report", report, "--json").json
+    unknown = stack("imports", "show", "nobody")
+
+    assert (newest["import_id"], newest["filename"], newest["counts"]) == (import_id, "bad.csv", {"invalid": 1})
+    assert [(row["line"], row["filename"], row["field"]) for row in shown["rows"]] == [(2, "nowhere.wav", "ticket_id")]
+    assert "nowhere.wav" in report.read_text()
+    assert import_id in stack("imports", "list").out
+    assert unknown.code == 1
+
+
+def test_a_recording_is_named_by_its_id_or_its_filename(stack: Stack) -> None:
+    stack.upload("only.wav")
+    first, second = stack.upload("both.wav"), stack.upload("both.wav")
+
+    linked = stack("link", "only.wav", "--ticket", "T-1", "--json")
+    unclear = stack("link", "both.wav", "--ticket", "T 2")
+    waiting = stack("link", "never.wav", "--ticket", "T-3", "--json")
+    withdrawn = stack("unlink", "never.wav", "--json")
+
+    assert linked.json["outcome"] == "matched"
+    assert unclear.code == 1
+    assert unclear.err.count("ticketsync link ") == 2
+    assert "--ticket 'T 2'" in " ".join(unclear.err.split())
+    assert first in unclear.err
+    assert second in unclear.err
+    assert (waiting.json["outcome"], withdrawn.json["outcome"]) == ("parked", "withdrawn")

@@ -75,6 +75,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("not dry_run"),
     )
+    op.create_index("import_by_time", "import", ["accepted_at", "import_id"], unique=False)
     op.create_index(
         "import_running", "import", ["accepted_at"], unique=False, postgresql_where=sa.text("finished_at is null")
     )
@@ -360,6 +361,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_link_ticket_id"), table_name="link")
     op.drop_table("link")
     op.drop_table("lease")
+    op.drop_index("import_by_time", table_name="import")
     op.drop_index("import_running", table_name="import", postgresql_where=sa.text("finished_at is null"))
     op.drop_index("import_by_fingerprint", table_name="import", postgresql_where=sa.text("not dry_run"))
     op.drop_table("import")
