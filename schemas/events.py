@@ -47,6 +47,8 @@ class Fact(Frozen):
     major_version: ClassVar[int] = 1
     # The numbers that say which of two facts of one key is the newer, if numbers do.
     order: ClassVar[tuple[str, ...]] = ()
+    # The field that tells two facts of one key and order apart, where a lost database may have given a number twice.
+    told_apart_by: ClassVar[str | None] = None
 
 
 class TicketDetails(Frozen):
@@ -87,6 +89,7 @@ class TicketLinked(Fact):
     """The ticket of a recording, or that it has none any more. The highest link_version is the newest."""
 
     order = ("link_version",)
+    told_apart_by = "request_id"
 
     recording_id: ARecordingId
     folder_id: AFolderId

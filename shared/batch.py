@@ -58,13 +58,16 @@ Apply = Callable[[Sequence[Incoming[Any]], AsyncConnection], Awaitable[Folded]]
 
 
 class Skimmed(NamedTuple):
-    """What says whether a fact is news: its key, and its order among the facts of that key."""
+    """What says whether a fact is news: its key, its order among the facts of that key, and what tells it apart from
+    others of the same order (empty if nothing does).
+    """
 
     key: str
     order: tuple[int, ...]
+    told_apart_by: str
 
 
-# The places of those that are newer than what the rows say; nothing is locked.
+# The places of those that the rows do not know yet. What is known may be noted as heard, if no row of a link is locked.
 News = Callable[[Sequence[Skimmed], AsyncConnection], Awaitable[Collection[int]]]
 
 

@@ -30,7 +30,7 @@ from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.linker.on_recording_processed import fold_recording_processed
 from services.linker.on_recording_transferred import fold_recording_transferred
 from services.linker.on_ticket_link_requested import fold_ticket_link_requested
-from services.linker.on_ticket_linked import fold_ticket_linked
+from services.linker.on_ticket_linked import fold_ticket_linked, new_own_links
 from services.linker.settings import LinkerSettings
 from services.linker.watch_parked import WatchParked
 from services.linker.watch_states import WatchStates
@@ -70,7 +70,7 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     service.fold(RECORDING_PROCESSED, fold_recording_processed)
     service.fold(RECORDING_TRANSFERRED, fold_recording_transferred)
     service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
-    service.fold(TICKET_LINKED, fold_ticket_linked)
+    service.fold(TICKET_LINKED, fold_ticket_linked, news=new_own_links)
     service.fold(TICKET_LINK_REQUESTED, fold_ticket_link_requested, needs_gate=True)
 
     service.loop("match_parked", MatchParked(database, service.gate).step)

@@ -102,7 +102,8 @@ async def link_recordings(
     requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
 ) -> list[Result]:
     """One result per request, in their order."""
-    chosen = await Choices(connection).made(requests)
+    # A row of an import is a request that nobody has made before.
+    chosen = await Choices(connection).made(requests) if any(one.source != "import" for one in requests) else {}
     requests = [
         request._replace(target=Target(recording_id)) if (recording_id := chosen.get(place)) else request
         for place, request in enumerate(requests)

@@ -1,11 +1,12 @@
 """Folds TicketLinked, this service's own facts: what was announced, and what a lost or older database once knew.
 
 In: the events of one batch. Out: the version heard last of each recording, by which a link is known to be announced;
-links that the topic knows better than the row; parked requests that turn out to be done. In daily work it only hears.
+links that the topic knows better than the row; parked requests that turn out to be done. In daily work it only hears,
+and what it hears is what was announced a moment ago: then no more is read of it than says so.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,7 +14,20 @@ from schemas.events import TicketLinked
 from services.linker.decisions import Heard, Lift, TakeOver, decide_own_link
 from services.linker.store_links import LinkRow, Links
 from services.linker.store_parked import Parked
-from shared.batch import Folded, Incoming
+from shared.batch import Folded, Incoming, Skimmed
+
+
+async def new_own_links(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:
+    """None if all of them are links as they stand here; those are heard then.
+
+    Else all: what is learned locks links, and whatever is only heard beside it has to wait for that, in one order.
+    """
+    links = Links(connection)
+    told = {(one.key, one.order[0], one.told_apart_by) for one in skimmed}
+    if not await links.are_newest(told):
+        return range(len(skimmed))
+    await links.strike_off({recording_id: link_version for recording_id, link_version, _ in told})
+    return ()
 
 
 async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:

@@ -123,6 +123,19 @@ class Links:
             recording_id: (link_version, request_id, heard) for recording_id, link_version, request_id, heard in rows
         }
 
+    async def are_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
+        """Whether each (recording_id, link_version, request_id) is the newest link as it stands; nothing is locked."""
+        given = list(zip(*links, strict=True))
+        standing = await self._connection.scalar(
+            text("""
+                select count(*) from link
+                join unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:requests as text[]))
+                    as u (recording_id, link_version, request_id) using (recording_id, link_version, request_id)
+            """),
+            {"ids": given[0], "versions": given[1], "requests": given[2]},
+        )
+        return bool(standing == len(links))
+
     async def store(self, links: Sequence[LinkRow]) -> None:
         """Store new versions; the last that is given of a recording is its newest, and the older ones its history.
 

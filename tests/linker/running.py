@@ -19,7 +19,7 @@ from schemas.events import (
     TicketLinked,
     TicketLinkRequested,
 )
-from schemas.topics import TOPICS
+from schemas.topics import TICKET_LINKED, TOPICS
 from services.linker import announce_links
 from services.linker.app import routes
 from services.linker.apply_imports import ApplyImports
@@ -28,7 +28,7 @@ from services.linker.on_cloud_ticket_updated import fold_cloud_ticket_updated
 from services.linker.on_recording_processed import fold_recording_processed
 from services.linker.on_recording_transferred import fold_recording_transferred
 from services.linker.on_ticket_link_requested import fold_ticket_link_requested
-from services.linker.on_ticket_linked import fold_ticket_linked
+from services.linker.on_ticket_linked import fold_ticket_linked, new_own_links
 from services.linker.settings import LinkerSettings
 from shared.batch import Apply, Folded, fold_records
 from shared.database import Database
@@ -68,7 +68,8 @@ class Linker:
         """The same in a transaction that the test holds."""
         topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
         records = records_of(*events, first_offset=first_offset)
-        return await fold_records(connection, topic=topic, records=records, apply=FOLDS[type(events[0])])
+        news = new_own_links if topic is TICKET_LINKED else None
+        return await fold_records(connection, topic=topic, records=records, apply=FOLDS[type(events[0])], news=news)
 
     async def match(self) -> None:
         """Step the loop that matches parked links until it has nothing to do."""

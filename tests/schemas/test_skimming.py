@@ -35,13 +35,19 @@ from tests.schemas.records import BODY, ENVELOPE, KEY, STRUCTURED, Headers, bina
 def test_key_and_order_are_had_of_a_fact(topic: Topic, body: Body, order: tuple[int, ...], headers: Headers) -> None:
     found = skim(topic, key=b"R1", value=as_json(body), headers=_binary_of(topic) if headers else [])
 
-    assert found == ("R1", order)
+    assert found is not None
+    assert found[:2] == ("R1", order)
+    assert found[2] == (body["request_id"] if topic is TICKET_LINKED else "")
 
 
 def test_what_else_is_wrong_is_not_looked_at() -> None:
     value = as_json(BODY | {"filename": "", "ticket_info": 7})
 
-    assert skim(TICKET_LINKED, key=KEY, value=value, headers=binary()) == (KEY.decode(), (BODY["link_version"],))
+    assert skim(TICKET_LINKED, key=KEY, value=value, headers=binary()) == (
+        KEY.decode(),
+        (BODY["link_version"],),
+        BODY["request_id"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,5 +102,5 @@ def test_the_last_of_two_fields_of_one_name_counts_in_both_ways() -> None:
 
     found = skim(TICKET_LINKED, key=KEY, value=value, headers=[])
 
-    assert found == (KEY.decode(), (9,))
+    assert found == (KEY.decode(), (9,), BODY["request_id"])
     assert decode(TICKET_LINKED, key=KEY, value=value, headers=[]).link_version == 9  # type: ignore[union-attr]

@@ -248,6 +248,11 @@ class LinksModel(Links):
             for one in found
         }
 
+    async def are_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
+        rows = _tables(self._connection).link
+        standing = {(one.recording_id, one.link_version, one.request_id) for one in rows.values()}
+        return standing.issuperset(links)
+
     async def store(self, links: Sequence[LinkRow]) -> None:
         tables = _tables(self._connection)
         for one in links:

@@ -42,6 +42,7 @@ from services.linker.on_recording_processed import fold_recording_processed as l
 from services.linker.on_recording_transferred import fold_recording_transferred as linker_places
 from services.linker.on_ticket_link_requested import fold_ticket_link_requested
 from services.linker.on_ticket_linked import fold_ticket_linked as linker_hears
+from services.linker.on_ticket_linked import new_own_links
 from services.transfer.conclusions import Conclusions
 from services.transfer.on_recording_processed import fold_recording_processed as transfer_wants
 from services.transfer.on_recording_transferred import fold_recording_transferred as transfer_hears
@@ -146,7 +147,7 @@ class Process:
         self._fold(RECORDING_PROCESSED, linker_lists)
         self._fold(RECORDING_TRANSFERRED, linker_places)
         self._fold(CLOUD_TICKET_UPDATED, linker_shows)
-        self._fold(TICKET_LINKED, linker_hears)
+        self._fold(TICKET_LINKED, linker_hears, news=new_own_links)
         self._fold(TICKET_LINK_REQUESTED, fold_ticket_link_requested, needs_gate=True)
         self._loop("match_parked", MatchParked(self.database, self.gate).step)
         self._announcer("announce_links", linker_store.unheard, linker_store.facts)
