@@ -39,7 +39,7 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     folders = (
         await connection.execute(
             text("""
-                select clouds_uuid, generation, cursor as up_to_seq from ledger
+                select clouds_uuid, generation, cursor as up_to_seq, pushed_at from ledger
                 where announced_cursor < cursor order by clouds_uuid limit :limit
             """),
             {"limit": FOLDERS_AT_ONCE},
@@ -52,7 +52,7 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     rows = (
         await connection.execute(
             text(f"""
-                select l.clouds_uuid, r.recording_id, r.transfer_version, r.link_version, r.seq, l.pushed_at
+                select l.clouds_uuid, r.recording_id, r.transfer_version, r.link_version, r.seq
                 from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:cursors as bigint[]))
                         as u (clouds_uuid, generation, cursor)
                     join ledger l on l.clouds_uuid = u.clouds_uuid and l.generation = u.generation
@@ -67,7 +67,8 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             },
         )
     ).all()
-    passed = [Passed(*row) for row in folders]
+    passed = [Passed(one.clouds_uuid, one.generation, one.up_to_seq) for one in folders]
+    pushed_at = {one.clouds_uuid: one.pushed_at for one in folders}
     if len(rows) == limit:
         last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
         passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
@@ -77,9 +78,9 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             clouds_uuid=clouds_uuid,
             transfer_version=transfer_version,
             link_version=link_version,
-            pushed_at=pushed_at,
+            pushed_at=pushed_at[clouds_uuid],
         )
-        for clouds_uuid, recording_id, transfer_version, link_version, _, pushed_at in rows
+        for clouds_uuid, recording_id, transfer_version, link_version, _ in rows
     ]
     return Lot(records, len(rows) == limit, partial(_mark, passed=passed))
 

@@ -3,6 +3,7 @@
 A ceiling is what the work takes now and some room; whoever needs more has to say so here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -64,6 +65,18 @@ async def test_a_thousand_links_cost_no_more_than_this(updater: Updater, cloud: 
     if folding.wal_bytes is not None:
         assert folding.wal_bytes <= 1_000 * LINKS
         assert (pushing.wal_bytes or 0) + (announcing.wal_bytes or 0) <= 40 * LINKS
+
+
+async def test_workers_that_are_free_together_claim_in_one_transaction(updater: Updater, cloud: Emulator) -> None:
+    names = await _folders(updater, cloud)
+    await updater.fold(*(a_link(one, source="import") for one in names))
+    before = requests(cloud)
+
+    async with _counting(updater) as pushing:
+        await asyncio.gather(*(updater.pushing.step() for _ in range(FOLDERS)))
+
+    assert requests(cloud) - before == FOLDERS
+    assert pushing.statements <= 6 + FOLDERS  # one claim for all, and at worst an outcome for each
 
 
 async def test_known_facts_are_read_again_without_a_write(updater: Updater, cloud: Emulator) -> None:
