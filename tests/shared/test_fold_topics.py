@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from shared.kafka import plain
+from shared.producer import Producer
 from tests.shared.folding import publish, running_process, topic_ends, until, until_read
 from tests.shared.things import Things, a_record, a_topic
 
@@ -160,6 +162,24 @@ async def test_records_that_have_expired_are_passed(things: Things, kafka_bootst
         await until_read(things, kafka_bootstrap_servers)
 
     assert await things.applied() == 2
+
+
+async def test_a_record_larger_than_what_is_read_of_a_partition_at_once_is_folded_all_the_same(
+    things: Things, kafka_bootstrap_servers: str
+) -> None:
+    small = [a_record(things.topic, f"R{number}") for number in range(20)]
+    large = [
+        one._replace(value=one.value[:-1] + b',"unknown":"' + b"x" * 3_500_000 + b'"}')
+        for one in (a_record(things.topic, f"L{number}") for number in range(4))
+    ]
+    producer = Producer(plain(kafka_bootstrap_servers), client_id="test")
+    await producer.publish([*small[:10], *large, *small[10:]])
+    await producer.close()
+
+    async with running_process(things, kafka_bootstrap_servers):
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert await things.applied() == 24
 
 
 class _RecordsToDelete:
