@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from services.linker import seen_imports
 from services.linker.accept_imports import AcceptImports, uploaded
 from services.linker.api import NOT_FOUND, Page
-from services.linker.api_models import (
+from services.linker.api_import_models import (
     ImportAccepted,
     ImportAnswer,
     ImportOptions,

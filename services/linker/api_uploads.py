@@ -12,8 +12,8 @@ from schemas.fields import Name
 from services.linker.accept_imports import AcceptImports, Upload
 from services.linker.accept_imports import uploaded as as_file
 from services.linker.api import NOT_FOUND
+from services.linker.api_import_models import ImportAccepted, ImportOptions, ReadOptions, RowOptions
 from services.linker.api_imports import ANY_FILE, CUT_OFF, accepted_import, cut_off, unreadable
-from services.linker.api_models import ImportAccepted, ImportOptions, ReadOptions, RowOptions
 from services.linker.keep_uploads import KeepUploads
 from services.linker.lines import SpreadsheetFile, Unreadable
 from services.linker.preview_spreadsheet import Preview
