@@ -34,19 +34,19 @@ def list_imports(
         show.as_json({"items": [one.model_dump(mode="json") for one in found]})
         return
     show.table(
-        ("accepted", "import", "file", "by", "status", "rows", "outcomes"),
+        ("accepted", "import", "file", "by", "rows", "outcomes"),
         [
             (
                 f"{one.accepted_at:%Y-%m-%d %H:%M:%S}",
                 one.import_id,
                 one.filename,
                 one.linked_by,
-                f"{one.status}, a dry run" if one.dry_run else one.status,
-                f"{one.rows_done:,} of {one.rows_total:,}",
+                _how_far(one),
                 ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(one.counts.items())),
             )
             for one in found
         ],
+        ids=("import",),
     )
 
 
@@ -70,6 +70,11 @@ def show_one(
         return
     show.pairs({"import": receipt.import_id, "file": receipt.filename, "status": receipt.status})
     show_import(receipt, rows, report=report)
+
+
+def _how_far(one: Import) -> str:
+    rows = f"{one.rows_total:,}" if one.status == "done" else f"{one.rows_done:,} of {one.rows_total:,}"
+    return f"{rows}, a dry run" if one.dry_run else rows
 
 
 async def _list(addresses: Addresses, limit: int) -> list[Import]:

@@ -48,6 +48,7 @@ def list_resyncs(
             )
             for one in found.items
         ],
+        ids=("request_id",),
     )
 
 

@@ -8,7 +8,7 @@ leaves colours and movement out where there is no terminal, and colours where NO
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -18,6 +18,7 @@ from rich.text import Text
 
 WIDTH_COLUMNS = 100
 KILO = 1024
+UUID_CHARS = 36
 
 
 def out() -> Console:
@@ -49,21 +50,35 @@ def error(message: str, todo: str = "") -> None:
         console.print(plain(todo), highlight=False, soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", ids: Collection[str] = ()
+) -> None:
     """Print `table_of`; that there is nothing in it is said."""
     rows = list(rows)
-    out().print(table_of(columns, rows, title=title))
+    out().print(table_of(columns, rows, title=title, ids=ids))
     if not rows:
         note("There is nothing to list.")
 
 
-def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> Table:
-    """Rows under headings; numbers stand to the right, long values are folded, never cut."""
+def table_of(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", ids: Collection[str] = ()
+) -> Table:
+    """Rows under headings; numbers stand to the right, long values are folded, never cut.
+
+    `ids`: columns of what is copied into the next command; a UUID stays on one line there.
+    """
     rows = list(rows)
     shown = Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
-        shown.add_column(column, justify="right" if numbers else "left", overflow="fold", header_style="bold")
+        whole = max((len(str(row[index])) for row in rows), default=0) if column in ids else 0
+        shown.add_column(
+            column,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            header_style="bold",
+            min_width=min(whole, UUID_CHARS) or None,
+        )
     for row in rows:
         shown.add_row(*(plain(in_words(value)) for value in row))
     return shown

@@ -47,6 +47,11 @@ class Stack:
         before.wait(30)
         eventually(lambda: self._processes(service), within_s=60)
 
+    def kill(self, service: str) -> None:
+        """With SIGKILL; whoever watches over it starts it again."""
+        [before] = self._processes(service)
+        before.kill()
+
     def _processes(self, service: str) -> list[psutil.Process]:
         words = {"run", service, str(self.data_dir)}
         return [one for one in psutil.process_iter(["cmdline"]) if words <= set(one.info["cmdline"] or ())]

@@ -1,15 +1,20 @@
 """`ticketsync import` on a whole stack: every kind of file, every option, and how it ends."""
 
 import csv
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.linker.spreadsheets import workbook
 from tests.ops.on_a_stack import Stack
+from tests.pipeline.running import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
+MANY_ROWS = 9_000  # several lots, so that a kill after the first one is in the middle
 HEADING = ("Datei", "CaseNo", "Kunde")
 
 
@@ -133,3 +138,36 @@ def test_a_recording_is_named_by_its_id_or_its_filename(stack: Stack) -> None:
     assert first in unclear.err
     assert second in unclear.err
     assert (waiting.json["outcome"], withdrawn.json["outcome"]) == ("parked", "withdrawn")
+
+
+def test_an_import_whose_linker_is_killed_in_the_middle_goes_on_and_does_no_row_twice(
+    stack: Stack, tmp_path: Path
+) -> None:
+    folder = stack.upload("first.wav", "last.wav")
+    names = ["first.wav", *(f"{number}.wav" for number in range(MANY_ROWS - 2)), "last.wav"]
+    file = tmp_path / "many.csv"
+    file.write_text("filename,ticket_id\n" + "".join(f"{name},T-{line}\n" for line, name in enumerate(names, 2)))
+    headers = {"Authorization": f"Bearer {stack.addresses['api_token']}"}
+    with httpx.Client(base_url=stack.addresses["linker_url"], headers=headers, trust_env=False, timeout=10) as api:
+
+        def receipt() -> dict[str, Any]:
+            with suppress(httpx.TransportError):
+                answer = api.get(f"/imports/{import_id}")
+                return answer.json() if answer.is_success else {}
+            return {}
+
+        query = {"filename": file.name, "folder": folder}
+        import_id = api.post("/imports", params=query, content=file.read_bytes()).json()["import_id"]
+        eventually(lambda: receipt().get("rows_done"))
+        stack.kill("linker")
+        at_the_kill = receipt()
+        eventually(lambda: receipt().get("status") == "done", within_s=90)
+        done = receipt()
+
+    assert at_the_kill == {}
+    assert done["counts"] == {"matched": 2, "parked": MANY_ROWS - 2}
+    stack.settle()
+    waiting = stack("parked", "list", "--import", import_id, "--limit", MANY_ROWS, "--json").json["items"]
+    assert len({one["filename"] for one in waiting}) == len(waiting) == MANY_ROWS - 2
+    assert [stack.about(folder, name)["link_version"] for name in ("first.wav", "last.wav")] == [1, 1]
+    assert stack.about(folder, "last.wav")["ticket_info"]["ticket_id"] == f"T-{MANY_ROWS + 1}"
