@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.fields import ACloudsUuid, ARecordingId, CloudsUuid, FolderId
 from services.transfer.answers import Answer, Unfit, decide_answer
-from services.transfer.conclusions import Busy, Conclusions, Elsewhere
+from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.lots import MAX_FILES
 from services.transfer.retries import Retries
 from shared import audit
@@ -152,7 +152,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
     return router
 
 
-def _refusal(why: Elsewhere | Busy, lost: CloudsUuid) -> Problem:
+def _refusal(why: Elsewhere | Busy | Unprocessed, lost: CloudsUuid) -> Problem:
     """What an operator reads who may have taken the wrong folder, or asked twice."""
     match why:
         case Elsewhere(None):
@@ -164,5 +164,11 @@ def _refusal(why: Elsewhere | Busy, lost: CloudsUuid) -> Problem:
         case Busy():
             detail = "A request of this folder is open: ask again when its outcome is known, or answer it if it is held"
             return Problem(409, "Not now", detail)
+        case Unprocessed():
+            detail = (
+                f"{why.recordings} recordings of it (such as {why.first}) were adopted and have no RecordingProcessed, "
+                "so what to upload is not known: publish that of each, then ask again"
+            )
+            return Problem(409, "Not processed", detail, recordings=why.recordings, recording_id=why.first)
         case never:
             assert_never(never)

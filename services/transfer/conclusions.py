@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
-from schemas.fields import CloudsUuid, FolderId
+from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.answers import (
     Conclusion,
     FolderMissing,
@@ -42,6 +42,14 @@ class Elsewhere:
 @dataclass(frozen=True)
 class Busy:
     """A request of the folder is open, and may have its effect yet."""
+
+
+@dataclass(frozen=True)
+class Unprocessed:
+    """So many recordings of the folder were adopted, and no RecordingProcessed says what to upload; `first` is one."""
+
+    recordings: int
+    first: RecordingId
 
 
 class Conclusions:
@@ -174,7 +182,7 @@ class Conclusions:
         )
         return await self._requests.of(folder_id) if held.one_or_none() is not None else None
 
-    async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy:
+    async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy | Unprocessed:
         """The cloud has lost this folder: make it anew, with every recording that was in it. Returns how many.
 
         Anything but a number leaves nothing to commit. Only the uuid says that it is really lost, and not already made
@@ -203,6 +211,8 @@ class Conclusions:
             return Elsewhere(folder.clouds_uuid)
         if folder.busy:
             return Busy()
+        if (unprocessed := await self._unprocessed(folder_id)) is not None:
+            return unprocessed
         await self._connection.execute(
             text("""
                 update folder set clouds_uuid = null, uuid_since = greatest(now(), uuid_since), held = null,
@@ -220,3 +230,16 @@ class Conclusions:
             {"folder_id": folder_id},
         )
         return wanted.rowcount
+
+    async def _unprocessed(self, folder_id: FolderId) -> Unprocessed | None:
+        """What would stay behind in a lost folder, as nobody could say later that it is still to be uploaded."""
+        found = await self._connection.execute(
+            text("""
+                select count(*) as recordings, min(recording_id) as first from transfer t
+                where folder_id = :folder_id
+                    and not exists (select from recording r where r.recording_id = t.recording_id)
+            """),
+            {"folder_id": folder_id},
+        )
+        row = found.one()
+        return Unprocessed(row.recordings, RecordingId(row.first)) if row.recordings else None

@@ -17,7 +17,7 @@ from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinke
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
 from services.transfer.answers import Conclusion, Transferred
-from services.transfer.conclusions import Busy, Conclusions, Elsewhere
+from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.decisions import KnownRecording, KnownTransfer, Place, Processed, earliest
 from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Lot, Ready, Rest
 from services.transfer.requests import OpenRequest, Requests
@@ -436,7 +436,7 @@ class ConclusionsModel(Conclusions):
         row = _tables(self._connection).folder.get(folder_id)
         return await self._requests.of(folder_id) if row and row.held == "outcome_unknown" else None
 
-    async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy:
+    async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy | Unprocessed:
         tables, now = _tables(self._connection), now_of(self._connection)
         gone = [one for one in tables.transfer.values() if one.folder_id == folder_id]
         present = {
@@ -448,6 +448,9 @@ class ConclusionsModel(Conclusions):
             return Elsewhere(row.place)
         if any(one.folder_id == folder_id for one in tables.upload_request.values()):
             return Busy()
+        unprocessed = sorted(one.recording_id for one in gone if one.recording_id not in tables.recording)
+        if unprocessed:
+            return Unprocessed(len(unprocessed), RecordingId(unprocessed[0]))
         tables.folder[folder_id] = row._replace(
             clouds_uuid=None,
             uuid_since=max(now, row.uuid_since or now),
@@ -456,12 +459,11 @@ class ConclusionsModel(Conclusions):
             attempts=0,
             last_error=None,
         )
-        wanted = [one for one in gone if one.recording_id in tables.recording]
-        for one in wanted:
+        for one in gone:
             tables.recording[one.recording_id] = tables.recording[one.recording_id]._replace(
                 wanted_version=one.transfer_version + 1, waiting=True, rejected=None
             )
-        return len(wanted)
+        return len(gone)
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:

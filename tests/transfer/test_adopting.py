@@ -140,3 +140,25 @@ async def test_a_folder_of_which_an_upload_is_uncertain_is_busy(transfer_url: st
             done = (await api.post("/adoptions", json={"recordings": [line("R1"), line("R2")]})).json()
 
         assert [one["reason"] for one in done["items"]] == ["busy", "busy"]
+
+
+async def test_what_was_adopted_and_lost_in_the_cloud_is_uploaded_again_once_it_has_been_processed(
+    transfer_url: str, deployed: Emulator
+) -> None:
+    async with running_transfer(transfer_url, deployed) as transfer:
+        await transfer.fold(a_recording("R1"))
+        async with an_api(transfer) as api:
+            await api.post("/adoptions", json={"recordings": [line("R1"), line("R2")]})
+            path, lost = "/folders/F1/upload-again", {"clouds_uuid": "U1"}
+            refused = await api.post(path, json=lost)
+            folder = (await api.get("/folders/F1")).json()
+            await transfer.fold(a_recording("R2"))
+            answer = await api.post(path, json=lost)
+        await transfer.waits_are_over()
+        await transfer.upload()
+
+        assert (refused.status_code, refused.json()["title"]) == (409, "Not processed")
+        assert (refused.json()["recordings"], refused.json()["recording_id"]) == (1, "R2")
+        assert folder["clouds_uuid"] == "U1"
+        assert answer.json() == {"recordings": 2}
+        assert files_in_cloud(deployed) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
