@@ -9,7 +9,6 @@ import base64
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -25,6 +24,7 @@ from ops.pages import whole
 from ops.replay import ServiceName
 from ops.service_api import Parameters, api
 from ops.who import asks
+from shared.path_segment import path_segment
 
 LOT = 100
 TIME_LIMIT_S = 120.0
@@ -108,7 +108,7 @@ def show_letter(
 ) -> None:
     """Show why one record could not be applied and, if asked for, what it holds."""
     partition, offset = place_of(place)
-    path = f"/dead-letters/{quote(topic, safe='')}/{partition}/{offset}"
+    path = f"/dead-letters/{path_segment(topic)}/{partition}/{offset}"
     found = asyncio.run(_whole(resolve(data_dir), service, path, content=value))
     if json:
         show.as_json({"items": [one.model_dump(mode="json", exclude_none=not value) for one in found.items]})

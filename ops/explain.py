@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 
@@ -20,6 +19,7 @@ from ops.explanation import About, Happened, Why, parked_story, story, why
 from ops.lookup import folder_id_of, if_known
 from ops.options import DataDir, Json
 from ops.overview import Services, services
+from shared.path_segment import path_segment
 
 CANDIDATES_MAX = 50
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
@@ -107,7 +107,7 @@ async def _about(asked: Services, recording_id: str) -> About:
         raise Finding(f"linker knows no recording {recording_id}")
     folder = None
     if transfer and transfer["phase"] == "uploading":
-        path = f"/folders/{quote(transfer['folder_id'], safe='')}"
+        path = f"/folders/{path_segment(transfer['folder_id'])}"
         folder = (await asked.transfer.get(path, Anything)).root
     return About(linker, transfer, cloud_updater, folder)
 

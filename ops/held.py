@@ -6,7 +6,6 @@ any more; so it is asked as well.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from ops.addresses import Addresses
 from ops.answers.held import HeldFolder, HeldFolders, TransferRecording
@@ -14,6 +13,7 @@ from ops.answers.status import BlockedRecording, BlockedRecordings
 from ops.lookup import about_recording, one_folder
 from ops.pages import whole
 from ops.service_api import Refused, ServiceApi, api
+from shared.path_segment import path_segment
 
 PAGE = 1_000
 MISSING = "missing_in_cloud"
@@ -68,7 +68,7 @@ async def held(addresses: Addresses, folder: str | None, recordings: Sequence[st
     """
     async with api(addresses, "transfer") as transfer:
         if recordings:
-            found = await _of_recordings(transfer, recordings)
+            found = await _of_recordings(addresses, transfer, recordings)
         else:
             folder_id = await _folder_id(addresses, transfer, folder)
             found = await _of_folders(addresses, transfer, folder_id, reason)
@@ -87,15 +87,17 @@ async def _folder_id(addresses: Addresses, transfer: ServiceApi, folder: str | N
         return (await one_folder(linker, folder)).folder_id
 
 
-async def _of_recordings(transfer: ServiceApi, recordings: Sequence[str]) -> Held:
+async def _of_recordings(addresses: Addresses, transfer: ServiceApi, recordings: Sequence[str]) -> Held:
     folders: dict[str, FolderCase] = {}
     rejected = []
     for recording_id in dict.fromkeys(recordings):
         one = await about_recording(transfer, recording_id, TransferRecording)
         if one.blocked and one.blocked.reason == REJECTED:
             rejected.append(RejectedCase(recording_id, one.folder_id, one.blocked.message))
-        elif one.blocked and one.folder_id not in folders:
-            folders.update({case.folder_id: case for case in _cases(await _folder(transfer, one.folder_id))})
+        elif one.folder_id not in folders:
+            here = _cases(await _folder(transfer, one.folder_id)) if one.blocked else []
+            cases = here or (await _known_to_be_lost(addresses, transfer, one.folder_id)).values()
+            folders.update({case.folder_id: case for case in cases})
     return Held(list(folders.values()), rejected)
 
 
@@ -103,11 +105,7 @@ async def _of_folders(addresses: Addresses, transfer: ServiceApi, folder_id: str
     folders = await _folder(transfer, folder_id) if folder_id else await _held_folders(transfer)
     cases = {one.folder_id: one for one in _cases(folders)}
     if reason in {None, MISSING}:
-        async with api(addresses, "cloud_updater") as cloud_updater:
-            lost = await _blocked(cloud_updater, {"folder": folder_id, "reason": MISSING})
-        for lost_id, message in {one.folder_id: one.message for one in lost if one.folder_id}.items():
-            for case in [] if lost_id in cases else _lost(await _folder(transfer, lost_id), message):
-                cases[lost_id] = case
+        cases = {**await _known_to_be_lost(addresses, transfer, folder_id), **cases}
     rejected = []
     if reason in {None, REJECTED}:
         rejected = [
@@ -115,6 +113,18 @@ async def _of_folders(addresses: Addresses, transfer: ServiceApi, folder_id: str
             for one in await _blocked(transfer, {"folder": folder_id, "reason": REJECTED})
         ]
     return Held([cases[one] for one in sorted(cases)], rejected)
+
+
+async def _known_to_be_lost(addresses: Addresses, transfer: ServiceApi, folder_id: str | None) -> dict[str, FolderCase]:
+    """Folders that the cloud has lost, as cloud_updater has met it when it pushed."""
+    async with api(addresses, "cloud_updater") as cloud_updater:
+        lost = await _blocked(cloud_updater, {"folder": folder_id, "reason": MISSING})
+    messages = {one.folder_id: one.message for one in lost if one.folder_id}
+    return {
+        lost_id: case
+        for lost_id, message in messages.items()
+        for case in _lost(await _folder(transfer, lost_id), message)
+    }
 
 
 def _cases(folders: Sequence[HeldFolder]) -> list[FolderCase]:
@@ -143,7 +153,7 @@ def _lost(folders: Sequence[HeldFolder], message: str | None) -> list[FolderCase
 async def _folder(transfer: ServiceApi, folder_id: str) -> list[HeldFolder]:
     """Empty if transfer does not know it."""
     try:
-        return [await transfer.get(f"/folders/{quote(folder_id, safe='')}", HeldFolder)]
+        return [await transfer.get(f"/folders/{path_segment(folder_id)}", HeldFolder)]
     except Refused as refused:
         if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
             raise

@@ -6,7 +6,6 @@ others.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from ops import show
 from ops.addresses import Addresses
@@ -14,6 +13,7 @@ from ops.answers import Anything
 from ops.answers.held import Retried
 from ops.held import MISSING, FolderCase, Held
 from ops.service_api import Refused, ServiceApi, api
+from shared.path_segment import path_segment
 
 LOT = 1_000
 
@@ -95,4 +95,4 @@ def _retried(ids: Sequence[str], folder_ids: dict[str, str | None], retried: set
 
 async def _post(transfer: ServiceApi, case: FolderCase, what: str, body: dict[str, str | None]) -> None:
     given = {name: value for name, value in body.items() if value is not None}
-    await transfer.call("POST", f"/folders/{quote(case.folder_id, safe='')}/{what}", Anything, json=given)
+    await transfer.call("POST", f"/folders/{path_segment(case.folder_id)}/{what}", Anything, json=given)

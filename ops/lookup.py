@@ -1,12 +1,12 @@
 """Finds the folder or the recording that somebody names; an unknown or ambiguous name is a finding, never a guess."""
 
 from typing import Any
-from urllib.parse import quote
 
 from ops.answers import Anything
 from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.service_api import Answer, Refused, ServiceApi
+from shared.path_segment import path_segment
 
 
 async def one_folder(linker: ServiceApi, name: str) -> Folder:
@@ -44,7 +44,7 @@ async def about_recording(service: ServiceApi, recording_id: str, answer: type[A
     if not recording_id:
         raise WrongInput("the name of a recording is empty")
     try:
-        return await service.get(f"/recordings/{quote(recording_id, safe='')}", answer)
+        return await service.get(f"/recordings/{path_segment(recording_id)}", answer)
     except Refused as refused:
         if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
             raise

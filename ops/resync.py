@@ -147,7 +147,7 @@ def _in_words(plan: dict[str, Any]) -> dict[str, object]:
 def _time_in_words(requests: int, expected_s: float | None) -> str | None:
     if not requests:
         return None
-    return "as fast as the cloud answers" if expected_s is None else f"about {max(1, round(expected_s)):,} s"
+    return "as fast as the cloud answers" if expected_s is None else f"about {show.duration(max(1.0, expected_s))}"
 
 
 def _in_short(selection: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ that are. An event holds a limited number of ids, so many recordings are several
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ops.answers.recordings import RecordingIds
@@ -45,11 +46,15 @@ class Asked:
 
     def check(self) -> None:
         """Raises WrongInput unless the options go together."""
-        by_condition = self.folder is not None or bool(self.conditions)
+        conditions = self.conditions
+        by_condition = self.folder is not None or bool(conditions)
         if self.everything + bool(self.recordings) + by_condition != 1:
             raise WrongInput(
                 "say which: --all, or --recording R, or any of --folder F, --ticket T, --since, --until and --state S"
             )
+        since, until = conditions.get("from"), conditions.get("to")
+        if since and until and datetime.fromisoformat(until) <= datetime.fromisoformat(since):
+            raise WrongInput(f"--until {self.until} is not after --since {self.since}: nothing lies between them")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ A pause and an end are felt within some hundred requests: what is found to be pu
 
 import asyncio
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -15,6 +14,7 @@ from ops.answers.resyncs import ResyncProgress, Resyncs
 from ops.options import By, DataDir, Json
 from ops.service_api import api
 from ops.who import asks
+from shared.path_segment import path_segment
 
 commands = typer.Typer(help="Resyncs: list, show, pause, resume, cancel.", no_args_is_help=True)
 
@@ -85,7 +85,7 @@ async def _ask(
     addresses: Addresses, method: str, request_id: str, what: str = "", *, by: str | None = None
 ) -> ResyncProgress:
     async with api(addresses, "cloud_updater", by=by) as updater:
-        return await updater.call(method, f"/resyncs/{quote(request_id, safe='')}{what}", ResyncProgress)
+        return await updater.call(method, f"/resyncs/{path_segment(request_id)}{what}", ResyncProgress)
 
 
 def _show(found: ResyncProgress, *, json: bool) -> None:

@@ -7,11 +7,11 @@ is not transferred is not looked for. --repair asks cloud_updater to push exactl
 
 import asyncio
 import random
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, get_args
-from urllib.parse import quote
 
 import typer
 from rich.progress import Progress, TaskID
@@ -27,6 +27,7 @@ from ops.pages import pages
 from ops.resync_selection import in_lots
 from ops.service_api import ServiceApi
 from ops.who import asks
+from shared.path_segment import path_segment
 
 IN_FLIGHT = 6
 SHOWN_MAX = 1_000
@@ -80,8 +81,8 @@ def verify(
     data_dir: DataDir = None,
 ) -> None:
     """Compare what the cloud shows with what it should show; exit 1 if anything is found."""
-    if everything + (folder is not None) + (recording is not None) + (sample is not None) != 1:
-        raise WrongInput("name exactly one of --all, --folder F, --recording R and --sample N")
+    if (everything or sample is not None) + (folder is not None) + (recording is not None) != 1:
+        raise WrongInput("name exactly one of --all, --folder F and --recording R; --sample N is some of all")
     addresses = resolve(data_dir)
     report = asyncio.run(_verify(addresses, folder, recording, sample, repair=asks(by) if repair else None))
     if json:
@@ -146,12 +147,14 @@ async def _one(cloud_updater: ServiceApi, recording_id: str, report: Report) -> 
     """Raises Finding if it is unknown, or nowhere in the cloud."""
     about = await about_recording(cloud_updater, recording_id, CloudRecording)
     if about.clouds_uuid is None:
-        raise Finding(f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {recording_id}")
+        raise Finding(
+            f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {shlex.quote(recording_id)}"
+        )
     _add(report, await _read(cloud_updater, about.clouds_uuid, recording_id))
 
 
 async def _read(cloud_updater: ServiceApi, clouds_uuid: str, recording_id: str | None = None) -> Verification:
-    path = f"/folders/{quote(clouds_uuid, safe='')}/verification"
+    path = f"/folders/{path_segment(clouds_uuid)}/verification"
     params = {"recording": recording_id}
     return await cloud_updater.call("GET", path, Verification, params, time_limit_s=FOLDER_LIMIT_S)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from shared import metrics
 from shared.echo import without_echo
 from shared.outcome import Answer, NothingDone, Outcome, Unknown, classify
+from shared.path_segment import path_segment
 from shared.secret_files import rereading
 
 PREFIX = "/api/external/v1"
@@ -173,8 +174,7 @@ class _AnswerTooLarge(Exception):
 
 def folder_path(route: str, clouds_uuid: str) -> str:
     """`route` for this folder. The uuid comes from the cloud and may hold anything: it stays one path segment."""
-    segment = quote(clouds_uuid, safe="")
-    return f"{route}/{segment.replace('.', '%2E')}"
+    return f"{route}/{path_segment(clouds_uuid)}"
 
 
 def token_reader(settings: CloudSettings) -> Callable[[], str]:

@@ -228,6 +228,60 @@ def test_what_waits_in_a_lost_folder_is_given_up_and_may_be_tried_again_later(st
     }
 
 
+def test_an_upload_of_unknown_outcome_is_found_in_the_cloud_and_said_to_exist(stack: Stack) -> None:
+    folder = "unsure"
+    # It arrives and nobody hears of it; that it is refused when it is sent again proves nothing.
+    stack.cloud("faults", {"route": "create", "kind": "close_after_effect", "filename": "unsure.wav"})
+    stack.cloud("faults", {"route": "create", "status": 422, "filename": "unsure.wav"})
+    stack.publish(recording(folder, "unsure.wav", requires_ticket=False))
+
+    def held() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = stack("transfer", "list", "--folder", folder, "--json").json["folders"]
+        return found
+
+    [case] = eventually(held)
+    [there] = folders_in_the_cloud(stack, f"{folder} by name")
+    without_uuid = stack("transfer", "exists-as", "--folder", folder, "--yes", "--json")
+    said = stack(
+        "transfer", "exists-as", there, "--recording", f"{folder}/unsure.wav", "--yes", "--by", "ann", "--json"
+    )
+    stack.settle()
+
+    assert case["reason"] == "outcome_unknown"
+    assert (without_uuid.code, without_uuid.json["items"][0]["outcome"]) == (1, "refused")
+    assert (said.code, [one["outcome"] for one in said.json["items"]]) == (0, ["done"])
+    assert held() == []
+    about = stack.about(folder, "unsure.wav")
+    assert (about["state"], about["clouds_uuid"]) == ("no_ticket_needed", there)
+    assert folders_in_the_cloud(stack, f"{folder} by name") == [there]
+    assert [(one["who"], one["subject"]) for one in audited(stack, "transfer", "folder_answered")] == [("ann", folder)]
+
+
+def test_a_lost_folder_of_which_only_pushes_have_heard_is_uploaded_again_by_one_of_its_recordings(
+    stack: Stack,
+) -> None:
+    folder = stack.upload("a.wav")
+    lost = stack.about(folder, "a.wav")["clouds_uuid"]
+    delete_in_the_cloud(stack, lost)
+    stack("link", f"{folder}/a.wav", "--ticket", "T-lost")
+    stack("status", "--wait", "settled", "--folder", folder)
+
+    retried = stack("transfer", "retry", "--recording", f"{folder}/a.wav", "--yes", "--json")
+    stack.settle()
+
+    assert [one["outcome"] for one in retried.json["items"]] == ["done"]
+    about = stack.about(folder, "a.wav")
+    assert (about["state"], about["clouds_uuid"] != lost) == ("in_sync", True)
+
+
+def folders_in_the_cloud(stack: Stack, name: str) -> list[str]:
+    """The uuids of the folders of that name."""
+    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
+    url = f"{stack.addresses['cloud_url']}/emulator/folders"
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10)
+    return [one["uuid"] for one in answer.json()["folders"] if one["folder"] == name]
+
+
 def delete_in_the_cloud(stack: Stack, clouds_uuid: str) -> None:
     """As somebody who uses the cloud application itself."""
     token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]

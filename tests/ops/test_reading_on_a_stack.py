@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.ops.commands import TICKETSYNC
-from tests.ops.on_a_stack import Stack
+from tests.ops.on_a_stack import Stack, recording
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -78,7 +78,8 @@ def test_recordings_are_listed_by_condition_and_exported(stack: Stack, folder: s
         ["recordings", "--since", "yesterday"],
         ["recordings", "--format", "csv", "--output", "/no/such/folder/x.csv"],
         ["verify"],
-        ["verify", "--all", "--sample", "3"],
+        ["verify", "--folder", "F", "--sample", "3"],
+        ["resync", "--since", "2025-01-30T00:00:00Z", "--until", "2025-01-29T00:00:00+00:00", "--dry-run"],
         ["explain", ""],
         ["status", "--watch", "--wait", "settled"],
     ],
@@ -123,6 +124,18 @@ def test_explain_tells_the_story_by_id_ticket_or_filename(stack: Stack, folder: 
     assert "TicketLinked" in shown.out
 
 
+@pytest.mark.parametrize("recording_id", ["..", ".", "a/../b?c#d %2F"])
+def test_explain_finds_a_recording_whatever_its_id_holds(stack: Stack, recording_id: str) -> None:
+    stack.publish({**recording("odd ids", f"of {recording_id}", requires_ticket=False), "recording_id": recording_id})
+    stack.settle()
+
+    explained = stack("explain", recording_id, "--json")
+    verified = stack("verify", "--recording", recording_id, "--json")
+
+    assert (explained.code, explained.json["recording"]["recording_id"]) == (0, recording_id)
+    assert (verified.code, verified.json["counts"]["in_sync"]) == (0, 1)
+
+
 def test_explain_lists_several_that_fit_and_knows_a_link_that_waits(stack: Stack, folder: str) -> None:
     other = stack.upload("a.wav")
     stack("link", "comes-later", "--ticket", "T-later")
@@ -141,7 +154,7 @@ def test_explain_lists_several_that_fit_and_knows_a_link_that_waits(stack: Stack
 def test_verify_finds_nothing_where_all_is_in_order(stack: Stack, folder: str) -> None:
     everything = stack("verify", "--all", "--json")
     one = stack("verify", "--recording", f"{folder}/b.wav", "--json")
-    sample = stack("verify", "--sample", "1", "--json")
+    sample = stack("verify", "--all", "--sample", "1", "--json")
 
     assert everything.code == one.code == sample.code == 0, everything.out
     assert everything.json["observed"] is True
