@@ -55,7 +55,8 @@ def adopt(
     done = asyncio.run(_adopt(addresses, file, file.stat().st_size, dry_run=dry_run, by=asks(by)))
     _show(done, dry_run=dry_run, json=json)
     if done.findings:
-        raise Finding(f"{len(done.findings):,} of {done.lines:,} lines need a look")
+        lines = {line for line, *_ in done.findings}
+        raise Finding(f"{len(lines):,} of {done.lines:,} lines need a look")
 
 
 @dataclass

@@ -26,7 +26,7 @@ from ops.exits import Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
 from ops.overview import services
-from ops.service_api import api
+from ops.service_api import ASK_DOCTOR, api
 from schemas.topics import TOPICS
 from shared import topics
 from shared.kafka_itself import kafka_itself
@@ -77,7 +77,9 @@ async def _checked(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
     try:
         return await look()
     except Stop as stop:
-        return Check(name, ok=False, found=stop.message, todo=stop.todo, code=stop.code)
+        # Whoever reads this has asked the doctor already.
+        todo = "Is it running, and is its address right?" if stop.todo == ASK_DOCTOR else stop.todo
+        return Check(name, ok=False, found=stop.message, todo=todo, code=stop.code)
 
 
 async def _about(addresses: Addresses, service: Service, abouts: dict[Service, About]) -> list[Check]:
@@ -191,7 +193,7 @@ async def _recordings(addresses: Addresses) -> Check:
         return finding(
             "recordings",
             found,
-            "Which and why: ticketsync status; dead letters: the topics linker.dlq, transfer.dlq, cloud_updater.dlq",
+            "Which and why: ticketsync recordings --blocked any; dead letters: ticketsync dlq list",
         )
     return Check("recordings", ok=True, found=f"{overview['recordings']:,}, none blocked")
 

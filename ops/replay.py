@@ -78,6 +78,7 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
     planned = asyncio.run(_ask(addresses, service, body, dry_run=True))
     if dry_run:
         _show_plan(planned, json=json)
+        show.note("A dry run: nothing was changed.")
         return
     if planned.records:
         if not json:

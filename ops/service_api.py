@@ -27,6 +27,7 @@ ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 NOT_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 RETRY_AFTER_DEFAULT_S = 0.5
 RETRY_AFTER_LIMIT_S = 5.0
+ASK_DOCTOR = "See what is wrong: ticketsync doctor"
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Parameters = Mapping[str, str | int | bool | Sequence[str] | None]
@@ -67,6 +68,8 @@ class ServiceApi:
             )
         except httpx.InvalidURL as error:
             raise Misconfigured(f"{self._setting}: {url} is no URL ({error})") from None
+        if self._client.base_url.scheme not in {"http", "https"}:
+            raise Misconfigured(f"{self._setting}: {url} is no URL (it begins with http:// or https://)")
 
     async def __aenter__(self) -> Self:
         return self
@@ -164,7 +167,7 @@ class ServiceApi:
             ) from None
 
     def _unreachable(self, what: str) -> Unreachable:
-        return Unreachable(f"{self.service} at {self.url} {what}", todo="See what is wrong: ticketsync doctor")
+        return Unreachable(f"{self.service} at {self.url} {what}", todo=ASK_DOCTOR)
 
 
 class _Problem(BaseModel, extra="allow"):

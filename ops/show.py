@@ -11,7 +11,7 @@ import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -62,13 +62,13 @@ def table(
 
 def table_of(
     columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", ids: Collection[str] = ()
-) -> Table:
+) -> RenderableType:
     """Rows under headings; numbers stand to the right, long values are folded, never cut.
 
     `ids`: columns of what is copied into the next command; a UUID stays on one line there.
     """
     rows = list(rows)
-    shown = Table(title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
         whole = max((len(str(row[index])) for row in rows), default=0) if column in ids else 0
@@ -81,7 +81,7 @@ def table_of(
         )
     for row in rows:
         shown.add_row(*(plain(in_words(value)) for value in row))
-    return shown
+    return _under(title, shown)
 
 
 def pairs(values: Mapping[str, object], *, title: str = "") -> None:
@@ -89,16 +89,14 @@ def pairs(values: Mapping[str, object], *, title: str = "") -> None:
     out().print(pairs_of(values, title=title))
 
 
-def pairs_of(values: Mapping[str, object], *, title: str = "") -> Table:
+def pairs_of(values: Mapping[str, object], *, title: str = "") -> RenderableType:
     """Names and values, one pair a line."""
-    shown = Table(
-        title=plain(title) if title else None, title_justify="left", box=None, pad_edge=False, show_header=False
-    )
+    shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column(style="bold", no_wrap=True)
     shown.add_column(overflow="fold")
     for name, value in values.items():
         shown.add_row(plain(name), plain(in_words(value)))
-    return shown
+    return _under(title, shown)
 
 
 def progress() -> Progress:
@@ -145,6 +143,11 @@ def in_words(value: object) -> str:
             return json.dumps(value, ensure_ascii=False)
         case _:
             return str(value)
+
+
+def _under(title: str, shown: Table) -> RenderableType:
+    """A title on a line of its own: rich would fold it at the width of the table, which may be narrow."""
+    return Group(Text(plain(title).plain, "italic"), shown) if title else shown
 
 
 def _console(*, stderr: bool) -> Console:

@@ -88,7 +88,7 @@ def say_exists_as(  # noqa: PLR0913 - an option per condition
     clouds_uuid: Annotated[
         str | None,
         typer.Argument(
-            metavar="[CLOUDS_UUID]", help="The folder that the cloud has made; not needed for files added to a folder."
+            metavar="CLOUDS_UUID", help="The folder that the cloud has made; not needed for files added to a folder."
         ),
     ] = None,
     *,

@@ -83,7 +83,13 @@ async def test_a_server_that_is_not_there_is_named_with_the_next_step() -> None:
     assert "doctor" in stop.value.todo
 
 
-@pytest.mark.parametrize("url", ["linker:8081", "http://", "http://[", ""])
-async def test_an_address_that_is_none_is_refused_or_unreachable_but_never_a_crash(url: str) -> None:
-    with pytest.raises((Misconfigured, Unreachable)):
+@pytest.mark.parametrize("url", ["linker:8081", "linker", "ftp://linker", ""])
+async def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
+    with pytest.raises(Misconfigured, match="LINKER_URL"):
+        await ask(url)
+
+
+@pytest.mark.parametrize("url", ["http://", "http://["])
+async def test_an_address_without_a_host_is_unreachable_and_never_a_crash(url: str) -> None:
+    with pytest.raises(Unreachable):
         await ask(url)

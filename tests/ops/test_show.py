@@ -23,6 +23,12 @@ def test_a_table_of_long_names_stays_within_100_columns_and_cuts_nothing(capsys:
     assert sum(line.count("r") for line in lines[1:]) == 255
 
 
+def test_a_title_is_not_folded_at_the_width_of_what_stands_under_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show.pairs({"read": 0}, title="RecordingProcessed is read")
+
+    assert capsys.readouterr().out.splitlines()[0] == "RecordingProcessed is read"
+
+
 def test_json_is_alone_on_stdout_and_keeps_letters_readable(capsys: pytest.CaptureFixture[str]) -> None:
     show.note("for people")
     show.as_json({"name": "Nguyễn"})

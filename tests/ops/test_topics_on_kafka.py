@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,7 +13,12 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from schemas.topics import RECORDING_PROCESSED, TICKET_SYNC_REQUESTED, Topic
 from shared import topics
 from shared.kafka import plain
+from shared.kafka_itself import kafka_itself
 from shared.producer import Outgoing, Producer
+
+# Feature levels of metadata.version: https://kafka.apache.org/documentation, MetadataVersion.
+LEVEL_OF_KAFKA_3_9 = 21
+LEVEL_OF_NO_RELEASE_YET = 100
 
 
 @asynccontextmanager
@@ -91,3 +97,14 @@ async def test_the_ends_are_the_offsets_after_the_last_records(kafka_bootstrap_s
 
     assert sorted(ends.values()) == [0, 3]
     assert sorted(map(len, extents.values())) == [0, 3]
+
+
+async def test_kafka_tells_its_release_and_its_time(kafka_bootstrap_servers: str) -> None:
+    """The time moves with the clock of this machine, which the broker shares: an old one would be some other field."""
+    before = datetime.now(UTC)
+    first = await kafka_itself(plain(kafka_bootstrap_servers))
+    second = await kafka_itself(plain(kafka_bootstrap_servers))
+    after = datetime.now(UTC)
+
+    assert LEVEL_OF_KAFKA_3_9 <= first.metadata_level == second.metadata_level < LEVEL_OF_NO_RELEASE_YET
+    assert before - timedelta(seconds=1) <= first.now <= second.now <= after
