@@ -187,7 +187,7 @@ async def _has_all(run: Run, other: Copy, *, but: Copy | None = None) -> bool:
     """Whether this copy alone has every partition; with `but`, whether that one has some of them again."""
     try:
         folds = (await run.site.http.get(f"{(but or other).url}/readyz", timeout=3)).json()["folds"]
-    except httpx.HTTPError:
+    except (httpx.HTTPError, KeyError):  # it does not say while its database keeps it waiting
         return False
     shares = [one["assigned"] for one in folds.values()]
     return any(shares) if but else min(shares) >= run.site.partitions
