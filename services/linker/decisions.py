@@ -4,17 +4,16 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from schemas.events import TicketDetails, TicketInfo, TicketLinked
+from services.linker.display_name import display_name
 
 Source = Literal["api", "import", "event"]
 OnExisting = Literal["overwrite", "keep", "fail"]
 
-DISPLAY_NAME_MAX = 500
-_NO_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")  # of Unicode: whatever is in none of the categories L and N
 _EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
 
 
@@ -180,30 +179,13 @@ def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
 
 def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
     """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
-    return TicketInfo(**vars(ticket), display_name=display_name(ticket, recording), linked_at=_whole_seconds(now))
+    shown = display_name(ticket, filename=recording.filename, called_at=recording.called_at)
+    return TicketInfo(**vars(ticket), display_name=shown, linked_at=_whole_seconds(now))
 
 
 @lru_cache(maxsize=16)  # the links of one lot are of one moment
 def _whole_seconds(now: datetime) -> datetime:
     return now.replace(microsecond=0)
-
-
-def display_name(ticket: TicketDetails, recording: KnownRecording) -> str:
-    """JohnDoe_TKT12345_20250129: customer, ticket and call date, each without anything but letters and digits.
-
-    Unicode letters stay. A part with nothing left is left out; without customer and ticket it is the filename.
-    """
-    customer, number = _letters_and_digits(ticket.customer_name or ""), _letters_and_digits(ticket.ticket_id)
-    if not customer and not number:
-        return "".join(one for one in recording.filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
-    date = recording.called_at.astimezone(UTC).date().isoformat().replace("-", "") if recording.called_at else ""
-    return "_".join(filter(None, (customer, number, date)))[:DISPLAY_NAME_MAX]
-
-
-def _letters_and_digits(value: str) -> str:
-    if value.isascii() and value.isalnum():
-        return value
-    return _NO_LETTERS_OR_DIGITS.sub("", unicodedata.normalize("NFC", value))
 
 
 @dataclass(frozen=True)
