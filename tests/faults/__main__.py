@@ -43,8 +43,9 @@ def main() -> int:
     report = asyncio.run(perform(data_dir, seed, order, say=say, bug=given.bug))
     print(report.in_words(data_dir / "logs"))
     if given.bug:
-        print(f"{given.bug}: {'caught' if report.broken else 'NOT CAUGHT'}")
-        return 0 if report.broken else 1
+        caught = any(PROCESS_BUGS[given.bug].breaks in one for one in report.broken)
+        print(f"{given.bug}: {'caught' if caught else 'NOT CAUGHT'}")
+        return 0 if caught else 1
     if report.good:
         shutil.rmtree(data_dir)
     return 0 if report.good else 1

@@ -13,11 +13,13 @@ from shared.cloud import Cloud
 
 @dataclass(frozen=True)
 class ProcessBug:
-    """`apply` changes this process for good; `only`: the classes of faults under which it must be caught."""
+    """`apply` changes this process for good; `only`: the classes of faults under which it must be caught; `breaks`:
+    words of the promise that must be found broken."""
 
     what: str
     apply: Callable[[], None]
     only: tuple[str, ...]
+    breaks: str
 
 
 def _key_on_update_ticket() -> None:
@@ -35,6 +37,7 @@ PROCESS_BUGS: Mapping[str, ProcessBug] = {
         "a push carries an Idempotency-Key, so that a repeated unlink has no effect",
         _key_on_update_ticket,
         ("said again",),
+        "a repeated unlink would have no effect",
     ),
 }
 

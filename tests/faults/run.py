@@ -97,7 +97,7 @@ class Report:
         """For the end of a run."""
         lines = [f"{number:>7}  {name}" for name, number in sorted(self.seen.items())]
         lines += [f"NEVER SEEN: {name}: {why}" for name, why in self.unseen.items()]
-        lines += [f"BROKEN: {one}" for one in self.broken]
+        lines += [f"BROKEN: {one}" for one in dict.fromkeys(self.broken)]
         lines.append(f"seed {self.seed}: {self.recordings} recordings, {self.effects} effects in the cloud")
         if not self.good:
             lines.append(f"order: {'; '.join(', '.join(group) for group in self.order)}")

@@ -1,7 +1,8 @@
 """The second driver: hypothesis chooses the moves, and shortens a list that breaks a promise in its own way.
 
 It makes the same worlds as the seeds do, but leans on what it has found to be interesting, and its choices shrink:
-fewer moves, earlier kinds, smaller numbers. `runs.py` says which moves there are and how likely each is.
+fewer moves, earlier kinds, smaller numbers. `runs.py` says which moves there are, `themes.py` how likely
+each is.
 """
 
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.simulation import runs
+from tests.simulation import runs, themes
 from tests.simulation.seams import modelled
 from tests.simulation.world import World
 
@@ -31,7 +32,8 @@ class Machine(RuleBasedStateMachine):
     @initialize(chance=CHOICES)
     def begin(self, chance: Random) -> None:
         """A world, settled or not."""
-        self._world = World(runs.shape_of(chance), seed=0)
+        self._theme = themes.theme_of(chance)
+        self._world = World(themes.shape_of(chance, self._theme), seed=0)
         if self._world.shape.settled:
             runs.settle(self._world)
 
@@ -39,7 +41,7 @@ class Machine(RuleBasedStateMachine):
     def move(self, chance: Random) -> None:
         """Whatever may happen next."""
         assert self._world is not None
-        move = runs.choose(self._world, chance, self.made)
+        move = runs.choose(self._world, self._theme, chance, self.made, moves=runs.MOVES)
         note(str(move))
         self._world.apply(move)
         self.made += 1

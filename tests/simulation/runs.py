@@ -13,18 +13,13 @@ from tests.simulation.healing import check_promises, heal
 from tests.simulation.oracle import Violation
 from tests.simulation.processes import OWN, SENDERS, SERVICES, Process
 from tests.simulation.seams import modelled
-from tests.simulation.world import RECORDINGS, Move, Shape, World
+from tests.simulation.themes import Shape, Theme, shape_of, theme_of
+from tests.simulation.world import RECORDINGS, Move, World
 
 MOVES = 140
 SETTLING_ROUNDS = 5
+TROUBLES = ("crash", "nap")
 TOPICS_OF_OTHERS = ("RecordingProcessed", "TicketLinkRequested")
-_WEIGHTS = {
-    "run": 70, "go": 24, "crash": 6, "nap": 3, "advance": 12, "jump": 1, "commit_fails": 2, "back_up": 1,
-    "set_back": 1, "lose": 0.5, "rebalance": 2, "compact": 1, "make_anew": 0.5, "arm": 8, "let_through": 3,
-    "lose_folder": 0.4, "wipe_tickets": 0.4, "process": 8, "ask": 14, "resync": 1.5, "poison": 0.7, "say_again": 3,
-    "replay": 1,
-}  # fmt: skip
-KINDS, WEIGHTS = tuple(_WEIGHTS), tuple(_WEIGHTS.values())
 EXPECTED = (
     *FAULTS,
     *(f"crash at {one}" for one in ("polled", "folded", "claimed", "sending", "answered", "recorded", "gathered")),
@@ -46,20 +41,10 @@ class Run:
     fired: Counter[str]
 
 
-def shape_of(chance: random.Random) -> Shape:
-    """What a seed's world is like."""
-    return Shape(
-        replicas=chance.choice((1, 2)),
-        honours_keys=chance.random() < 0.7,
-        compares_versions=chance.random() < 0.4,
-        by_name=chance.random() < 0.4,
-        settled=chance.random() < 0.6,
-    )
-
-
 class _Choosing(NamedTuple):
     """What the arguments of a move are chosen from; `number` counts the moves."""
 
+    theme: Theme
     chance: random.Random
     number: int
     service: str
@@ -80,6 +65,10 @@ class _Choosing(NamedTuple):
         senders = [one for one in self.process.tasks if one in SENDERS]
         return self.chance.choice(senders or list(self.process.tasks) or ["nobody"])
 
+    def sender(self) -> str:
+        """A service that sends to the cloud."""
+        return self.chance.choice([one for one in self.theme.troubled if one != "linker"])
+
     def recording(self) -> str:
         """One of them."""
         return self.chance.choice(list(RECORDINGS))
@@ -95,10 +84,10 @@ class _Choosing(NamedTuple):
 
 _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
     "run": lambda of: (of.service, of.replica, of.task()),
-    "go": lambda of: (of.service, of.replica),
-    "crash": lambda of: (of.service, of.replica, of.chance.choice((None, None, None, "published"))),
-    "nap": lambda of: (of.service, of.replica, of.sleeper(), of.chance.choice((10.0, 20.0, 50.0, 120.0))),
-    "advance": lambda of: (of.chance.choice((0.1, 0.5, 1.0, 1.0, 5.0, 31.0, 50.0, 70.0)),),
+    "go": lambda of: (of.service, of.replica, of.chance.choice(of.theme.stop_at)),
+    "crash": lambda of: (of.service, of.replica, of.chance.choice(of.theme.crash_at)),
+    "nap": lambda of: (of.service, of.replica, of.sleeper(), of.chance.choice(of.theme.nap_s)),
+    "advance": lambda of: (of.chance.choice(of.theme.advance_s),),
     "jump": lambda of: (of.service, of.chance.choice((-600.0, -50.0, 50.0, 600.0))),
     "commit_fails": lambda of: (of.service, of.chance.random() < 0.5),
     "back_up": lambda of: (of.service,),
@@ -116,7 +105,10 @@ _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
         of.chance.choice(list(of.process.folds)),
         of.chance.choice((0, 0, of.chance.randrange(10))),
     ),
-    "arm": lambda of: (of.chance.choice(("transfer", "cloud_updater")), of.chance.choice(FAULTS)),
+    "arm": lambda of: (
+        of.chance.choice([one for one in of.theme.troubled if one != "linker"]),
+        of.chance.choice(of.theme.faults),
+    ),
     "let_through": lambda of: (of.chance.randrange(50),),
     "lose_folder": lambda of: (of.chance.randrange(50),),
     "say_again": lambda of: (of.chance.randrange(50),),
@@ -138,25 +130,29 @@ _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
 }
 
 
-def choose(world: World, chance: random.Random, number: int) -> Move:
-    """The next move."""
-    kind = chance.choices(KINDS, WEIGHTS)[0]
-    service, replica = chance.choice(SERVICES), chance.randrange(world.shape.replicas)
+def choose(world: World, theme: Theme, chance: random.Random, number: int, *, moves: int) -> Move:
+    """The next move, of so many."""
+    kind = theme.chosen(chance, left=moves - number)
+    service = chance.choice(theme.troubled if kind in TROUBLES else SERVICES)
+    replica = chance.randrange(world.shape.replicas)
     process = world.processes[service, replica]
-    return Move(kind, _ARGUMENTS[kind](_Choosing(chance, number, service, replica, world.shape.replicas, process)))
+    return Move(
+        kind, _ARGUMENTS[kind](_Choosing(theme, chance, number, service, replica, world.shape.replicas, process))
+    )
 
 
 def make(seed: int, *, moves: int = MOVES) -> Run:
     """The run of this seed: the same whenever it is asked for."""
     chance = random.Random(seed)
+    theme = theme_of(chance)
     with modelled():
-        world = World(shape_of(chance), seed)
+        world = World(shape_of(chance, theme), seed)
         made: list[Move] = []
         try:
             if world.shape.settled:
                 made += settle(world)
             for number in range(moves):
-                made.append(choose(world, chance, number))
+                made.append(choose(world, theme, chance, number, moves=moves))
                 world.apply(made[-1])
             end(world)
         except (Violation, AssertionError) as error:

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 
 from schemas.envelope import encode
-from schemas.events import Event, RecordingProcessed, TicketDetails, TicketLinkRequested, TicketSyncRequested
+from schemas.events import (
+    Event,
+    RecordingProcessed,
+    RecordingTransferred,
+    TicketDetails,
+    TicketLinkRequested,
+    TicketSyncRequested,
+)
 from schemas.topics import TOPICS
 from shared.producer import Outgoing
 from tests.simulation import clock as clocks
@@ -25,6 +32,7 @@ from tests.simulation.database import ModelDatabase, Tables
 from tests.simulation.linker_store import LinkerTables
 from tests.simulation.oracle import Oracle, Violation
 from tests.simulation.processes import OWN, SERVICES, Outside, Process
+from tests.simulation.themes import Shape
 from tests.simulation.transfer_store import TransferTables
 from tests.simulation.truth import Asked, Truth
 from tests.simulation.updater_store import UpdaterTables
@@ -36,17 +44,6 @@ TABLES: dict[str, type[Tables]] = {
 }
 STEPS_MAX = 60
 RECORDINGS = {"R1": "Monday", "R2": "Monday", "R3": "Tuesday"}
-
-
-class Shape(NamedTuple):
-    """What is the same through a run. `by_name`: some requests name a filename; then linker's database is not lost,
-    because what was chosen for them stands only there. `settled`: all is uploaded and linked before the first fault."""
-
-    replicas: int
-    honours_keys: bool
-    compares_versions: bool
-    by_name: bool
-    settled: bool
 
 
 class Move(NamedTuple):
@@ -242,7 +239,7 @@ class World:
 
     def wipe_tickets(self, request: int) -> None:
         """The cloud forgets all tickets, and somebody asks for all of them again."""
-        if self.cloud.log and not self.cloud.late:
+        if self.cloud.log and not self.cloud.late and not self._untold():
             for folder in self.cloud.folders.values():
                 for file in folder.files:
                     file.ticket_id, file.link_version = None, 0
@@ -343,6 +340,7 @@ class World:
 
     _gone: set[str] = set()  # noqa: RUF012  # replaced in the instance
     wiped = False
+    resyncs_forgotten = False
 
     def _capabilities(self) -> frozenset[str]:
         self._gone = set()
@@ -364,6 +362,17 @@ class World:
         outside = Outside(self.clock, self.broker, self.cloud, database)
         self.processes[service, number] = Process(service, number, outside, targets)
 
+    def _untold(self) -> bool:
+        """Whether an upload is under way: a resync selects what is known to be there."""
+        told = {
+            (fact.clouds_uuid, fact.file.filename)
+            for place, log in self.broker.logs.items()
+            if place.topic == OWN["transfer"].name
+            for fact in map(self.oracle.event_of, log)
+            if isinstance(fact, RecordingTransferred)
+        }
+        return any((one.uuid, one.filename) not in told for one in self.cloud.log)
+
     def _may_lose(self, service: str) -> bool:
         """Whether what is lost can come back: from topics that hold it still, and nothing that stood only there."""
         chosen = service == "linker" and self.shape.by_name
@@ -384,6 +393,7 @@ class World:
         if service == "transfer":
             self._excuse()
         if service == "cloud_updater":
+            self.resyncs_forgotten = True
             self._settle_the_late()  # what was to be pushed once more is known nowhere else
             for number in range(self.shape.replicas):
                 self.crash(service, number)
