@@ -7,7 +7,7 @@ redriven or discarded is exactly what was listed for it. Lists never hold what a
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -120,60 +120,39 @@ def show_letter(
             show.pairs({"key": _text(one.content.key), **headers, "value": _text(one.content.value)})
 
 
-@commands.command("redrive", epilog="Example: ticketsync dlq redrive --service linker --reason unstorable --dry-run")
-def redrive_letters(  # noqa: PLR0913 - an option per condition
-    *,
-    service: OfService = None,
-    topic: OfTopic = None,
-    reason: Reason = None,
-    since: Since = None,
-    at: At = None,
-    everything: Everything = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    by: By = None,
-    json: Json = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Let the service apply records again, now that what was wrong is mended; exit 1 if some still cannot be."""
-    _settle(
-        "redrive",
-        resolve(data_dir),
-        service,
-        _some(_conditions(topic, reason, since, at), service, everything=everything),
-        dry_run=dry_run,
-        yes=yes,
-        by=asks(by),
-        json=json,
-    )
+def _settling(what: str) -> Callable[..., None]:
+    """The command that does `what`; both select in the same ways."""
+
+    def settle(  # noqa: PLR0913 - an option per condition
+        *,
+        service: OfService = None,
+        topic: OfTopic = None,
+        reason: Reason = None,
+        since: Since = None,
+        at: At = None,
+        everything: Everything = False,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        by: By = None,
+        json: Json = False,
+        data_dir: DataDir = None,
+    ) -> None:
+        conditions = _some(_conditions(topic, reason, since, at), service, everything=everything)
+        _settle(what, resolve(data_dir), service, conditions, dry_run=dry_run, yes=yes, by=asks(by), json=json)
+
+    return settle
 
 
-@commands.command("discard", epilog="Example: ticketsync dlq discard --topic RecordingProcessed --at 3:1200")
-def discard_letters(  # noqa: PLR0913 - an option per condition
-    *,
-    service: OfService = None,
-    topic: OfTopic = None,
-    reason: Reason = None,
-    since: Since = None,
-    at: At = None,
-    everything: Everything = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    by: By = None,
-    json: Json = False,
-    data_dir: DataDir = None,
-) -> None:
-    """Say of records that they will not be applied; they do not count any more, and are kept with your name."""
-    _settle(
-        "discard",
-        resolve(data_dir),
-        service,
-        _some(_conditions(topic, reason, since, at), service, everything=everything),
-        dry_run=dry_run,
-        yes=yes,
-        by=asks(by),
-        json=json,
-    )
+commands.command(
+    "redrive",
+    help="Let the service apply records again, now that what was wrong is mended; exit 1 if some still cannot be.",
+    epilog="Example: ticketsync dlq redrive --service linker --reason unstorable --dry-run",
+)(_settling("redrive"))
+commands.command(
+    "discard",
+    help="Say of records that they will not be applied; they do not count any more, and are kept with your name.",
+    epilog="Example: ticketsync dlq discard --topic RecordingProcessed --at 3:1200",
+)(_settling("discard"))
 
 
 def _settle(

@@ -90,6 +90,19 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
         "dry_run": dry_run,
     }
     done = asyncio.run(_import(resolve(data_dir), file, parameters, report=report, by=asks(by)))
+    _tell(done, dry_run=dry_run, json=json, report=report)
+
+
+@dataclass(frozen=True)
+class _Done:
+    import_id: str
+    repeated: bool
+    receipt: ImportProgress
+    rows: list[dict[str, Any]]
+
+
+def _tell(done: _Done, *, dry_run: bool, json: bool, report: Path | None) -> None:
+    """Raises Finding if some rows need a look."""
     if json:
         show.as_json(
             {
@@ -115,14 +128,6 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     if attention := sum(done.receipt.counts.get(outcome, 0) for outcome in NEED_A_LOOK):
         others = "would be imported" if dry_run else "are imported"
         raise Finding(f"{attention:,} of {done.receipt.rows_total:,} rows need a look; the others {others}")
-
-
-@dataclass(frozen=True)
-class _Done:
-    import_id: str
-    repeated: bool
-    receipt: ImportProgress
-    rows: list[dict[str, Any]]
 
 
 async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, report: Path | None, by: str) -> _Done:

@@ -23,7 +23,7 @@ from ops.options import By, DataDir, Json
 from ops.resync_selection import Asked, Selected, select
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
-from schemas.events import RESYNC_RATE_MAX, TicketSyncRequested
+from schemas.events import RESYNC_RATE_MAX
 
 BEAT_S = 0.25
 SLOW_BEAT_S = 2.0
@@ -74,33 +74,41 @@ def resync(  # noqa: PLR0913 - an option per way to select
     if not json:
         show.pairs(_in_words(plan), title="Plan")
     done: list[ResyncProgress] = []
-    requests: list[TicketSyncRequested] = []
+    request_ids: list[str] = []
     total = plan["to_send"] + plan["blocked"]
     if dry_run or not selected.requests or (not total and not yes):
         show.note("A dry run: nothing was changed." if dry_run else "There is nothing to push.")
     else:
         confirm(f"Push {total:,} recordings?", yes=yes, json=json)
-        # On demand: a plan needs no client of Kafka.
-        from ops.resync_requests import publish, request_for  # noqa: PLC0415
-
-        requests = [request_for({**one, **common}, asks(by)) for one in selected.requests]
-        asyncio.run(publish(addresses, requests))
-        done = _waited(addresses, [one.request_id for one in requests], total=total) if wait else []
+        request_ids = _ask([{**one, **common} for one in selected.requests], addresses, by=asks(by))
+        done = _waited(addresses, request_ids, total=total) if wait else []
         if not wait:
             show.note("Asked for; how far it is: ticketsync resyncs list")
     if json:
+        selection = [_in_short(one) for one in selected.requests]
+        pushed = sum(one.made_owed for one in done) if done else None
         show.as_json(
             {
-                "request_ids": [one.request_id for one in requests],
+                "request_ids": request_ids,
                 "dry_run": dry_run,
                 "force": force,
-                "selection": [_in_short(one) for one in selected.requests],
+                "selection": selection,
                 "plan": plan,
-                "pushed": sum(one.made_owed for one in done) if done else None,
+                "pushed": pushed,
             }
         )
     if cancelled := [one.request_id for one in done if one.state == "cancelled"]:
         raise Finding(f"cancelled before its end: {', '.join(cancelled)}")
+
+
+def _ask(selections: Sequence[dict[str, Any]], addresses: Addresses, *, by: str) -> list[str]:
+    """Publish a request for each of these selections; their request_ids."""
+    # On demand: a plan needs no client of Kafka.
+    from ops.resync_requests import publish, request_for  # noqa: PLC0415
+
+    requests = [request_for(one, by) for one in selections]
+    asyncio.run(publish(addresses, requests))
+    return [one.request_id for one in requests]
 
 
 def _per_minute(rate: str | None) -> int | None:
