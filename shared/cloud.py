@@ -44,7 +44,12 @@ class CloudSettings(BaseSettings):
     cloud_allow_http: bool = Field(
         default=False, description="Allow an http:// address that is not this machine's own."
     )
-    cloud_timeout_s: float = Field(30.0, gt=0, le=40, description="Seconds that one request may take in all.")
+    cloud_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        le=40,
+        description="Seconds that one request may take in all; a third of it, at most 10, to connect.",
+    )
     cloud_max_answer_bytes: int = Field(1_000_000, gt=0, description="Largest answer that is read from the cloud.")
     cloud_max_folder_bytes: int = Field(
         100_000_000, gt=0, description="Largest folder that is read back from the cloud, in bytes of JSON."
@@ -90,11 +95,13 @@ class Cloud:
         self._settings = settings
         self._token = token
         self.dated: datetime | None = None
+        # Both together end before the total does, which would not tell that nothing was sent.
+        to_connect_s = min(10.0, settings.cloud_timeout_s / 3)
         self._client = httpx.AsyncClient(
             base_url=settings.clouds_url + PREFIX,
             follow_redirects=False,
             trust_env=False,
-            timeout=httpx.Timeout(settings.cloud_timeout_s, connect=min(10.0, settings.cloud_timeout_s)),
+            timeout=httpx.Timeout(settings.cloud_timeout_s, connect=to_connect_s, pool=to_connect_s),
             limits=httpx.Limits(max_connections=settings.cloud_workers + 1, keepalive_expiry=KEEPALIVE_S),
             headers={"Accept": "application/json", "User-Agent": "ticketsync"},
         )

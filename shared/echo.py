@@ -4,12 +4,13 @@ Error messages of the cloud are stored, logged and shown, also on pages that wan
 value it refuses, or the header that it does not know, would bring secrets there.
 """
 
+import html
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from shared.outcome import Done, Invalid, Outcome
+from shared.outcome import MAX_MESSAGE, Done, Invalid, Outcome, one_line
 
 # A shorter value is found in ordinary words, and says little.
 SHORTEST = 4
@@ -22,7 +23,8 @@ def without_echo(outcome: Outcome, *, body: bytes, token: str) -> Outcome:
     """The outcome of a request with this JSON body and this token, its message free of them."""
     if isinstance(outcome, Done):
         return outcome
-    sent = {value for value in (token, *_texts(json.loads(body))) if len(value) >= SHORTEST}
+    sent = {_as_compared(value) for value in (token, *_texts(json.loads(body)))}
+    sent = {value for value in sent if len(value) >= SHORTEST}
     if isinstance(outcome, Invalid):
         errors = {place: _without(error, sent) for place, error in outcome.errors.items()}
         return Invalid(_without(outcome.message, sent), errors)
@@ -32,8 +34,7 @@ def without_echo(outcome: Outcome, *, body: bytes, token: str) -> Outcome:
 def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
     match value:
         case str():
-            # As messages are shown: in one line (see shared/outcome.py).
-            yield " ".join(value.split())
+            yield value
         case dict():
             for one in value.values():
                 yield from _texts(one)
@@ -42,13 +43,28 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
                 yield from _texts(one)
 
 
+def _as_compared(text: str) -> str:
+    """As long as in one line, as messages are (see shared/outcome.py), and the same in whatever case it is quoted."""
+    return one_line(text).replace("\u0130", "I").lower()  # the one letter that grows when it becomes small
+
+
 def _without(message: str, sent: Iterable[str]) -> str:
+    cut = len(message) >= MAX_MESSAGE
+    message = one_line(html.unescape(message))
     for value in sorted(sent, key=len, reverse=True):
         start = 0
-        while (start := message.find(value[:BEGINNING], start)) >= 0:
-            end = start
-            while end < len(message) and end - start < len(value) and message[end] == value[end - start]:
+        while (start := _as_compared(message).find(value[:BEGINNING], start)) >= 0:
+            compared, end = _as_compared(message), start
+            while end < len(message) and end - start < len(value) and compared[end] == value[end - start]:
                 end += 1
             message = message[:start] + INSTEAD + message[end:]
             start += len(INSTEAD)
+    return _without_a_cut_end(message, sent) if cut else message
+
+
+def _without_a_cut_end(message: str, sent: Iterable[str]) -> str:
+    """Where a message was cut, less than a beginning may be left of a value."""
+    for size in range(BEGINNING - 1, SHORTEST - 1, -1):
+        if any(_as_compared(message).endswith(value[:size]) for value in sent):
+            return message[:-size] + INSTEAD
     return message

@@ -164,14 +164,16 @@ def _message(answer: Answer) -> str:
         return "no message in the answer"
     for said in (answer.body.get("message"), answer.body.get("status")):
         if said and isinstance(said, str | int):
-            return _one_line(said)
+            return one_line(said)[:MAX_MESSAGE]
     return "no message in the answer"
 
 
-def _one_line(said: object) -> str:
-    """Text that can be stored and shown, whatever the cloud sent: no control characters, no lone surrogates."""
-    text = str(said)[:MAX_MESSAGE].encode("utf-8", "replace").decode()
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text)
+def one_line(said: object) -> str:
+    """Text that can be stored and shown, whatever the cloud sent: no control characters, no lone surrogates, and every
+    white space as one blank.
+    """
+    text = str(said).encode("utf-8", "replace").decode()
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", text).split())
 
 
 def _file_errors(body: Any) -> dict[int, str]:  # noqa: ANN401  # whatever JSON the cloud sent
@@ -183,7 +185,7 @@ def _file_errors(body: Any) -> dict[int, str]:  # noqa: ANN401  # whatever JSON 
         if named:
             text = texts[0] if isinstance(texts, list) and texts else texts
             said = text if isinstance(text, str | int) else "is not accepted"
-            found.setdefault(int(named[1]), _one_line(f"{named[2] or 'file'}: {said}"))
+            found.setdefault(int(named[1]), one_line(f"{named[2] or 'file'}: {said}")[:MAX_MESSAGE])
     return found
 
 

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 
+import httpx
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.echo import without_echo
-from shared.outcome import Invalid, NothingDone, Outcome, Unauthorized, Unknown
+from shared.outcome import Answer, Invalid, NothingDone, Outcome, Unauthorized, Unknown, classify
 from tests.security.wire import Received, answer, listening
 
+NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
 TOKEN = "canary-token-of-the-cloud"
 CUSTOMER = "Canary O'Customer"
 TRANSCRIPT = "canary words of the call, " * 40
@@ -64,6 +67,26 @@ def test_an_echo_is_taken_out_whole_or_cut_off_and_nothing_else_is() -> None:
     )
 
     assert outcome == Invalid("[...]: [...]", {0: "size: 2 B is a lot; a longer way, pre[...]ed"})
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("no: My card is 4111.  Ask for Anna", "no: [...]"),
+        ("no: My\u00a0card\u00a0is 4111. Ask", "no: [...]"),
+        ("no: MY CARD IS 4111. ask", "no: [...]"),
+        ("no: O&#039;Brien &amp; Sons", "no: [...]"),
+        ("x" * 292 + " My card is", "x" * 292 + " [...]"),
+    ],
+)
+def test_an_echo_is_found_in_whatever_case_blanks_and_escapes_it_comes(said: str, kept: str) -> None:
+    file = {"transcribe": "My card is 4111.  Ask\u00a0for Anna", "ticket_info": {"customer_name": "O'Brien & Sons"}}
+    body = json.dumps({"files": [file]}).encode()
+    refusal = Answer(400, httpx.Headers(), {"message": said}, empty=False)
+
+    outcome = without_echo(classify(refusal, repeatable=True, now=NOON), body=body, token="token")
+
+    assert kept in repr(outcome)
 
 
 def test_what_an_outcome_says_besides_stays() -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import gzip
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,6 +69,32 @@ def answering(head: str, body: bytes = b"") -> Respond:
 async def push(cloud: Cloud, uuid: str) -> Outcome:
     path = folder_path("/recording/update-ticket", uuid)
     return await cloud.post("update_ticket", path, UPDATE, repeatable=True)
+
+
+async def test_a_cloud_that_takes_no_connection_has_been_sent_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as waiting:
+        for _ in range(3):  # what the server never takes off its queue
+            one = waiting.enter_context(socket.socket())
+            one.settimeout(0)
+            one.connect_ex(server.getsockname())
+        async with calling(f"http://127.0.0.1:{server.getsockname()[1]}", cloud_timeout_s=1.0) as cloud:
+            outcome = await push(cloud, "folder")
+
+    assert outcome == NothingDone("the cloud cannot be reached (ConnectTimeout)")
+
+
+async def test_who_waits_in_vain_for_a_connection_has_sent_nothing() -> None:
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with listening(never) as url, calling(url, cloud_timeout_s=1.0, cloud_workers=1) as cloud:
+        # One more than the workers may be open, and nobody answers the first two.
+        first, second, third = await asyncio.gather(*(push(cloud, "folder") for _ in range(3)))
+
+    assert isinstance(first, Unknown)
+    assert isinstance(second, Unknown)
+    assert third == NothingDone("the cloud cannot be reached (PoolTimeout)")
 
 
 @pytest.mark.parametrize(
