@@ -152,7 +152,7 @@ async def test_any_other_refusal_is_shown_with_status_and_message(updater: Updat
     await updater.fold(a_link("R1"))
     await updater.push()
 
-    assert await updater.rows("select rejected from recording") == [{"rejected": "418: I am a  teapot 😀"}]
+    assert await updater.rows("select rejected from recording") == [{"rejected": "418: I am a teapot 😀"}]
 
 
 async def test_after_a_refusal_was_narrowed_down_requests_grow_again(updater: Updater, cloud: Emulator) -> None:
