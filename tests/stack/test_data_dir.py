@@ -3,12 +3,15 @@
 import hashlib
 import json
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from local.data_dir import DataDirInUseError, keep_secrets, open_data_dir
 from local.kafka_jars import KAFKA_VERSION, Jar, JarsUnavailableError, check, pinned_jars
+from local.once import made_once
 from local.ports import accepts_connections, held_ports
 
 
@@ -86,3 +89,33 @@ def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(JarsUnavailableError, match=r"kafka_2.13-4.3.1.jar is not the pinned file"):
         check(jar, file)
+
+
+def test_what_two_want_at_once_is_made_once(tmp_path: Path) -> None:
+    lock, made = tmp_path / "cache" / "it.lock", tmp_path / "it"
+    began = threading.Barrier(2)
+
+    def make() -> None:
+        with made.open("x") as file:
+            file.write("made")
+
+    def want() -> str:
+        began.wait(10)
+        made_once(lock, is_there=made.exists, make=make)
+        return made.read_text()
+
+    with ThreadPoolExecutor() as pool:
+        assert [one.result(10) for one in [pool.submit(want), pool.submit(want)]] == ["made", "made"]
+
+
+def test_what_could_not_be_made_is_tried_again_by_the_next(tmp_path: Path) -> None:
+    lock, made = tmp_path / "it.lock", tmp_path / "it"
+
+    def fail() -> None:
+        raise JarsUnavailableError("no network")
+
+    with pytest.raises(JarsUnavailableError):
+        made_once(lock, is_there=made.exists, make=fail)
+    made_once(lock, is_there=made.exists, make=made.touch)
+
+    assert made.exists()
