@@ -21,7 +21,7 @@ from ops.adopt_tickets import Tickets
 from ops.answers.adopted import AdoptedRecordings
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.service_api import ServiceApi, api
 from ops.who import asks
 from schemas.adopted import ADOPTED_MAX, AdoptedLine
@@ -42,7 +42,7 @@ def adopt(
     ],
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide every line and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    yes: Yes = False,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,

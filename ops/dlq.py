@@ -19,7 +19,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.given import moment
 from ops.given import place as place_of
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.pages import whole
 from ops.replay import ServiceName
 from ops.service_api import Parameters, api
@@ -52,7 +52,6 @@ At = Annotated[
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All that are open, where no other condition is given.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Try it, say what would become of them, and change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before.")]
 
 
 @commands.command("list", epilog="Example: ticketsync dlq list --service linker --reason schema_invalid")

@@ -16,7 +16,7 @@ from ops.addresses import Addresses, resolve
 from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
 from ops.exits import WrongInput
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.pages import whole
 from ops.service_api import Parameters, api
 from ops.who import asks
@@ -83,7 +83,7 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
     import_id: ImportId = None,
     expired: Expired = False,
     older_than: OlderThan = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    yes: Yes = False,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,

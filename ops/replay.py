@@ -17,7 +17,7 @@ from ops.answers.replays import Replay, ReplayPlan, Replays
 from ops.confirm import confirm
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.given import moment, place
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
 
@@ -59,7 +59,7 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
     ] = None,
     from_start: Annotated[bool, typer.Option("--from-start", help="Every record that Kafka still has.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would read, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    yes: Yes = False,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,

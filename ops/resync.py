@@ -19,7 +19,7 @@ from ops.answers.resyncs import ResyncPlan, ResyncProgress
 from ops.answers.status import CloudUpdaterStatus
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.resync_selection import Asked, Selected, select
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
@@ -57,7 +57,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
         str | None, typer.Option("--rate", help="At most so many requests a minute, such as 60/m.", show_default=False)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before.")] = False,
+    yes: Yes = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Show progress until all of it is pushed.")] = True,
     by: By = None,
     json: Json = False,

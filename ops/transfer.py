@@ -18,7 +18,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.held import FolderCase, Held, RejectedCase, held
 from ops.held_decisions import Decided, exists_as, give_up, retry
-from ops.options import By, DataDir, Json
+from ops.options import By, DataDir, Json, Yes
 from ops.who import asks
 
 LIST_MAX = 1_000
@@ -46,7 +46,6 @@ OfRecording = Annotated[
 For = Annotated[Reason | None, typer.Option("--reason", help="Only what waits for this reason.", show_default=False)]
 Everything = Annotated[bool, typer.Option("--all", help="Everything that waits.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it is about, and change nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before.")]
 
 
 @commands.command("list", epilog="Example: ticketsync transfer list --reason outcome_unknown")
