@@ -51,20 +51,21 @@ def _as_compared(text: str) -> str:
 def _without(message: str, sent: Iterable[str]) -> str:
     cut = len(message) >= MAX_MESSAGE
     message = one_line(html.unescape(message))
+    compared = _as_compared(message)
     for value in sorted(sent, key=len, reverse=True):
         start = 0
-        while (start := _as_compared(message).find(value[:BEGINNING], start)) >= 0:
-            compared, end = _as_compared(message), start
-            while end < len(message) and end - start < len(value) and compared[end] == value[end - start]:
+        while (start := compared.find(value[:BEGINNING], start)) >= 0:
+            end = start
+            while end < len(compared) and end - start < len(value) and compared[end] == value[end - start]:
                 end += 1
             message = message[:start] + INSTEAD + message[end:]
+            compared = compared[:start] + INSTEAD + compared[end:]
             start += len(INSTEAD)
-    return _without_a_cut_end(message, sent) if cut else message
+    left = _left_of_a_value(compared, sent) if cut else 0
+    return message[:-left] + INSTEAD if left else message
 
 
-def _without_a_cut_end(message: str, sent: Iterable[str]) -> str:
-    """Where a message was cut, less than a beginning may be left of a value."""
-    for size in range(BEGINNING - 1, SHORTEST - 1, -1):
-        if any(_as_compared(message).endswith(value[:size]) for value in sent):
-            return message[:-size] + INSTEAD
-    return message
+def _left_of_a_value(compared: str, sent: Iterable[str]) -> int:
+    """How many characters at the end, where the message was cut, are less than a beginning of a value."""
+    sizes = range(BEGINNING - 1, SHORTEST - 1, -1)
+    return next((size for size in sizes if any(compared.endswith(value[:size]) for value in sent)), 0)
