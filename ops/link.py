@@ -5,10 +5,10 @@ what it answered is shown. A recording that nobody has seen yet keeps its link p
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import PurePath
 from shlex import quote
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import uuid4
 
 import typer
@@ -33,6 +33,7 @@ OPTIONS = {
 }
 STALE = "a newer request for this recording was there already; nothing has changed"
 
+R = TypeVar("R")
 Named = Sequence[Mapping[str, str]]
 Recording = Annotated[
     str, typer.Argument(metavar="RECORDING", help="A recording_id or a filename.", show_default=False)
@@ -97,35 +98,39 @@ def unlink(
 
 
 async def _link(addresses: Addresses, named: Named, request: dict[str, Any], *, again: str, by: str) -> Linked:
+    *first, last = named
+    requests = [*({**request, **one, "park": False} for one in first), {**request, **last}]
     async with api(addresses, "linker", by=by) as linker:
-        *first, last = named
-        for one in first:
-            try:
-                return await linker.call("POST", "/links", Linked, json={**request, **one, "park": False})
-            except Refused as refused:
-                if refused.status not in NOT_THIS:
-                    raise _with_candidates(refused, again) from None
-        try:
-            return await linker.call("POST", "/links", Linked, json={**request, **last})
-        except Refused as refused:
-            raise _with_candidates(refused, again) from None
+        return await _first_that_fits(requests, lambda one: linker.call("POST", "/links", Linked, json=one), again)
 
 
 async def _unlink(addresses: Addresses, recording: str, folder: str | None, by: str) -> Linked:
     async with api(addresses, "linker", by=by) as linker:
-        *first, last = _named(recording, folder)[:2]
-        for one in first:
-            try:
-                return await linker.call("DELETE", "/links", Linked, one)
-            except Refused as refused:
-                if refused.status not in NOT_THIS:
-                    raise
         try:
-            return await linker.call("DELETE", "/links", Linked, last)
+            return await _first_that_fits(
+                _named(recording, folder)[:2],
+                lambda one: linker.call("DELETE", "/links", Linked, one),
+                "ticketsync unlink {}",
+            )
         except Refused as refused:
             if refused.status == NOT_FOUND and not folder:
                 refused.todo = "It is no id and no filename that is known or parked; a filename may need --folder F."
-            raise _with_candidates(refused, "ticketsync unlink {}") from None
+            raise
+
+
+async def _first_that_fits(requests: Sequence[R], ask: Callable[[R], Awaitable[Linked]], again: str) -> Linked:
+    """What linker answers to the first request whose name means something; to the last, whatever it answers."""
+    *first, last = requests
+    try:
+        for one in first:
+            try:
+                return await ask(one)
+            except Refused as refused:
+                if refused.status not in NOT_THIS:
+                    raise
+        return await ask(last)
+    except Refused as refused:
+        raise _with_candidates(refused, again) from None
 
 
 def _again(details: Mapping[str, str | None]) -> str:
