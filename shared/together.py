@@ -12,17 +12,21 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+async def _let_others_come_up() -> None:
+    await asyncio.sleep(0)
+
+
 class Together(Generic[Item, Result]):
     """`act` gets all items that wait and returns their results in the same order; what it raises, all of them raise.
 
-    `gather` returns when no more callers are worth waiting for; None: at once.
+    `gather` returns when no more callers are worth waiting for; by default those that can go on at once have come up.
     """
 
     def __init__(
         self,
         act: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]],
         *,
-        gather: Callable[[], Awaitable[None]] | None = None,
+        gather: Callable[[], Awaitable[None]] = _let_others_come_up,
     ) -> None:
         self._act = act
         self._gather = gather
@@ -34,7 +38,7 @@ class Together(Generic[Item, Result]):
         own: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, own))
         async with self._acting:
-            await (self._gather() if self._gather else asyncio.sleep(0))
+            await self._gather()
             if not own.done():
                 await self._act_for_all()
         return await own
