@@ -71,13 +71,13 @@ def table_of(
     shown = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
         numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
-        whole = max((len(str(row[index])) for row in rows), default=0) if column in ids else 0
+        longest = max((len(str(row[index])) for row in rows), default=0)
         shown.add_column(
             column,
             justify="right" if numbers else "left",
             overflow="fold",
             header_style="bold",
-            min_width=min(whole, UUID_CHARS) or None,
+            no_wrap=column in ids and longest <= UUID_CHARS,
         )
     for row in rows:
         shown.add_row(*(plain(in_words(value)) for value in row))

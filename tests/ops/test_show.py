@@ -23,6 +23,25 @@ def test_a_table_of_long_names_stays_within_100_columns_and_cuts_nothing(capsys:
     assert sum(line.count("r") for line in lines[1:]) == 255
 
 
+def test_an_id_stays_on_one_line_and_nothing_beside_it_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    import_id = "6f802ab4-6ca4-43d0-ae23-0a5b3a00fd15"
+    row = (
+        "2026-11-27 04:59:08",
+        import_id,
+        "a long name of a spreadsheet.xlsx",
+        "somebody",
+        "2,000 of 9,000",
+        "Z" * 40,
+    )
+
+    show.table(("accepted", "import", "file", "by", "rows", "outcomes"), [row], ids=("import",))
+
+    shown = capsys.readouterr().out
+    assert import_id in shown
+    assert all(len(line) <= 100 for line in shown.splitlines())
+    assert shown.count("Z") == 40
+
+
 def test_a_title_is_not_folded_at_the_width_of_what_stands_under_it(capsys: pytest.CaptureFixture[str]) -> None:
     show.pairs({"read": 0}, title="RecordingProcessed is read")
 
