@@ -32,6 +32,7 @@ class Ended:
     @property
     def json(self) -> dict[str, Any]:
         """What stdout holds, which must be JSON and nothing else."""
+        assert self.out, f"nothing on stdout, exit code {self.code}: {self.err}"
         value: dict[str, Any] = json.loads(self.out)
         return value
 

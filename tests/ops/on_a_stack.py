@@ -68,9 +68,12 @@ class Stack:
         return folder
 
     def publish(self, *events: dict[str, Any]) -> None:
+        """Publish recordings, until linker knows them: commands find folders and recordings through it."""
         lines = "".join(json.dumps(one) + "\n" for one in events)
         published = self("publish", "recording-processed", "-", stdin=lines)
         assert published.code == 0, published.err
+        for one in events:
+            eventually(lambda one=one: self("explain", one["recording_id"]).code == 0)  # type: ignore[misc]
 
     def about(self, folder: str, name: str) -> dict[str, Any]:
         about: dict[str, Any] = self("status", f"{folder}/{name}", "--json").json
