@@ -5,10 +5,13 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 
+from local.supervisor import EX_CONFIG
+from shared.service import EXIT_BUG
 from tests.faults import faults_cloud as cloud
 from tests.faults import faults_data as data
 from tests.faults import faults_processes as processes
 from tests.faults import faults_servers as servers
+from tests.faults.process import EXIT_CRASHED
 from tests.faults.run import Run
 from tests.simulation.points import Point
 
@@ -56,6 +59,15 @@ CLASSES: Mapping[str, Fault] = {
     "the cloud's tickets wiped": data.tickets_wiped,
     "a folder lost in the cloud": data.folder_lost,
     **{f"{topic} made anew": data.topic_made_anew(topic) for topic in data.OWN.values()},
+}
+# How processes of services may end while a class of faults is going on; under any other they must not end at all.
+_CRASHES, _KILLED, _TOLD = f"exit {EXIT_CRASHED}", "killed by SIGKILL", "exit 0"
+ENDS: Mapping[str, tuple[str, ...]] = {
+    **{name: (_CRASHES,) for name in CLASSES if name.startswith("crash at ")},
+    "killed": (_KILLED,),
+    "told to stop in the middle": (_TOLD,),
+    # Without its tables a service ends; one copy makes them at its start, and the other may come before it.
+    **{f"{one}'s database lost": (f"exit {EXIT_BUG}", f"exit {EX_CONFIG}") for one in ALL},
 }
 # What a topic that was made anew does not hold cannot be read back: no database may be lost after these.
 LAST = tuple(f"{topic} made anew" for topic in data.OWN.values())

@@ -32,8 +32,11 @@ async def late_effects(run: Run) -> int:
 
 
 async def cloud_fails(run: Run) -> int:
-    """Errors, cut connections, slowness: with the effect and without it."""
-    return await _fails(run, list(CLOUD_FAULTS))
+    """Errors, cut connections, slowness, of an upload and of a push: with the effect and without it."""
+    return await _fails(
+        run,
+        [{**fault, "route": run.chance.choice(routes)} for fault in CLOUD_FAULTS for routes in ROUTES.values()],
+    )
 
 
 async def _fails(run: Run, faults: list[dict[str, Any]]) -> int:

@@ -15,6 +15,11 @@ from tests.faults.run import Run, until
 from tests.faults.watch import AWAY
 
 OWN = {"linker": "TicketLinked", "transfer": "RecordingTransferred", "cloud_updater": "CloudTicketUpdated"}
+DONE_ITSELF = {
+    "linker": "select recording_id as what, link_version as stands from link",
+    "transfer": "select recording_id as what, transfer_version as stands from transfer",
+    "cloud_updater": "select clouds_uuid as what, cursor as stands from ledger",
+}
 PARTITIONS = 16
 OLDER_S = 3.0
 PAGE = 200
@@ -25,15 +30,17 @@ def lost(service: str) -> Callable[[Run], Awaitable[int]]:
     """The database is dropped under the running processes; an empty one takes its place."""
 
     async def lose(run: Run) -> int:
-        return await _replaced(
-            run, service, [f"drop database {service} with (force)", f"create database {service} owner {service}"]
-        )
+        async with run.calm():
+            await _replace(
+                run, service, [f"drop database {service} with (force)", f"create database {service} owner {service}"]
+            )
+        return 1
 
     return lose
 
 
 def set_back(service: str) -> Callable[[Run], Awaitable[int]]:
-    """A copy from a few seconds ago takes the database's place under the running processes."""
+    """A copy from a few seconds ago takes the database's place under the running processes; rows are lower by that."""
 
     async def set_back(run: Run) -> int:
         await run.site.sql(
@@ -45,28 +52,39 @@ def set_back(service: str) -> Callable[[Run], Awaitable[int]]:
             f"alter database {service} allow_connections true",
         )
         await asyncio.sleep(OLDER_S)
-        return await _replaced(
-            run,
-            service,
-            [f"drop database {service} with (force)", f"alter database {service}_copy rename to {service}"],
-        )
+        await until(lambda: _lower(run, service), f"{service} does something that its copy does not know")
+        async with run.calm():
+            lower = await _lower(run, service)
+            await _replace(
+                run,
+                service,
+                [f"drop database {service} with (force)", f"alter database {service}_copy rename to {service}"],
+            )
+        return lower
 
     return set_back
 
 
-async def _replaced(run: Run, service: str, statements: Sequence[str]) -> int:
-    """In calm, because what only this database knew is lost with it; and nothing is sent to the cloud for it."""
-    async with run.calm():
-        before, effects = await _identity(run, service), len(run.watch.effects)
-        run.watch.versions_lost = run.watch.versions_lost or service == "linker"
-        run.load.without_tables = True
-        await run.site.sql("postgres", *statements)
-        await run.site.sql("postgres", f"revoke all on database {service} from public")
-        await until(lambda: _is_another(run, service, before), f"{service} on another database")
-        await run.settle()
-        run.load.without_tables = False
-        _nothing_was_sent(run, effects, f"{service}'s database was replaced")
-    return 1
+async def _lower(run: Run, service: str) -> int:
+    """How many rows of what the service has done itself are lower in its copy, or not there yet."""
+    copy, present = [
+        {row["what"]: row["stands"] for row in await run.site.sql(database, DONE_ITSELF[service])}
+        for database in (f"{service}_copy", service)
+    ]
+    return sum(copy.get(what, 0) < stands for what, stands in present.items())
+
+
+async def _replace(run: Run, service: str, statements: Sequence[str]) -> None:
+    """To be done in calm, because what only this database knew is lost with it. Nothing is sent to the cloud for it."""
+    before, effects = await _identity(run, service), len(run.watch.effects)
+    run.watch.versions_lost = run.watch.versions_lost or service == "linker"
+    run.load.without_tables = True
+    await run.site.sql("postgres", *statements)
+    await run.site.sql("postgres", f"revoke all on database {service} from public")
+    await until(lambda: _is_another(run, service, before), f"{service} on another database")
+    await run.settle()
+    run.load.without_tables = False
+    _nothing_was_sent(run, effects, f"{service}'s database was replaced")
 
 
 async def _identity(run: Run, service: str) -> int:

@@ -2,18 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import httpx
 import psutil
 
+from tests.faults.claims_seen import claims_seen
+from tests.faults.process import EXIT_CRASHED
 from tests.faults.run import NeverSeen, Run, until
-from tests.faults.site import LEASE_S, Copy
+from tests.faults.site import Copy
 from tests.simulation.points import Point
 
 SENDS = ("transfer", "cloud_updater")
-SLEEPS_S = LEASE_S + 1
 ANNOUNCERS_TRIED, CAME_LATE_WITHIN_S = 3, 25.0
 
 
@@ -21,26 +22,37 @@ def crash_at(point: Point, *services: str) -> Callable[[Run], Awaitable[int]]:
     """The process that next comes to this point ends there, as if its power had been cut."""
 
     async def crash(run: Run) -> int:
-        return await _order(run, "crash", point, run.chance.choice(services))
+        copies = run.site.copies_of(run.chance.choice(services))
+        before = _crashes(run, copies)
+        await _order("crash", point, copies)
+
+        async def ended() -> int:
+            return _crashes(run, copies) - before
+
+        return await until(ended, f"{copies[0].service} ends at {point}")
 
     return crash
 
 
-async def _order(run: Run, kind: str, point: Point, service: str) -> int:
-    """Tell all copies; the first that comes there does it."""
-    copies = run.site.copies_of(service)
-    before = sum(len(one.seen()) for one in copies)
+def _crashes(run: Run, copies: Sequence[Copy]) -> int:
+    return sum(run.site.ended(one.name, f"exit {EXIT_CRASHED}") for one in copies)
+
+
+async def _order(kind: str, point: Point, copies: Sequence[Copy]) -> str:
+    """Tell these copies; the first that comes there does it. Returns what it happened to."""
+    before = {one.name: len(one.seen()) for one in copies}
     for one in copies:
         one.order(kind, point)
 
-    async def carried_out() -> int:
-        return sum(len(one.seen()) for one in copies) - before
+    async def carried_out() -> list[str]:
+        return [line for one in copies for line in one.seen()[before[one.name] :]]
 
     try:
-        return await until(carried_out, f"{service}: {kind} at {point}")
+        [first, *_] = await until(carried_out, f"{copies[0].service}: {kind} at {point}")
     finally:
         for one in copies:
             one.forget()
+    return first.split(maxsplit=2)[2]
 
 
 async def killed(run: Run) -> int:
@@ -78,29 +90,32 @@ async def told_to_stop(run: Run) -> int:
         await run.site.cloud("POST", "/release", json={})
 
     async def stopped() -> int:
-        return sum(run.site.ended(name, "exit 0") > number for name, number in ended.items())
+        done = [run.site.ended(name, "exit 0") > number for name, number in ended.items()]
+        return len(done) if all(done) else 0
 
-    return await until(stopped, f"{service} ends as told")
+    return await until(stopped, f"all of {service} end as told")
 
 
 async def two_owners(run: Run) -> int:
     """SIGSTOP until the group has given everything to the other process; then both believe to own it."""
     service = run.chance.choice(("linker", *SENDS))
     sleeper, other = run.chance.sample(run.site.copies_of(service), 2)
+    await until(lambda: _has_all(run, other, but=sleeper), f"{sleeper.name} has a share")
     process = await _running(sleeper)
     process.suspend()
     try:
         await until(lambda: _has_all(run, other), f"{other.name} alone")
+        # Stopped with what it had: it can neither have given it back nor have been put in another's place.
+        both = process.status() == psutil.STATUS_STOPPED and sleeper.process() == process
     finally:
         process.resume()
     await until(lambda: _has_all(run, other, but=sleeper), f"{sleeper.name} has a share again")
-    return 1
+    return int(both)
 
 
 async def slept_before_sending(run: Run) -> int:
     """A worker that stops after its last look at the lease, and sends when somebody else has sent something newer."""
-    service = run.chance.choice(SENDS)
-    return await _asleep(run, service, Point.SENDING)
+    return await _asleep(run, run.chance.choice(SENDS), Point.SENDING)
 
 
 async def slept_with_the_answer(run: Run) -> int:
@@ -109,9 +124,19 @@ async def slept_with_the_answer(run: Run) -> int:
 
 
 async def _asleep(run: Run, service: str, point: Point) -> int:
-    seen = await _order(run, "stop", point, service)
-    await asyncio.sleep(SLEEPS_S)
-    return min(seen, _wake_up(run, service))
+    """Until another worker has claimed just what the sleeper holds, under a token of its own: both have it then."""
+    async with claims_seen(run.site, service) as claims:
+        request = await _order("stop", point, [run.one_of(service)])
+        try:
+            folder, own = await claims.token_of(request)
+
+            async def taken_over() -> int:
+                return await claims.others(folder, own)
+
+            await until(taken_over, f"{service}: somebody else claims {folder}, which a sleeper holds")
+        finally:
+            woken = _wake_up(run, service)
+    return woken
 
 
 async def late_announcer(run: Run) -> int:

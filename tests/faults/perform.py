@@ -2,10 +2,11 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.classes import CLASSES, LAST, NEEDS_A_DISK, SHORT, WORKERS, WORKERS_SHORT
+from tests.faults.classes import CLASSES, ENDS, LAST, NEEDS_A_DISK, SHORT, WORKERS, WORKERS_SHORT
 from tests.faults.load import Load
 from tests.faults.run import NeverSeen, NotSettled, Report, Run, Say
 from tests.faults.site import running_site
@@ -59,6 +60,7 @@ async def perform(data_dir: Path, seed: int, order: Order, *, say: Say, bug: str
 async def _break(run: Run, order: Order) -> dict[str, str]:
     """Each class as it comes; why those that were not seen were not. Raises NotSettled."""
     unseen: dict[str, str] = {}
+    ended: Counter[tuple[str, str]] = Counter()
     for number, group in enumerate(order, start=1):
         run.say(f"{number:>2}/{len(order)}  {', '.join(group)}")
         possible = [name for name in group if name != NEEDS_A_DISK or run.site.disk]
@@ -74,7 +76,21 @@ async def _break(run: Run, order: Order) -> dict[str, str]:
             run.say(f"    left out, only root can give PostgreSQL a disk to fill: {name}")
         if number % CALM_AFTER == 0 or number == len(order):
             await _calm(run)
+        ended += _judge_ends(run, group, ended)
     return unseen
+
+
+def _judge_ends(run: Run, group: Sequence[str], before: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    """How processes of services have ended since; what none of these faults explains is a broken promise."""
+    since = run.site.ends - before
+    may = {how for name in group for how in ENDS.get(name, ())}
+    names = {copy.name for copy in run.site.copies}
+    run.broken += [
+        f"{name} ended ({how}), which these faults do not explain: {', '.join(group)}"
+        for name, how in since
+        if name in names and how not in may
+    ]
+    return since
 
 
 async def _seen(run: Run, name: str) -> None:

@@ -6,9 +6,11 @@ root, PostgreSQL stands on a disk of its own (tmpfs) that can be filled.
 """
 
 import os
+import re
 import secrets
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -103,7 +105,13 @@ class Site:
 
     def ended(self, name: str, how: str) -> int:
         """How often the supervisor has seen a process end so."""
-        return sum(line.startswith(f"{name} ended ({how})") for line in self.said)
+        return self.ends[name, how]
+
+    @property
+    def ends(self) -> Counter[tuple[str, str]]:
+        """How often each process has ended in which way, by its name; "stuck": the supervisor had to end it."""
+        found = (re.match(r"(\S+) (?:ended \((.+?)\)|says that it is (stuck))", line) for line in self.said)
+        return Counter((one[1], one[2] or one[3]) for one in found if one)
 
     @property
     def broker(self) -> str:
