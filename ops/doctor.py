@@ -171,10 +171,10 @@ async def _service(addresses: Addresses, service: Service) -> Check:
         todo = "Mend the publisher, or put the records aside; see DEAD_LETTER_LIMIT_PERCENT in docs/settings.md."
         return finding(name, "; ".join(state.stopped), todo)
     if state.lane and not state.lane.open:
-        found = f"the way to the cloud is stopped: {state.lane.reason}, {state.lane.message}"
+        found = f"the way to the cloud is stopped: {state.lane.reason}"
         if state.lane.reason == "paused":
             return finding(name, found, f"ticketsync resume {name}")
-        return finding(name, found, "It goes on by itself when the cloud answers; are CLOUDS_URL and token right?")
+        return finding(name, found, "It goes on by itself when the cloud answers; ticketsync status has its words.")
     if not state.ready:
         found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"
         return finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")

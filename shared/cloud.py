@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -104,6 +105,8 @@ class Cloud:
             timeout=httpx.Timeout(settings.cloud_timeout_s, connect=to_connect_s, pool=to_connect_s),
             limits=httpx.Limits(max_connections=settings.cloud_workers + 1, keepalive_expiry=KEEPALIVE_S),
             headers={"Accept": "application/json", "User-Agent": "ticketsync"},
+            # Each request stands for itself: what one was answered with must not go out with the next.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     @property

@@ -16,6 +16,8 @@ from shared.outcome import MAX_MESSAGE, Done, Invalid, Outcome, one_line
 SHORTEST = 4
 # The first so many characters give a longer value away, for it may be quoted in part.
 BEGINNING = 12
+# Fewer from anywhere else in a value may be ordinary words as well.
+PART = 20
 INSTEAD = "[...]"
 
 
@@ -61,11 +63,52 @@ def _without(message: str, sent: Iterable[str]) -> str:
             message = message[:start] + INSTEAD + message[end:]
             compared = compared[:start] + INSTEAD + compared[end:]
             start += len(INSTEAD)
-    left = _left_of_a_value(compared, sent) if cut else 0
-    return message[:-left] + INSTEAD if left else message
+    if cut and (left := _left_of_a_value(compared, sent)):
+        message = message[:-left] + INSTEAD
+    return _without_parts(message, sent)
 
 
 def _left_of_a_value(compared: str, sent: Iterable[str]) -> int:
     """How many characters at the end, where the message was cut, are less than a beginning of a value."""
     sizes = range(BEGINNING - 1, SHORTEST - 1, -1)
     return next((size for size in sizes if any(compared.endswith(value[:size]) for value in sent)), 0)
+
+
+def _without_parts(message: str, sent: Iterable[str]) -> str:
+    """The same without what stands anywhere within a value, `PART` characters or more of it.
+
+    Every second half of a part is looked for, and whatever stands around it is compared: a search for each character of
+    the message in megabytes of transcripts would take too long.
+    """
+    text, step, place = "\n".join(sent), PART // 2, 0  # no message has a line feed
+    compared = _as_compared(message)
+    while place + step <= len(compared):
+        found = _part_around(compared, place, step, text)
+        if found is None:
+            place += step
+            continue
+        start, end = found
+        message = message[:start] + INSTEAD + message[end:]
+        compared = compared[:start] + INSTEAD + compared[end:]
+        place = start + len(INSTEAD)
+    return message
+
+
+def _part_around(compared: str, place: int, size: int, text: str) -> tuple[int, int] | None:
+    """From where to where the message says what stands in the text as well, these characters of it among that."""
+    wanted = compared[place : place + size]
+    at = text.find(wanted)
+    while at >= 0:
+        left = _alike(compared[:place][::-1], text[max(0, at - place) : at][::-1])
+        right = _alike(compared[place + size :], text[at + size : at + len(compared)])
+        if left + size + right >= PART:
+            return place - left, place + size + right
+        at = text.find(wanted, at + 1)
+    return None
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters are the same at the beginning of both."""
+    return next(
+        (size for size, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
+    )

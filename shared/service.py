@@ -253,7 +253,8 @@ class Service:
         if self.lane:
             async with asyncio.timeout(READINESS_TIMEOUT_S), self.database.transaction() as connection:
                 lane = await self.lane.look(connection)
-            state["lane"] = {"open": lane.reason is None, "reason": lane.reason, "message": lane.message}
+            # Without its message: that is the cloud's own words, or a person's, and anybody may ask here.
+            state["lane"] = {"open": lane.reason is None, "reason": lane.reason}
         return state
 
     def _fold_state(self, fold: Fold) -> dict[str, Any]:

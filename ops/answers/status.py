@@ -63,6 +63,13 @@ class BlockedRecordings(PageOf[BlockedRecording]):
     """A page of what is blocked; those that need a person come first."""
 
 
+class LaneOpen(Answer):
+    """Whether requests may be sent to the cloud, and why not. What the cloud said stands in `LaneState` alone."""
+
+    open: bool
+    reason: str | None
+
+
 class Readiness(Answer):
     """Whether a service does its work now. `gate` is closed while it reads its own facts back.
 
@@ -72,4 +79,4 @@ class Readiness(Answer):
     ready: bool
     gate: str
     stopped: list[str] = Field(default_factory=list)
-    lane: LaneState | None = None
+    lane: LaneOpen | None = None

@@ -77,6 +77,9 @@ def test_an_echo_is_taken_out_whole_or_cut_off_and_nothing_else_is() -> None:
         ("no: MY CARD IS 4111. ask", "no: [...]"),
         ("no: O&#039;Brien &amp; Sons", "no: [...]"),
         ("x" * 292 + " My card is", "x" * 292 + " [...]"),
+        ("no word of this: card is 4111. Ask for Anna! please", "no word of this:[...]! please"),
+        ("no: card IS\t4111. ask for ann", "no:[...]"),
+        ("is 4111. Ask fo, in 1 s", "is 4111. Ask fo, in 1 s"),
     ],
 )
 def test_an_echo_is_found_in_whatever_case_blanks_and_escapes_it_comes(said: str, kept: str) -> None:
@@ -87,6 +90,27 @@ def test_an_echo_is_found_in_whatever_case_blanks_and_escapes_it_comes(said: str
     outcome = without_echo(classify(refusal, repeatable=True, now=NOON), body=body, token="token")
 
     assert kept in repr(outcome)
+
+
+def test_a_part_from_the_middle_of_a_transcript_goes_no_further_either() -> None:
+    said = "My account number is 4111 1111 and my mother was born Canary. " * 5_000
+    quotes = f"The transcribe field is invalid near '{said[31_007:31_090]}' and near '{said[5:60]}'"
+    file = {"filename": "a.wav", "transcribe": f"Good morning. {said}"}
+
+    outcome = without_echo(Unauthorized(f"403: {quotes}"), body=json.dumps({"files": [file]}).encode(), token="token")
+
+    assert outcome == Unauthorized("403: The transcribe field is invalid near '[...]' and near '[...]'")
+
+
+async def test_no_cookie_of_the_cloud_is_kept() -> None:
+    async with listening(lambda _: answer("200 OK", b"{}", "set-cookie: session=abc; path=/")) as cloud:
+        settings = CloudSettings(clouds_url=cloud.url, clouds_token=SecretStr(TOKEN))
+        client = Cloud(settings, token=token_reader(settings))
+        for _ in range(2):
+            await client.post("ping", "/ping", b"{}", repeatable=True)
+        await client.close()
+
+    assert [b"cookie" in one.head.lower() for one in cloud.received] == [False, False]
 
 
 def test_what_an_outcome_says_besides_stays() -> None:
