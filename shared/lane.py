@@ -4,20 +4,22 @@
     not_reached    a ping a second                                      any answer to a ping
     unauthorized   a ping every few seconds                             a ping that is accepted
     rate_limited   nothing until the time the cloud named               a probe that succeeds
-    no_route       one due request a minute                             a probe that succeeds, or ping names the route
+    no_route       one due request after a second, then one a minute    a probe that succeeds, or ping names the route
     circuit_open   one due request a second; pings reset their waits    a probe that succeeds
     paused         pings                                                a person (shared/pause.py)
 
 A pause lies over the others: what the cloud answers to pings, and to requests that were under way, counts as ever, and
 shows again when the pause is over. While a lane is stopped nothing is rejected and nothing sleeps while it holds
-something: rows wait. A cloud that had too
-much to do is not met by all that has gathered meanwhile: two requests may be under way at first, and one more for each
-that gets an answer, until there are so many that nobody waits any more.
+something: rows wait. One request alone may be refused as if token or route were wrong for all: it waits by its own
+failures, and a lane that opens after such a refusal does not call it back, else it would stop all others again and
+again. A cloud that had too much to do is not met by all that has gathered meanwhile: two requests may be under way at
+first, and one more for each that gets an answer, until there are so many that nobody waits any more.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 from sqlalchemy import text
@@ -34,12 +36,19 @@ log = structlog.get_logger()
 FAILURES_TO_OPEN = 5
 PING_S = {"not_reached": 1.0, "unauthorized": 3.0, "circuit_open": 5.0, "no_route": 60.0, "rate_limited": 60.0}
 DEFAULT_RATE_WAIT_S = 10.0
+# The first probe is another request than the one that was refused: it may have been that alone.
+FIRST_PROBE_S = 1.0
+# Stopped so by a request that may have been refused alone: whoever waits has a reason of its own.
+REFUSED = ("unauthorized", "no_route")
 # Stopped so, the cloud had too much to do, and what has gathered meanwhile is let go step by step.
 PACED_AFTER = ("circuit_open", "rate_limited")
 PACED_FIRST = 2
 PACED_LAST = 32
 # Whatever became of the requests under way: their processes may have died.
 PACED_AT_LEAST_EVERY_S = 1.0
+
+# What follows for those that wait: all are due at once, or whoever is due anyhow may go.
+Freed = Literal["all", "due"]
 
 
 @dataclass(frozen=True)
@@ -142,10 +151,10 @@ class Lane:
         if isinstance(outcome, Done) and entered is not None and entered.untroubled:
             return  # as the row said then; failures counted since are for the requests that enter after them
         async with self.database.transaction() as connection:
-            reset = await self._judge(connection, outcome, entered)
-        await self._reset_waits(needed=reset)
+            freed = await self._judge(connection, outcome, entered)
+        await self._let_go(freed)
 
-    async def _judge(self, connection: AsyncConnection, outcome: Outcome, entered: LaneState | None) -> bool:
+    async def _judge(self, connection: AsyncConnection, outcome: Outcome, entered: LaneState | None) -> Freed | None:
         match outcome:
             case RateLimited(message, retry_after_s):
                 await self._stop(
@@ -154,12 +163,13 @@ class Lane:
             case Unauthorized(message):
                 await self._stop(connection, "unauthorized", message, None)
             case NoRoute(message):
-                await self._stop(connection, "no_route", message, PROBE_S["no_route"])
+                probed = entered is not None and entered.reason == "no_route"
+                await self._stop(connection, "no_route", message, PROBE_S["no_route"] if probed else FIRST_PROBE_S)
             case NothingDone(message) | Unknown(message):
                 await self._count_failure(connection, message)
             case _:  # whatever else came, the cloud has looked at the request and answered
                 return await self._open(connection, entered)
-        return False
+        return None
 
     async def ping(self) -> float | None:
         """The step of a reconcile loop: ask the cloud for its capabilities when it is time, one replica for all."""
@@ -169,26 +179,29 @@ class Lane:
                 return None
         outcome = await self.cloud.post("ping", "/ping", b"{}", repeatable=True)
         async with self.database.transaction() as connection:
-            reset = await self._heed(connection, outcome)
-        await self._reset_waits(needed=reset)
+            freed = await self._heed(connection, outcome)
+        await self._let_go(freed)
         return None
 
-    async def _reset_waits(self, *, needed: bool) -> None:
-        if needed:
+    async def _let_go(self, freed: Freed | None) -> None:
+        if freed == "all":
             async with self.database.transaction() as connection:
                 await self.retry_now(connection)
+        if freed:
             self.wake()
 
-    async def _heed(self, connection: AsyncConnection, outcome: Outcome) -> bool:
+    async def _heed(self, connection: AsyncConnection, outcome: Outcome) -> Freed | None:
         state = await self.look(connection)
         match outcome:
             case Done(data):
                 capabilities = _names(data.get("capabilities"))
                 await self._put_capabilities(connection, capabilities)
                 newly_there = self.route in capabilities and self.route not in state.capabilities
-                if state.met in {"not_reached", "unauthorized"} or (state.met == "no_route" and newly_there):
+                if state.met == "no_route" and newly_there:
+                    return await self._open(connection) and "all"
+                if state.met in {"not_reached", "unauthorized"}:
                     return await self._open(connection)
-                return state.met == "circuit_open"
+                return "all" if state.met == "circuit_open" else None
             case Unauthorized(message):
                 await self._stop(connection, "unauthorized", message, None)
             case NothingDone(message) | Unknown(message) if state.met == "not_reached":
@@ -198,8 +211,8 @@ class Lane:
             case _ if state.met == "not_reached":
                 return await self._open(connection)  # it answers, though not to pings: it names no capabilities
             case _:
-                return state.met == "circuit_open"
-        return False
+                return "all" if state.met == "circuit_open" else None
+        return None
 
     async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:
         """Whether it is this replica that pings now: nobody has for `wait_s` seconds."""
@@ -218,8 +231,8 @@ class Lane:
     async def _put_message(self, connection: AsyncConnection, message: str) -> None:
         await connection.execute(text("update lane set message = :message"), {"message": message})
 
-    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
-        """True if the lane was stopped. Only writes if there is something to change: this runs after every request."""
+    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> Freed | None:
+        """None if it was not stopped. Only writes if there is something to change: this runs after every request."""
         stopped_as = "any" if entered is None else entered.reason
         row = (
             await connection.execute(
@@ -245,9 +258,9 @@ class Lane:
             )
         ).one_or_none()
         if not row or not row.was:
-            return False
+            return None
         log.info("lane open", was=row.was)
-        return True
+        return "due" if row.was in REFUSED else "all"
 
     async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
         await connection.execute(

@@ -105,8 +105,12 @@ NotAcknowledged = TryLater | RejectFiles | Narrow | FolderMissing
 AfterPush = Acknowledged | NotAcknowledged
 
 
-def decide_after_push(outcome: Outcome, *, files: int, attempts: int, jitter: float) -> AfterPush:
-    """What a push of `files` files led to; `attempts` failed in a row before it, `jitter` is uniform in 0 … 1."""
+def decide_after_push(outcome: Outcome, *, files: int, attempts: int, probe: bool, jitter: float) -> AfterPush:
+    """What a push of `files` files led to; `attempts` failed in a row before it, `jitter` is uniform in 0 … 1.
+
+    `probe`: it was let through to find out whether anything goes. One that is refused although everything else went
+    may be refused alone, and waits longer each time, so that it does not stop the others for ever.
+    """
     match outcome:
         case Done():
             return Acknowledged()
@@ -116,6 +120,9 @@ def decide_after_push(outcome: Outcome, *, files: int, attempts: int, jitter: fl
         case Unknown(message, retry_after_s):
             wait_s = backoff_s(attempts + 1, asked_s=retry_after_s, jitter=jitter)
             return TryLater(wait_s, may_take_effect=True, message=message)
+        case Unauthorized(message) | NoRoute(message) if not probe:
+            wait_s = backoff_s(attempts + 1, asked_s=None, jitter=jitter)
+            return TryLater(wait_s, may_take_effect=False, message=message)
         case Unauthorized(message):
             return TryLater(LANE_WAIT_S, may_take_effect=False, message=message)
         case NoRoute(message):

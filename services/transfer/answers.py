@@ -73,7 +73,8 @@ def decide_unrecorded_outcome(
 @dataclass(frozen=True)
 class Sent:
     """A request that was sent. `repeated`: an earlier attempt may have had its effect. `failures`: of this folder, in a
-    row, before this. `max_files`: how many files the folder's requests may have at present."""
+    row, before this. `max_files`: how many files the folder's requests may have at present. `probe`: it was let through
+    to find out whether anything goes."""
 
     kind: Kind
     clouds_uuid: CloudsUuid | None
@@ -83,6 +84,7 @@ class Sent:
     repeated: bool
     failures: int
     max_files: int
+    probe: bool
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,9 @@ def decide_conclusion(
             return Transferred(sent.clouds_uuid or _UUID.validate_python(_clouds_uuid(data)), _wider(sent.max_files))
         case Unknown(message, retry_after_s):
             return _unknown(message, retry_after_s, sent, resend_unknown=resend_unknown, jitter=jitter, now=now)
+        case Unauthorized(message) | NoRoute(message) if not sent.probe:
+            # Everything went before it, so it may be refused alone: not to stop the others for ever, it waits.
+            return _not_done(message, backoff_s(sent.failures + 1, asked_s=None, jitter=jitter), sent)
         case RateLimited(message) | Unauthorized(message) | NoRoute(message):
             # Not this folder's fault: the lane stops, and says when anything goes again.
             return _not_done(message, 0, sent)

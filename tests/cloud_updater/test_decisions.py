@@ -43,8 +43,8 @@ from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update
         (NothingDone("no"), TryLater(8, may_take_effect=False, message="no")),
         (RateLimited("slow", 7), TryLater(7, may_take_effect=False, message="slow")),
         (Unknown("what"), TryLater(8, may_take_effect=True, message="what")),
-        (Unauthorized("who"), TryLater(1, may_take_effect=False, message="who")),
-        (NoRoute("where"), TryLater(60, may_take_effect=False, message="where")),
+        (Unauthorized("who"), TryLater(8, may_take_effect=False, message="who")),
+        (NoRoute("where"), TryLater(8, may_take_effect=False, message="where")),
         (NoFolder("gone"), FolderMissing("gone")),
         (TooLarge("big"), Narrow(5, "big")),
         (Refused("no"), Narrow(5, "no")),
@@ -56,12 +56,19 @@ from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update
 def test_what_follows_from_the_third_failure_of_ten_files(outcome: Outcome, decision: AfterPush) -> None:
     jitter = 1.0 if getattr(outcome, "retry_after_s", None) is None else 0.0
 
-    assert decide_after_push(outcome, files=10, attempts=2, jitter=jitter) == decision
+    assert decide_after_push(outcome, files=10, attempts=2, probe=False, jitter=jitter) == decision
+
+
+@pytest.mark.parametrize(("outcome", "wait_s"), [(Unauthorized("who"), 1), (NoRoute("where"), 60)])
+def test_a_refused_probe_says_nothing_of_its_own_folder(outcome: Unauthorized | NoRoute, wait_s: float) -> None:
+    decision = decide_after_push(outcome, files=10, attempts=20, probe=True, jitter=1.0)
+
+    assert decision == TryLater(wait_s, may_take_effect=False, message=outcome.message)
 
 
 @pytest.mark.parametrize("outcome", [TooLarge("big"), Refused("big"), Invalid("big")])
 def test_a_file_that_stands_alone_is_the_one_to_blame(outcome: Outcome) -> None:
-    assert decide_after_push(outcome, files=1, attempts=0, jitter=0) == RejectFiles({0: "big"})
+    assert decide_after_push(outcome, files=1, attempts=0, probe=False, jitter=0) == RejectFiles({0: "big"})
 
 
 def test_the_newest_link_counts_whatever_the_order() -> None:

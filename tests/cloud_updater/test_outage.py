@@ -16,6 +16,8 @@ from tests.emulator.running import TOKEN, Emulator
 FOLDERS = 30
 LOOKS_S = 3.0
 WITHIN_S = 150
+# Less than until the next probe of a route that nobody has.
+MOMENTS_S = 40
 LEASED = "select 1 from ledger where lease_token is not null"
 
 
@@ -119,3 +121,28 @@ async def test_a_cloud_without_the_route_is_asked_once_a_minute_and_nothing_flap
         assert seen == {"no_route"}
         assert after == before
         assert waiting == {"retrying": FOLDERS}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_folder_that_alone_is_refused_delays_the_others_for_moments(
+    updater_url: str, cloud: Emulator, status: int
+) -> None:
+    cloud.arm(route="update_ticket", filename="R0.wav", status=status, times=None)
+    async with running_updater(updater_url, cloud) as one, running_updater(updater_url, cloud) as other:
+        uuids = await _linked(one, cloud)
+        async with _at_work(one, other):
+            for version in (2, 3, 4):
+                links = [a_link(f"R{number}", version, ticket_id=f"T-{version}") for number in range(FOLDERS)]
+                await one.fold(*links)
+                async with asyncio.timeout(MOMENTS_S):
+                    while await one.owed() > 1:  # noqa: ASYNC110  # only the database knows
+                        await asyncio.sleep(0.05)
+            tried = await one.rows("select attempts from ledger where attempts > 0")
+            rejected = await one.rows("select 1 from recording where rejected is not null")
+            cloud.control("DELETE", "faults")
+            await one.change("update ledger set due_at = now() where attempts > 0")  # its wait is over
+            await _until_nothing_is_owed(one)
+
+        assert len(tried) == 1
+        assert rejected == []
+        assert all(await asyncio.to_thread(lambda: [set(tickets(cloud, uuid).values()) == {"T-4"} for uuid in uuids]))

@@ -173,10 +173,12 @@ async def test_a_wrong_token_stops_everything_until_a_ping_is_accepted(traffic: 
 
     assert (alone, refused) == (None, None)
     assert await traffic.enter() is not None
-    assert traffic.resets == ["waits", "woken"]
+    assert traffic.resets == ["woken"]  # whoever was refused alone keeps its wait
 
 
-async def test_a_missing_route_is_probed_once_a_minute(traffic: Traffic) -> None:
+async def test_a_missing_route_is_probed_by_another_request_and_then_once_a_minute(traffic: Traffic) -> None:
+    await traffic.meet(NoRoute("404: no route"))
+    await traffic.later(1.1)
     await traffic.meet(NoRoute("404: no route"))
     await traffic.later(59)
     too_early = await traffic.enter()
@@ -184,6 +186,14 @@ async def test_a_missing_route_is_probed_once_a_minute(traffic: Traffic) -> None
 
     assert too_early is None
     assert [await traffic.enter() is not None for _ in range(2)] == [True, False]
+
+
+async def test_a_request_whose_route_alone_is_missing_stops_the_others_for_a_second(traffic: Traffic) -> None:
+    await traffic.meet(NoRoute("404: no route"))
+    await traffic.later(1.1)
+
+    assert await traffic.meet(Done({})) is None
+    assert traffic.resets == ["woken"]
 
 
 async def test_a_route_that_newly_exists_opens_the_lane(traffic: Traffic, cloud: Emulator) -> None:
@@ -200,6 +210,7 @@ async def test_a_route_that_newly_exists_opens_the_lane(traffic: Traffic, cloud:
 
     assert without_it == "no_route"
     assert (await traffic.state()).reason is None
+    assert traffic.resets == ["waits", "woken"]
 
 
 async def test_a_limit_of_our_own_spaces_the_requests_of_all_processes(traffic: Traffic) -> None:

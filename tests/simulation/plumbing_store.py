@@ -21,6 +21,8 @@ from shared.lane import (
     PACED_AT_LEAST_EVERY_S,
     PACED_FIRST,
     PACED_LAST,
+    REFUSED,
+    Freed,
     Lane,
 )
 from shared.lane_state import PROBE_S, LaneShut, LaneState
@@ -207,12 +209,12 @@ class ModelLane(Lane):
         lane = tables_of(connection, Tables).lane
         lane["one"] = lane["one"]._replace(message=message)
 
-    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> bool:
+    async def _open(self, connection: AsyncConnection, entered: LaneState | None = None) -> Freed | None:
         lane = tables_of(connection, Tables).lane
         row = lane["one"]
         changes = row.reason is not None or row.failures > 0 or row.allowance is not None
         if not changes or (row.reason is not None and entered is not None and entered.reason != row.reason):
-            return False
+            return None
         if row.reason in PACED_AFTER:
             allowance, probe_at = PACED_FIRST, now_of(connection) + timedelta(seconds=PACED_AT_LEAST_EVERY_S)
             lane["one"] = row._replace(allowance=allowance, probe_at=probe_at)
@@ -221,7 +223,7 @@ class ModelLane(Lane):
         else:
             lane["one"] = row._replace(allowance=None, probe_at=None)
         lane["one"] = lane["one"]._replace(reason=None, message=None, failures=0)
-        return row.reason is not None
+        return (row.reason or None) and ("due" if row.reason in REFUSED else "all")
 
     async def _stop(self, connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
         lane = tables_of(connection, Tables).lane

@@ -48,6 +48,7 @@ CREATED = Sent(
     repeated=False,
     failures=0,
     max_files=500,
+    probe=False,
 )
 INJECTED = replace(CREATED, kind="inject", clouds_uuid=CloudsUuid("uuid-1"))
 
@@ -102,8 +103,8 @@ def test_an_unknown_outcome_is_held_where_keys_are_not_honoured_unless_resending
         (NothingDone("503"), 1.5),
         (NothingDone("503", retry_after_s=0.0), 0.0),
         (RateLimited("429", retry_after_s=60.0), 0),
-        (Unauthorized("401"), 0),
-        (NoRoute("404"), 0),
+        (Unauthorized("401"), 1.5),
+        (NoRoute("404"), 1.5),
     ],
 )
 def test_what_did_nothing_frees_its_recordings_but_not_if_it_was_a_repeat(outcome: Outcome, wait_s: float) -> None:
@@ -112,6 +113,16 @@ def test_what_did_nothing_frees_its_recordings_but_not_if_it_was_a_repeat(outcom
     assert isinstance(first, Release)
     assert first.wait_s == wait_s
     assert isinstance(second, Repeat)
+
+
+@pytest.mark.parametrize("outcome", [Unauthorized("403"), NoRoute("404")])
+def test_what_is_refused_alone_waits_longer_each_time_and_a_refused_probe_not_at_all(
+    outcome: Unauthorized | NoRoute,
+) -> None:
+    often, probe = replace(CREATED, failures=5), replace(CREATED, failures=5, probe=True)
+
+    assert concluded(outcome, often) == Release(outcome.message, 32.5)
+    assert concluded(outcome, probe) == Release(outcome.message, 0)
 
 
 @pytest.mark.parametrize(
