@@ -1,7 +1,8 @@
 """`ticketsync audit`: what was done to the system, by whom and when, from the records of all three services.
 
 Each service records what is done through it in the transaction that does it, so the lists are complete; they are put
-together here, the newest first. With --json an item also names the service and shows the record's whole detail.
+together here, the newest first. With --json an item also names the service and shows the record's whole detail. The
+records of a service that does not answer are missing, and that is said (ops/heard.py).
 """
 
 import asyncio
@@ -12,12 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from ops import show
-from ops.addresses import SERVICES, Addresses, Service, resolve
+from ops.addresses import Addresses, resolve
 from ops.answers.audit import AuditRecord, AuditRecords
 from ops.given import moment
+from ops.heard import Heard
 from ops.options import DataDir, Json
+from ops.overview import services
 from ops.pages import whole
-from ops.service_api import Parameters, api
+from ops.service_api import Parameters, ServiceApi
 
 
 def audit(
@@ -39,19 +42,22 @@ def audit(
 ) -> None:
     """List who did what, the newest first."""
     conditions = {"who": who, "what": what, "subject": subject, "since": moment("--since", since)}
-    found = asyncio.run(_merged(resolve(data_dir), conditions, limit=limit))
+    heard = Heard()
+    found = asyncio.run(_merged(resolve(data_dir), conditions, heard, limit=limit))
     if json:
-        show.as_json({"items": [{"service": service} | one.model_dump(mode="json") for service, one in found]})
-        return
-    show.table(
-        ("time", "who", "what", "subject", "service", "detail"),
-        [
-            (f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.who, one.what, one.subject, service, _in_short(one.detail))
-            for service, one in found
-        ],
-    )
-    if len(found) == limit:
-        show.note(f"There may be more: --limit was {limit:,}.")
+        items = [{"service": service} | one.model_dump(mode="json") for service, one in found]
+        show.as_json({"items": items, "unreachable": heard.unreachable})
+    else:
+        show.table(
+            ("time", "who", "what", "subject", "service", "detail"),
+            [
+                (f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.who, one.what, one.subject, service, _in_short(one.detail))
+                for service, one in found
+            ],
+        )
+        if len(found) == limit:
+            show.note(f"There may be more: --limit was {limit:,}.")
+    heard.require_all()
 
 
 def _in_short(detail: dict[str, Any]) -> str:
@@ -61,14 +67,15 @@ def _in_short(detail: dict[str, Any]) -> str:
     )
 
 
-async def _merged(addresses: Addresses, conditions: Parameters, *, limit: int) -> Sequence[tuple[str, AuditRecord]]:
-    lists = await asyncio.gather(*(_of(addresses, service, conditions, limit=limit) for service in SERVICES))
+async def _merged(
+    addresses: Addresses, conditions: Parameters, heard: Heard, *, limit: int
+) -> Sequence[tuple[str, AuditRecord]]:
+    async with services(addresses) as asked:
+        lists = await asyncio.gather(*(_of(one, conditions, heard, limit=limit) for one in asked.by_name().values()))
+    heard.require_somebody()
     return list(heapq.merge(*lists, key=lambda one: one[1].time, reverse=True))[:limit]
 
 
-async def _of(
-    addresses: Addresses, service: Service, conditions: Parameters, *, limit: int
-) -> list[tuple[str, AuditRecord]]:
-    async with api(addresses, service) as asked:
-        found = await whole(asked, "/audit", AuditRecords, conditions, limit=limit)
-    return [(asked.service, one) for one in found]
+async def _of(asked: ServiceApi, conditions: Parameters, heard: Heard, *, limit: int) -> list[tuple[str, AuditRecord]]:
+    found = await heard.said(asked, whole(asked, "/audit", AuditRecords, conditions, limit=limit))
+    return [(asked.service, one) for one in found or ()]

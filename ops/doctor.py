@@ -183,7 +183,7 @@ async def _service(addresses: Addresses, service: Service) -> Check:
 
 async def _recordings(addresses: Addresses) -> Check:
     async with services(addresses) as asked:
-        overview = (await asked.overview()).as_json()
+        overview = (await asked.whole()).as_json()
     wrong = {
         **{reason: number for reason, number in overview["blocked"].items() if number},
         **({"dead letters": overview["dead_letters"]} if overview["dead_letters"] else {}),

@@ -1,12 +1,13 @@
 """`ticketsync explain`: what happened to a recording, in order, why it is or is not in sync, and what mends it.
 
 In: a recording_id, a ticket or a filename. Out: its story (ops/explanation.py), put together from what the services
-say; several that fit are listed, and that is a finding. A link whose recording never came is explained as well.
+say; several that fit are listed, and that is a finding. A link whose recording never came is explained as well. While a
+service does not answer, what the others know is told (ops/heard.py); without linker only a recording_id is found.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import typer
@@ -15,8 +16,9 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
-from ops.explanation import About, Happened, Why, parked_story, story, why
-from ops.lookup import folder_id_of, if_known
+from ops.explanation import DOCTOR, About, Happened, Why, parked_story, story, story_without_linker, why
+from ops.heard import Heard
+from ops.lookup import folder_id_of, if_known, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 from shared.path_segment import path_segment
@@ -24,7 +26,16 @@ from shared.path_segment import path_segment
 CANDIDATES_MAX = 50
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
 
-Found = tuple[Mapping[str, Any] | None, Sequence[Happened], Why]
+LINKER_SILENT = Why("Whether it is in sync, linker knows, which does not answer.", DOCTOR)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A recording as linker knows it, if it does, and its story."""
+
+    recording: Mapping[str, Any] | None
+    events: Sequence[Happened]
+    reason: Why
 
 
 def explain(
@@ -39,38 +50,56 @@ def explain(
     """Tell what happened to a recording, and why it is or is not in sync."""
     if not name:
         raise WrongInput("the name of a recording is empty")
-    recording, events, reason = asyncio.run(_explain(resolve(data_dir), name, folder, json=json))
+    heard = Heard()
+    found = asyncio.run(_explain(resolve(data_dir), heard, name, folder, json=json))
     if json:
         show.as_json(
             {
-                "recording": recording,
-                "events": [asdict(one) for one in events],
-                "why": reason.line,
-                "mend": reason.command,
+                "recording": found.recording,
+                "events": [asdict(one) for one in found.events],
+                "why": found.reason.line,
+                "mend": found.reason.command,
+                "unreachable": heard.unreachable,
             }
         )
-        return
-    if recording:
+    else:
+        _tell(found)
+    heard.require_all()
+
+
+def _tell(found: Found) -> None:
+    if found.recording:
         names = ("recording_id", "folder_id", "filename", "state", "clouds_uuid")
-        show.pairs({name: recording[name] for name in names})
-    show.table(("when", "what", "topic partition:offset"), [(_at(one.at), one.what, one.where) for one in events])
-    show.out().print(show.plain(reason.line), soft_wrap=True, highlight=False)
-    if reason.command:
-        show.out().print(show.plain(f"Do: {reason.command}"), soft_wrap=True, highlight=False)
+        show.pairs({name: found.recording[name] for name in names})
+    events = [(_at(one.at), one.what, one.where) for one in found.events]
+    show.table(("when", "what", "topic partition:offset"), events)
+    show.out().print(show.plain(found.reason.line), soft_wrap=True, highlight=False)
+    if found.reason.command:
+        show.out().print(show.plain(f"Do: {found.reason.command}"), soft_wrap=True, highlight=False)
 
 
-async def _explain(addresses: Addresses, name: str, folder: str | None, *, json: bool) -> Found:
+async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | None, *, json: bool) -> Found:
     async with services(addresses) as asked:
         folder_id = await folder_id_of(asked.linker, folder)
-        found = await _candidates(asked, name, folder_id)
-        if len(found) > 1:
-            _list(found, json=json)
-            raise Finding(f"{len(found)} recordings fit {name}", todo="Name one by its recording_id.")
-        if not found:
-            return None, parked_story(await _parked(asked, name)), NOT_HERE
-        about = await _about(asked, found[0]["recording_id"])
+        candidates = await heard.said(asked.linker, _candidates(asked, name, folder_id))
+        if candidates is None:
+            return await _without_linker(asked, heard, name)
+        if len(candidates) > 1:
+            _list(candidates, json=json)
+            raise Finding(f"{len(candidates)} recordings fit {name}", todo="Name one by its recording_id.")
+        if not candidates:
+            return Found(None, parked_story(await _parked(asked, name)), NOT_HERE)
+        about = await _about(asked, heard, candidates[0]["recording_id"])
     recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
-    return recording, story(about), why(about)
+    return Found(recording, story(about), why(about))
+
+
+async def _without_linker(asked: Services, heard: Heard, recording_id: str) -> Found:
+    """What the others say, if the name is a recording_id. Raises Unreachable if they know nothing of it."""
+    transfer, cloud_updater, folder = await _of_the_others(asked, heard, recording_id)
+    if transfer is None and cloud_updater is None:
+        heard.require_all()
+    return Found(None, story_without_linker(transfer, cloud_updater, folder), LINKER_SILENT)
 
 
 async def _candidates(asked: Services, name: str, folder_id: str | None) -> list[dict[str, Any]]:
@@ -97,19 +126,27 @@ async def _parked(asked: Services, name: str) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-async def _about(asked: Services, recording_id: str) -> About:
-    linker, transfer, cloud_updater = await asyncio.gather(
-        if_known(asked.linker, recording_id),
-        if_known(asked.transfer, recording_id),
-        if_known(asked.cloud_updater, recording_id),
+async def _about(asked: Services, heard: Heard, recording_id: str) -> About:
+    linker, (transfer, cloud_updater, folder) = await asyncio.gather(
+        if_known(asked.linker, recording_id), _of_the_others(asked, heard, recording_id)
     )
     if linker is None:
-        raise Finding(f"linker knows no recording {recording_id}")
+        raise unknown_recording("linker", recording_id)
+    return About(linker, transfer, cloud_updater, folder, silent=heard.unreachable)
+
+
+async def _of_the_others(
+    asked: Services, heard: Heard, recording_id: str
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any] | None]:
+    """What transfer and cloud_updater say of it, and transfer of its folder while it is uploaded."""
+    transfer, cloud_updater = await asyncio.gather(
+        *(heard.said(one, if_known(one, recording_id)) for one in (asked.transfer, asked.cloud_updater))
+    )
     folder = None
     if transfer and transfer["phase"] == "uploading":
         path = f"/folders/{path_segment(transfer['folder_id'])}"
-        folder = (await asked.transfer.get(path, Anything)).root
-    return About(linker, transfer, cloud_updater, folder)
+        folder = await heard.said(asked.transfer, asked.transfer.get(path, Anything))
+    return transfer, cloud_updater, folder.root if folder else None
 
 
 def _list(found: Sequence[Mapping[str, Any]], *, json: bool) -> None:

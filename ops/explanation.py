@@ -2,10 +2,11 @@
 
 The story has every fact that was seen, with its place in Kafka, and every version of the link with whoever asked for
 it, in the order of their times; then what is under way; then one sentence, and the command that mends it, if any does.
+A service that does not answer is never taken for one that has heard of nothing.
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +19,16 @@ DOCTOR = "ticketsync doctor"
 
 @dataclass(frozen=True)
 class About:
-    """What each service says of one recording; None: it never heard of it. `folder`: of transfer, while it uploads."""
+    """What each service says of one recording; None: it never heard of it, or is one of the `silent`.
+
+    `folder`: of transfer, while it uploads.
+    """
 
     linker: Answer
     transfer: Answer | None
     cloud_updater: Answer | None
     folder: Answer | None
+    silent: Collection[str] = ()
 
     @property
     def recording_id(self) -> str:
@@ -55,7 +60,7 @@ class Why:
 
 def story(about: About) -> list[Happened]:
     """What happened, the oldest first."""
-    events = [*_facts(about), *_links(about), *_requests(about)]
+    events = [*_facts(about), *_links(about), *requests(about.transfer, about.cloud_updater, about.folder)]
     return sorted(events, key=lambda one: one.at or "9999")
 
 
@@ -91,20 +96,35 @@ def _links(about: About) -> list[Happened]:
     return found
 
 
-def _requests(about: About) -> list[Happened]:
+def requests(transfer: Answer | None, cloud_updater: Answer | None, folder: Answer | None) -> list[Happened]:
+    """What is under way to the cloud, and what keeps it from there."""
     found = []
-    request = (about.folder or {}).get("open_request")
-    if request and (about.transfer or {}).get("phase") == "uploading":
+    request = (folder or {}).get("open_request")
+    if request and (transfer or {}).get("phase") == "uploading":
         what = f"upload request {request['request_id']} ({request['kind']}), sent {request['attempts']} times, is open"
         found.append(Happened(request["frozen_at"], what))
-    for service, said in (("upload", about.transfer), ("push", about.cloud_updater)):
+    for service, said in (("upload", transfer), ("push", cloud_updater)):
         blocked = (said or {}).get("blocked")
         if blocked:
             until = f", next try {blocked['next_try_at']}" if blocked["next_try_at"] else ""
             found.append(Happened(None, f"{service} {blocked['reason']}: {blocked['message'] or 'no message'}{until}"))
-    pending = (about.cloud_updater or {}).get("resyncs") or ()
+    pending = (cloud_updater or {}).get("resyncs") or ()
     found += [Happened(None, f"resync {request_id} is not carried out yet") for request_id in pending]
     return found
+
+
+def story_without_linker(
+    transfer: Answer | None, cloud_updater: Answer | None, folder: Answer | None
+) -> list[Happened]:
+    """What the others know while linker, which hears every fact, does not answer: how far they are, and no times."""
+    found = []
+    if transfer:
+        found.append(Happened(None, f"upload {transfer['phase']} (transfer {transfer['transfer_version']})"))
+    if cloud_updater:
+        wanted, shown = cloud_updater["link_version"], cloud_updater["acknowledged_link_version"]
+        what = f"cloud-updater has read link {wanted}; the cloud has acknowledged link {shown}"
+        found.append(Happened(None, what, cloud_updater["linked"]))
+    return [*found, *requests(transfer, cloud_updater, folder)]
 
 
 def why(about: About) -> Why:
@@ -128,6 +148,8 @@ def why(about: About) -> Why:
 
 def _not_transferred(about: About) -> Why:
     said = about.transfer
+    if "transfer" in about.silent:
+        return Why("It is not in the cloud; why, transfer knows, which does not answer.", DOCTOR)
     if said is None:
         return Why("It is not in the cloud: transfer has not read its RecordingProcessed yet.", LAG)
     if blocked := said["blocked"]:
@@ -142,6 +164,8 @@ def _not_transferred(about: About) -> Why:
 def _pending(about: About) -> Why:
     said, version = about.cloud_updater, about.linker["link_version"]
     missing = f"The cloud does not have link {version} yet"
+    if "cloud-updater" in about.silent:
+        return Why(f"{missing}; why, cloud-updater knows, which does not answer.", DOCTOR)
     if said is None or said["transfer_version"] < about.linker["transfer_version"]:
         return Why(f"{missing}: cloud_updater has not read the RecordingTransferred.", LAG)
     if said["link_version"] < version:

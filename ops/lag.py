@@ -1,7 +1,8 @@
 """`ticketsync lag`: how far each service is behind its topics, how fast it reads, and when it will have caught up.
 
 Each service says how far it has folded and where the topics end; two looks, a moment apart, tell how fast both move.
-Offsets are counted: of a compacted topic fewer records may wait than are said to, never more.
+Offsets are counted: of a compacted topic fewer records may wait than are said to, never more. Of a service that does
+not answer at the second look nothing is known (ops/heard.py); of one that comes back then, all but how fast it is.
 """
 
 import asyncio
@@ -14,8 +15,9 @@ import typer
 from rich.console import RenderableType
 
 from ops import live, show
-from ops.addresses import SERVICES, Service, resolve
+from ops.addresses import Service, resolve
 from ops.answers.reading import Lag, PartitionLag
+from ops.heard import Heard, total
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 
@@ -42,6 +44,14 @@ class Progress:
         return dict(vars(self))
 
 
+@dataclass(frozen=True)
+class Seen:
+    """How far those are that answered."""
+
+    items: Sequence[Progress]
+    heard: Heard
+
+
 def lag(
     *,
     partitions: Annotated[bool, typer.Option("--partitions", help="A line for each partition.")] = False,
@@ -56,23 +66,24 @@ def lag(
     """Show how far the services are behind their topics."""
     addresses = resolve(data_dir)
 
-    def picture(seen: Sequence[Progress]) -> list[RenderableType]:
+    def picture(seen: Seen) -> list[RenderableType]:
         return [_table(seen, partitions=partitions)]
 
-    async def run() -> Sequence[Progress]:
+    async def run() -> Seen:
         async with services(addresses) as asked:
-            first = await _look(asked)
-            if not watch:
-                await asyncio.sleep(over)
-                return progress(first, await _look(asked), by_partition=partitions)
-            before = [first]
+            before: Looks = {}
 
-            async def again() -> Sequence[Progress]:
-                then, before[0] = before[0], await _look(asked)
-                return progress(then, before[0], by_partition=partitions)
+            async def again() -> Seen:
+                nonlocal before
+                heard = Heard()
+                then, before = before, await _look(asked, heard)
+                return Seen(progress(then, before, by_partition=partitions), heard)
 
-            await live.watch(live.Watched(again, _as_json, picture, _in_one_line), every_s=every, json_lines=json)
-            return ()
+            await again()
+            if watch:
+                await live.watch(live.Watched(again, _as_json, picture, _in_one_line), every_s=every, json_lines=json)
+            await asyncio.sleep(over)
+            return await again()
 
     seen = asyncio.run(run())
     if json:
@@ -80,20 +91,23 @@ def lag(
     else:
         for part in picture(seen):
             show.out().print(part)
+    seen.heard.require_all()
 
 
-async def _look(asked: Services) -> Looks:
+async def _look(asked: Services, heard: Heard) -> Looks:
     by_name = asked.by_name()
-    answers = await asyncio.gather(*(by_name[service].get("/lag", Lag) for service in SERVICES))
-    return dict(zip(SERVICES, answers, strict=True))
+    answers = await asyncio.gather(*(heard.said(one, one.get("/lag", Lag)) for one in by_name.values()))
+    heard.require_somebody()
+    return {service: answer for service, answer in zip(by_name, answers, strict=True) if answer}
 
 
 def progress(then: Looks, now: Looks, *, by_partition: bool) -> list[Progress]:
     """What happened between two looks, by service and topic in the order of the answers."""
     found = []
     for service, lag in now.items():
-        seconds = (lag.at - then[service].at).total_seconds()
-        earlier = {(one.topic, one.partition): one for one in then[service].partitions}
+        before = then.get(service, lag)
+        seconds = (lag.at - before.at).total_seconds()
+        earlier = {(one.topic, one.partition): one for one in before.partitions}
         lots: dict[tuple[str, int | None], list[PartitionLag]] = {}
         for one in lag.partitions:
             lots.setdefault((one.topic, one.partition if by_partition else None), []).append(one)
@@ -128,25 +142,32 @@ def _progress(
     )
 
 
-def _as_json(seen: Sequence[Progress]) -> dict[str, Any]:
-    return {"behind": sum(one.behind for one in seen), "items": [one.as_json() for one in seen]}
+def _as_json(seen: Seen) -> dict[str, Any]:
+    behind = total(*(one.behind for one in seen.items), *(None for _ in seen.heard.unreachable))
+    return {
+        "behind": behind,
+        "items": [one.as_json() for one in seen.items],
+        "unreachable": seen.heard.unreachable,
+    }
 
 
-def _table(seen: Sequence[Progress], *, partitions: bool) -> RenderableType:
+def _table(seen: Seen, *, partitions: bool) -> RenderableType:
     columns = ["service", "topic", "partition", "behind", "oldest", "reads a second", "caught up in"]
-    rows = [
+    rows: list[list[object]] = [
         [one.service, one.topic, one.partition, one.behind, _time(one.oldest_s), _rate(one.reads_per_s), _end(one)]
-        for one in seen
+        for one in seen.items
     ]
+    rows += [[service, *[show.UNKNOWN] * (len(columns) - 1)] for service in seen.heard.unreachable]
     if not partitions:
         columns.remove("partition")
         rows = [[*row[:2], *row[3:]] for row in rows]
     return show.table_of(columns, rows)
 
 
-def _in_one_line(seen: Sequence[Progress]) -> str:
-    waiting = [f"{one.service} {one.topic} {one.behind:,} ({_end(one)})" for one in seen if one.behind]
-    return f"behind: {', '.join(waiting) or 'nothing'}"
+def _in_one_line(seen: Seen) -> str:
+    waiting = [f"{one.service} {one.topic} {one.behind:,} ({_end(one)})" for one in seen.items if one.behind]
+    silent = "".join(f"; {why}" for why in seen.heard.unreachable.values())
+    return f"behind: {', '.join(waiting) or 'nothing'}{silent}"
 
 
 def _time(seconds: float | None) -> str | None:
@@ -158,4 +179,6 @@ def _rate(per_s: float | None) -> str | None:
 
 
 def _end(one: Progress) -> str:
+    if one.behind and one.reads_per_s is None:
+        return show.UNKNOWN
     return "not at this rate" if one.caught_up_in_s is None else show.duration(one.caught_up_in_s)

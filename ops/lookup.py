@@ -48,8 +48,13 @@ async def about_recording(service: ServiceApi, recording_id: str, answer: type[A
     except Refused as refused:
         if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
             raise
-        todo = "If it is a filename, name its folder: --folder F."
-        raise Finding(f"{service.service} knows no recording {recording_id}", todo=todo) from None
+        raise unknown_recording(service.service, recording_id) from None
+
+
+def unknown_recording(service: str, recording_id: str) -> Finding:
+    """That a service has never heard of it."""
+    todo = "If it is a filename, name its folder: --folder F."
+    return Finding(f"{service} knows no recording {recording_id}", todo=todo)
 
 
 async def if_known(service: ServiceApi, recording_id: str) -> dict[str, Any] | None:

@@ -2,7 +2,7 @@
 
 The linker hears every fact, so it alone says which recording is in which state; transfer and cloud_updater say why
 something does not get on. They are asked before the linker, so that work which they had finished is never missing from
-what the linker says.
+what the linker says. Of a service that does not answer nothing is known, and nothing is made up (ops/heard.py).
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from ops.answers.status import (
     TransferStatus,
 )
 from ops.exits import Unreachable
+from ops.heard import Heard, total
 from ops.service_api import ServiceApi, api
 
 # What is counted of the last minute, and the topic on which it is.
@@ -31,17 +32,22 @@ TOPIC_OF_COUNT = {"acknowledged": "CloudTicketUpdated", "uploaded": "RecordingTr
 
 @dataclass(frozen=True)
 class Overview:
-    """What the services said at about the same time. `per_minute`: facts published within the last minute."""
+    """What the services said at about the same time; None: it did not answer. `per_minute`: facts published within the
+    last minute.
+    """
 
-    linker: LinkerStatus
-    transfer: TransferStatus
-    cloud_updater: CloudUpdaterStatus
+    linker: LinkerStatus | None
+    transfer: TransferStatus | None
+    cloud_updater: CloudUpdaterStatus | None
     per_minute: Mapping[str, int] | None = None
 
     @property
-    def lanes(self) -> Mapping[str, LaneState]:
-        """By service, its way to the cloud."""
-        return {"transfer": self.transfer.lane, "cloud-updater": self.cloud_updater.lane}
+    def lanes(self) -> Mapping[str, LaneState | None]:
+        """By service, its way to the cloud; None: unknown."""
+        return {
+            "transfer": self.transfer.lane if self.transfer else None,
+            "cloud-updater": self.cloud_updater.lane if self.cloud_updater else None,
+        }
 
     @property
     def stopped_lanes(self) -> list[str]:
@@ -54,25 +60,36 @@ class Overview:
                 else "It goes on by itself once the cloud answers."
             )
             for service, lane in self.lanes.items()
-            if not lane.open
+            if lane and not lane.open
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """The form that scripts read."""
+        """The form that scripts read; what is unknown is null."""
+        linker, transfer, cloud_updater = self.linker, self.transfer, self.cloud_updater
+        oldest = linker and linker.oldest_pending_at
         return {
-            "recordings": self.linker.recordings,
-            "states": {state: self.linker.states.get(state, 0) for state in get_args(State)},
+            "recordings": linker and linker.recordings,
+            "states": {state: linker and linker.states.get(state, 0) for state in get_args(State)},
             "blocked": {
-                reason: self.transfer.blocked.get(reason, 0) + self.cloud_updater.blocked.get(reason, 0)
+                reason: total(*(said.blocked.get(reason, 0) if said else None for said in (transfer, cloud_updater)))
                 for reason in get_args(Blocked)
             },
-            "oldest_pending_at": self.linker.oldest_pending_at and self.linker.oldest_pending_at.isoformat(),
+            "oldest_pending_at": oldest and oldest.isoformat(),
             "per_minute": self.per_minute,
-            "lanes": {service: lane.model_dump(mode="json") for service, lane in self.lanes.items()},
-            "parked": self.linker.parked,
-            "parked_expired": self.linker.parked_expired,
-            "dead_letters": (self.linker.dead_letters + self.transfer.dead_letters + self.cloud_updater.dead_letters),
+            "lanes": {service: lane and lane.model_dump(mode="json") for service, lane in self.lanes.items()},
+            "parked": linker and linker.parked,
+            "parked_expired": linker and linker.parked_expired,
+            "dead_letters": total(*(said.dead_letters if said else None for said in (linker, transfer, cloud_updater))),
         }
+
+
+@dataclass(frozen=True)
+class Whole(Overview):
+    """All three have answered."""
+
+    linker: LinkerStatus
+    transfer: TransferStatus
+    cloud_updater: CloudUpdaterStatus
 
 
 @dataclass(frozen=True)
@@ -87,24 +104,27 @@ class Services:
         """The same, by name."""
         return {"linker": self.linker, "transfer": self.transfer, "cloud_updater": self.cloud_updater}
 
-    async def stopped_topics(self) -> list[str]:
+    async def stopped_topics(self, heard: Heard) -> list[str]:
         """For each topic that a service does not read on because too many records are bad: which, and why."""
-        asked = self.by_name()
-        answers = await asyncio.gather(*(one.readiness() for one in asked.values()))
+        asked = self.by_name().values()
+        answers = await asyncio.gather(*(heard.said(one, one.readiness()) for one in asked))
         return [
-            f"{service.replace('_', '-')}: {why}"
-            for service, answer in zip(asked, answers, strict=True)
+            f"{one.service}: {why}"
+            for one, answer in zip(asked, answers, strict=True)
+            if answer
             for why in answer.stopped
         ]
 
-    async def blocked(self, folder_id: str | None, *, limit: int) -> list[BlockedRecording]:
+    async def blocked(self, heard: Heard, folder_id: str | None, *, limit: int) -> list[BlockedRecording]:
         """The first `limit` that each service names as blocked; those that need a person come first."""
         params = {"folder": folder_id, "limit": limit}
         answers = await asyncio.gather(
-            self.transfer.get("/blocked", BlockedRecordings, params),
-            self.cloud_updater.get("/blocked", BlockedRecordings, params),
+            *(
+                heard.said(one, one.get("/blocked", BlockedRecordings, params))
+                for one in (self.transfer, self.cloud_updater)
+            )
         )
-        found = [one for answer in answers for one in answer.items]
+        found = [one for answer in answers if answer for one in answer.items]
         return sorted(found, key=lambda one: one.reason == "retrying")[:limit]
 
     async def per_minute(self) -> Mapping[str, int] | None:
@@ -121,15 +141,29 @@ class Services:
             for count, topic in TOPIC_OF_COUNT.items()
         }
 
-    async def overview(self, folder_id: str | None = None) -> Overview:
-        """Of everything, or of one folder. Raises as ServiceApi does."""
-        params = {"folder": folder_id}
+    async def overview(self, heard: Heard, folder_id: str | None = None) -> Overview:
+        """Of everything, or of one folder, as far as the services answer."""
         transfer, cloud_updater = await asyncio.gather(
-            self.transfer.get("/status", TransferStatus, params),
-            self.cloud_updater.get("/status", CloudUpdaterStatus, params),
+            heard.said(self.transfer, self._transfer_status(folder_id)),
+            heard.said(self.cloud_updater, self._cloud_updater_status(folder_id)),
         )
-        linker = await self.linker.get("/status", LinkerStatus, params)
-        return Overview(linker, transfer, cloud_updater)
+        return Overview(await heard.said(self.linker, self._linker_status(folder_id)), transfer, cloud_updater)
+
+    async def whole(self, folder_id: str | None = None) -> Whole:
+        """The same of all three. Raises as ServiceApi does."""
+        transfer, cloud_updater = await asyncio.gather(
+            self._transfer_status(folder_id), self._cloud_updater_status(folder_id)
+        )
+        return Whole(await self._linker_status(folder_id), transfer, cloud_updater)
+
+    async def _linker_status(self, folder_id: str | None) -> LinkerStatus:
+        return await self.linker.get("/status", LinkerStatus, {"folder": folder_id})
+
+    async def _transfer_status(self, folder_id: str | None) -> TransferStatus:
+        return await self.transfer.get("/status", TransferStatus, {"folder": folder_id})
+
+    async def _cloud_updater_status(self, folder_id: str | None) -> CloudUpdaterStatus:
+        return await self.cloud_updater.get("/status", CloudUpdaterStatus, {"folder": folder_id})
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from ops.answers.reading import Positions
 from ops.exits import Unreachable
 from ops.kafka_access import kafka_answers
 from ops.lookup import folder_id_of
-from ops.overview import Overview, Services
+from ops.overview import Services, Whole
 from schemas.topics import TOPICS
 from shared.topics import extents
 
@@ -36,13 +36,13 @@ class Watch:
     """What was seen last, for whoever watches and for whoever asks why it took too long."""
 
     doing: str = "looking where the topics end"
-    overview: Overview | None = None
+    overview: Whole | None = None
     unreachable: Unreachable | None = None
 
 
 async def wait_and_tell(
     addresses: Addresses, services: Services, folder: str | None, timeout_s: float
-) -> tuple[Verdict, Overview | None]:
+) -> tuple[Verdict, Whole | None]:
     """The verdict of `wait_until_settled` and what it was reached by; meanwhile stderr says what is waited for."""
     watch = Watch()
     task = asyncio.create_task(wait_until_settled(addresses, services, folder, timeout_s, watch))
@@ -81,7 +81,7 @@ async def wait_until_settled(
         return "working"
 
 
-def judge(overview: Overview) -> Verdict:
+def judge(overview: Whole) -> Verdict:
     """Whether anything is still to be expected from waiting.
 
     "stuck": all that remains needs a person. Second pushes after unknown outcomes are in none of these numbers.
@@ -131,7 +131,7 @@ async def _at_rest(services: Services, folder_id: str | None, watch: Watch) -> V
     verdict: Verdict = "working"
     while True:
         before = verdict
-        overview = await _patiently(partial(services.overview, folder_id), watch)
+        overview = await _patiently(partial(services.whole, folder_id), watch)
         watch.overview = overview
         verdict = judge(overview)
         # The three answers are not of one instant, so "stuck" has to be seen twice; "settled" cannot be seen too early.

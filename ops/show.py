@@ -19,6 +19,8 @@ from rich.text import Text
 WIDTH_COLUMNS = 100
 KILO = 1024
 UUID_CHARS = 36
+# Stands for what only a server knows that does not answer; what there is none of is shown as -.
+UNKNOWN = "?"
 
 
 def out() -> Console:
@@ -70,7 +72,7 @@ def table_of(
     rows = list(rows)
     shown = Table(box=None, pad_edge=False)
     for index, column in enumerate(columns):
-        numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
+        numbers = bool(rows) and all(isinstance(row[index], int) or row[index] == UNKNOWN for row in rows)
         longest = max((len(str(row[index])) for row in rows), default=0)
         shown.add_column(
             column,
@@ -128,6 +130,11 @@ def size(size_bytes: int) -> str:
 def plain(text: str) -> Text:
     """Text as it is: no markup, and no control character that would steer the terminal."""
     return Text("".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text))
+
+
+def known(value: object) -> object:
+    """A value as it is; None stands for one that nobody has told."""
+    return UNKNOWN if value is None else value
 
 
 def in_words(value: object) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from time import monotonic, sleep
@@ -51,6 +52,29 @@ class Stack:
         """With SIGKILL; whoever watches over it starts it again."""
         [before] = self._processes(service)
         before.kill()
+
+    @contextmanager
+    def without(self, service: str) -> Iterator[None]:
+        """While it has ended, and whoever would start it again is held up."""
+        [ended] = self._processes(service)
+        watching = ended.parent()
+        assert watching
+        watching.suspend()
+        try:
+            ended.kill()
+            eventually(lambda: ended.status() == psutil.STATUS_ZOMBIE)
+            yield
+        finally:
+            watching.resume()
+        eventually(lambda: self.ready(service), within_s=60)
+
+    def ready(self, service: str) -> bool:
+        """Whether it does its work."""
+        url = self.addresses[f"{service.replace('-', '_')}_url"]
+        try:
+            return httpx.get(f"{url}/readyz", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
 
     def _processes(self, service: str) -> list[psutil.Process]:
         words = {"run", service, str(self.data_dir)}

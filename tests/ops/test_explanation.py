@@ -133,6 +133,25 @@ def test_one_line_says_why_and_one_command_mends_it(about: About, line: str, com
     assert command is None or command in (reason.command or "")
 
 
+@pytest.mark.parametrize(
+    ("about", "line"),
+    [
+        (About(linker("in_sync"), None, None, None, silent=("transfer", "cloud-updater")), "In sync"),
+        (
+            About(linker("not_transferred", transferred=False), None, None, None, silent=("transfer",)),
+            "why, transfer knows, which does not answer",
+        ),
+        (About(linker("pending"), transfer(), None, None, silent=("cloud-updater",)), "why, cloud-updater knows"),
+    ],
+    ids=str,
+)
+def test_a_service_that_does_not_answer_is_not_said_to_have_heard_of_nothing(about: About, line: str) -> None:
+    reason = why(about)
+
+    assert line in reason.line
+    assert reason.command in {None, "ticketsync doctor"}
+
+
 def test_what_a_person_has_paused_a_person_lets_go_on() -> None:
     said = cloud_updater(reason="retrying")
     said["blocked"]["message"] = "paused: ann at 2025-01-29 12:00Z: maintenance"

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
@@ -201,3 +202,63 @@ def test_the_doctor_looks_at_every_part_with_versions_sizes_and_clocks(stack: St
     names = {check["name"] for check in examined.json["checks"]}
     assert {"kafka", "kafka disk", "versions", "disk", "linker data", "transfer token", "cloud-updater clock"} <= names
     assert examined.code == 0, examined.json
+
+
+ALL = {"linker", "transfer", "cloud-updater"}
+
+
+@pytest.mark.parametrize("silent", sorted(ALL))
+def test_while_a_service_is_away_the_others_are_shown_and_nothing_is_made_up(
+    stack: Stack, folder: str, silent: str
+) -> None:
+    with stack.without(silent):
+        as_json = {
+            words: stack(*words.split(), "--json") for words in ("status", "lag", "audit", f"explain {folder}/a.wav")
+        }
+        status, lag, audit, explained = as_json.values()
+        shown = [stack(*words.split()) for words in as_json]
+        about = stack("status", f"{folder}/a.wav", "--json")
+        waited = stack("status", "--wait", "settled", "--timeout", 0.5, "--json")
+
+    for ended in (*as_json.values(), about, waited):
+        assert (ended.code, list(ended.json["unreachable"])) == (69, [silent]), (ended.out, ended.err)
+        assert "ticketsync doctor" in ended.err
+    assert all((one.code, f"{silent} at http" in one.err) == (69, True) for one in shown)
+    assert all("?" in one.out for one in shown[:2])
+    _knows_what_the_others_say(status.json, silent)
+    assert status.json["dead_letters"] is None
+    assert waited.json["settled"] is False
+    assert lag.json["behind"] is None
+    assert {one["service"] for one in lag.json["items"]} == ALL - {silent}
+    assert {one["service"] for one in audit.json["items"]} <= ALL - {silent}
+    assert bool(audit.json["items"]) == (silent != "linker")
+    told = " ".join(one["what"] for one in explained.json["events"])
+    if silent == "linker":
+        assert "cloud-updater has read link 1; the cloud has acknowledged link 1" in told
+        assert (explained.json["recording"], about.json["state"]) == (None, None)
+        assert "linker knows" in explained.json["why"]
+    else:
+        assert "linked to T-a" in told
+        assert explained.json["why"].startswith("In sync")
+        assert about.json["state"] == "in_sync"
+    assert (about.json["cloud_updater"] is None, about.json["transfer"] is None) == (
+        silent == "cloud-updater",
+        silent == "transfer",
+    )
+    assert stack("status", "--json").json["unreachable"] == {}
+
+
+def _knows_what_the_others_say(status: dict[str, Any], silent: str) -> None:
+    known = {
+        "recordings": status["recordings"] is not None,
+        "states": None not in status["states"].values(),
+        "parked": status["parked"] is not None,
+        "rates": status["per_minute"] is not None,
+        "blocked": None not in status["blocked"].values(),
+        **{service: lane is not None for service, lane in status["lanes"].items()},
+    }
+    assert {name for name, is_known in known.items() if not is_known} == {
+        "linker": {"recordings", "states", "parked", "rates"},
+        "transfer": {"blocked", "transfer"},
+        "cloud-updater": {"blocked", "cloud-updater"},
+    }[silent]

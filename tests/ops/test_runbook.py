@@ -250,7 +250,7 @@ def old_application(site: Site) -> None:
 
 TROUBLES: dict[str, list[Callable[[Site], None]]] = {
     "A recording does not show its ticket": [refused, nothing],
-    "A service is not ready": [not_ready],
+    "A service is not ready": [not_ready, not_ready],
     "Something is slow": [nothing],
     "Nothing is sent to the cloud": [paused, nothing],
     "We changed the token": [another_token],

@@ -5,7 +5,7 @@ import pytest
 from ops.answers import Blocked, State
 from ops.answers.reading import Position, Positions
 from ops.answers.status import CloudUpdaterStatus, LaneState, LinkerStatus, TransferStatus
-from ops.overview import Overview
+from ops.overview import Whole
 from ops.settled import behind, judge
 
 OPEN = LaneState(open=True)
@@ -19,8 +19,8 @@ def seen(
     owed: int = 0,
     working: int = 0,
     uploading: int = 0,
-) -> Overview:
-    return Overview(
+) -> Whole:
+    return Whole(
         LinkerStatus(recordings=10, states=states or {}, parked=0, dead_letters=0, working=working),
         TransferStatus(blocked=before_upload or {}, dead_letters=0, working=uploading, lane=OPEN),
         CloudUpdaterStatus(blocked=after_upload or {}, dead_letters=0, owed=owed, lane=OPEN),
