@@ -60,9 +60,11 @@ class Ledgers:
         by_uuid: dict[str, list[Change]] = defaultdict(list)
         for change in changes:
             by_uuid[change.clouds_uuid].append(change)
-        await self.lock(by_uuid)
         rows = await self._connection.execute(
             text("""
+                with locked as materialized (
+                    select clouds_uuid from ledger where clouds_uuid = any(:uuids) order by clouds_uuid for update
+                )
                 update ledger set
                     last_seq = last_seq + u.count,
                     cursor = case when u.behind or cursor < last_seq then cursor else last_seq + u.count end,
@@ -79,6 +81,7 @@ class Ledgers:
                     end
                 from unnest(cast(:uuids as text[]), cast(:counts as bigint[]), cast(:behind as boolean[]),
                             cast(:at_once as boolean[])) as u (clouds_uuid, count, behind, at_once)
+                    join locked using (clouds_uuid)
                 where ledger.clouds_uuid = u.clouds_uuid
                 returning ledger.clouds_uuid, last_seq - u.count + 1 as first_seq
             """),

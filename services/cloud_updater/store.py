@@ -117,18 +117,12 @@ class Store:
         links = [one.event for one in wanted]
         ids = [one.recording_id for one in links]
         await self._connection.execute(
-            text("""
-                insert into ticket (recording_id, body)
-                select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
-                on conflict (recording_id) do update set body = excluded.body
-            """),
-            {
-                "ids": ids,
-                "bodies": [one.ticket_info.model_dump_json() if one.ticket_info else "null" for one in links],
-            },
-        )
-        await self._connection.execute(
             text(f"""
+                with stored as (
+                    insert into ticket (recording_id, body)
+                    select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
+                    on conflict (recording_id) do update set body = excluded.body
+                )
                 update recording r set
                     link_version = u.link_version, link_place = u.place,
                     seq = coalesce(u.seq, r.seq), rejected = null,
@@ -142,6 +136,7 @@ class Store:
             """),  # noqa: S608  # this module's own text
             {
                 "ids": ids,
+                "bodies": [one.ticket_info.model_dump_json() if one.ticket_info else "null" for one in links],
                 "versions": [one.link_version for one in links],
                 "seqs": [seqs.get(one) for one in ids],
                 "uuids": [rows[one].clouds_uuid for one in ids],
@@ -156,17 +151,11 @@ class Store:
         """
         await self._connection.execute(
             text("""
-                insert into file (recording_id, body)
-                select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
-                on conflict (recording_id) do update set body = excluded.body
-            """),
-            {
-                "ids": [one.recording_id for one in transfers],
-                "bodies": [one.file.model_dump_json() for one in transfers],
-            },
-        )
-        await self._connection.execute(
-            text("""
+                with stored as (
+                    insert into file (recording_id, body)
+                    select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
+                    on conflict (recording_id) do update set body = excluded.body
+                )
                 update recording r set
                     folder_id = u.folder_id, clouds_uuid = u.clouds_uuid, transfer_version = u.transfer_version,
                     seq = u.seq, forced = false, rejected = null,
@@ -181,6 +170,7 @@ class Store:
             """),
             {
                 "ids": [one.recording_id for one in transfers],
+                "bodies": [one.file.model_dump_json() for one in transfers],
                 "folders": [one.folder_id for one in transfers],
                 "uuids": [one.clouds_uuid for one in transfers],
                 "versions": [one.transfer_version for one in transfers],

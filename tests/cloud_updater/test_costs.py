@@ -56,7 +56,7 @@ async def test_a_thousand_links_cost_no_more_than_this(updater: Updater, cloud: 
 
     assert requests(cloud) - before == FOLDERS  # one per folder, as long as it has not more than 500 files
     assert len(heard) == LINKS  # one record each
-    assert folding.statements <= 10
+    assert folding.statements <= 8
     assert pushing.statements <= 8 * FOLDERS + 6  # the only ones that grow with anything, and that is folders
     assert announcing.statements <= 10
     assert folding.written <= 2 * LINKS + 2 * FOLDERS  # the recording and its ticket
