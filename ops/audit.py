@@ -8,7 +8,7 @@ records of a service that does not answer are missing, and that is said (ops/hea
 import asyncio
 import heapq
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -49,22 +49,21 @@ def audit(
         show.as_json({"items": items, "unreachable": heard.unreachable})
     else:
         show.table(
-            ("time", "who", "what", "subject", "service", "detail"),
-            [
-                (f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.who, one.what, one.subject, service, _in_short(one.detail))
-                for service, one in found
-            ],
+            ("time", "subject", "who did what, through which service"),
+            [(f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.subject, _in_short(service, one)) for service, one in found],
+            ids=("time", "subject"),
         )
         if len(found) == limit:
             show.note(f"There may be more: --limit was {limit:,}.")
     heard.require_all()
 
 
-def _in_short(detail: dict[str, Any]) -> str:
+def _in_short(service: str, one: AuditRecord) -> str:
     """Counts instead of lists."""
-    return ", ".join(
-        f"{name}: {len(value) if isinstance(value, list) else show.in_words(value)}" for name, value in detail.items()
-    )
+    said = [f"{one.who or 'somebody'}: {one.what}, {service}"]
+    for name, value in one.detail.items():
+        said.append(f"{name}: {len(value) if isinstance(value, list) else show.in_words(value)}")
+    return ", ".join(said)
 
 
 async def _merged(

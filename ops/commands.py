@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 from typer.main import get_group
 
 
@@ -124,6 +125,20 @@ COMMANDS = {
 }
 
 
+class NamesWhatItIsAbout(TyperCommand):
+    """A command of one thing that strangers have named: a name that looks like an option is one of those."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - types that typer keeps to itself
+        """As typer does; that an option is unknown is told with what to do if it is none."""
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as error:
+            takes_a_name = any(one.param_type_name == "argument" for one in self.params)
+            if takes_a_name and hasattr(error, "possibilities"):
+                error.message += f". A name that begins with - stands behind --: {ctx.command_path} -- -NAME."
+            raise
+
+
 class LoadedWhenUsed(TyperGroup):
     """The commands of the list; a command is loaded when it is about to run, or is asked for its own help."""
 
@@ -146,7 +161,7 @@ def load(name: str) -> TyperCommand | TyperGroup:
     if isinstance(found, typer.Typer):
         around.add_typer(found, name=name)
     else:
-        around.command(name, epilog=f"Example: ticketsync {listed.example}")(found)
+        around.command(name, cls=NamesWhatItIsAbout, epilog=f"Example: ticketsync {listed.example}")(found)
     loaded = get_group(around).commands[name]
     assert isinstance(loaded, TyperCommand | TyperGroup)  # noqa: S101 - what typer makes of the above
     return loaded

@@ -16,6 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
@@ -37,6 +38,15 @@ bearer = HTTPBearer(auto_error=False, description="API_TOKEN of this service")
 
 # What FastAPI makes of a body that breaks its reader instead of being wrong JSON: other encodings, nesting without end.
 UNREADABLE_BODY = 400
+
+
+class Anything(PathConvertor):
+    """An id in a path, as in `{recording_id:anything}`; Starlette's own `path` ends at the end of a line."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("anything", Anything())
 
 
 class ProblemDetails(BaseModel):

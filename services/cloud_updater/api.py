@@ -128,7 +128,9 @@ def routes(service: Service, lane: Lane) -> APIRouter:
             else None,
         )
 
-    @router.get("/recordings/{recording_id:path}", responses={404: {"model": ProblemDetails, "description": "Unknown"}})
+    @router.get(
+        "/recordings/{recording_id:anything}", responses={404: {"model": ProblemDetails, "description": "Unknown"}}
+    )
     async def read_recording(recording_id: str) -> RecordingAnswer:
         """One recording as this service knows it."""
         async with service.database.transaction() as connection:

@@ -178,7 +178,7 @@ def _seen(router: APIRouter, service: Service) -> None:
             found = await resyncs(connection, unfinished=unfinished, limit=limit)
         return ResyncsAnswer(items=[ResyncAnswer(**one) for one in found])
 
-    @router.get("/resyncs/{request_id:path}", responses=UNKNOWN)
+    @router.get("/resyncs/{request_id:anything}", responses=UNKNOWN)
     async def read_resync(request_id: str) -> ResyncWithProgress:
         """One resync and how far it is."""
         async with service.database.transaction() as connection:
@@ -186,14 +186,14 @@ def _seen(router: APIRouter, service: Service) -> None:
 
 
 def _steered(router: APIRouter, service: Service) -> None:
-    @router.post("/resyncs/{request_id:path}/pause", responses=UNKNOWN | NOT_SO)
+    @router.post("/resyncs/{request_id:anything}/pause", responses=UNKNOWN | NOT_SO)
     async def pause_resync(request_id: ARequestId, who: RequestedBy = None) -> ResyncWithProgress:
         """Look at no more folders until it is resumed; what it has found to be pushed is pushed."""
         async with service.database.transaction() as connection:
             changed = await ResyncRequests(connection).pause(request_id, who=who)
             return _steered_to(await resync(connection, request_id), changed=changed)
 
-    @router.post("/resyncs/{request_id:path}/resume", responses=UNKNOWN | NOT_SO)
+    @router.post("/resyncs/{request_id:anything}/resume", responses=UNKNOWN | NOT_SO)
     async def resume_resync(request_id: ARequestId, who: RequestedBy = None) -> ResyncWithProgress:
         """Go on with a paused resync where it stood."""
         async with service.database.transaction() as connection:
@@ -201,7 +201,7 @@ def _steered(router: APIRouter, service: Service) -> None:
             await notify(connection, ["expand_resyncs"])
             return _steered_to(await resync(connection, request_id), changed=changed)
 
-    @router.post("/resyncs/{request_id:path}/cancel", responses=UNKNOWN | NOT_SO)
+    @router.post("/resyncs/{request_id:anything}/cancel", responses=UNKNOWN | NOT_SO)
     async def cancel_resync(request_id: ARequestId, who: RequestedBy = None) -> ResyncWithProgress:
         """End a resync as it stands; what it has found to be pushed is pushed."""
         async with service.database.transaction() as connection:

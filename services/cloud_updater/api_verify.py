@@ -86,7 +86,7 @@ def reading_back(service: Service, lane: Lane) -> APIRouter:
             next_cursor=cursor_of("uuid", [found[-1]["clouds_uuid"]]) if len(found) == limit else None,
         )
 
-    @router.get("/folders/{clouds_uuid:path}/verification", responses=REFUSED)
+    @router.get("/folders/{clouds_uuid:anything}/verification", responses=REFUSED)
     async def verify_folder(
         clouds_uuid: str,
         recording: Annotated[list[str] | None, Query(max_length=1000, description="only these recording_ids")] = None,

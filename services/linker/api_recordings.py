@@ -83,7 +83,7 @@ def routes(service: Service) -> APIRouter:
             items, next_cursor = await seen_recordings.ids(connection, wanted)
         return Response(f'{{"items":{items},"next_cursor":{json.dumps(next_cursor)}}}', media_type="application/json")
 
-    @router.get("/recordings/{recording_id:path}", responses=NOT_FOUND)
+    @router.get("/recordings/{recording_id:anything}", responses=NOT_FOUND)
     async def read_recording(
         recording_id: str,
         versions: Annotated[int, Query(ge=0, le=1000, description="how many versions of its history")] = 100,

@@ -171,7 +171,7 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             else None,
         )
 
-    @router.get("/recordings/{recording_id:path}", responses=UNKNOWN)
+    @router.get("/recordings/{recording_id:anything}", responses=UNKNOWN)
     async def read_recording(recording_id: str) -> RecordingAnswer:
         """One recording as this service knows it."""
         async with service.database.transaction() as connection:
@@ -202,7 +202,7 @@ def _seen(service: Service, lane: Lane) -> APIRouter:
             found = await seen.folders(connection, held=held, after=after, limit=limit)
         return FoldersAnswer(items=[FolderAnswer.model_validate(one) for one in found])
 
-    @router.get("/folders/{folder_id:path}", responses=UNKNOWN)
+    @router.get("/folders/{folder_id:anything}", responses=UNKNOWN)
     async def read_folder(folder_id: str) -> FolderAnswer:
         """One folder and its open request."""
         async with service.database.transaction() as connection:

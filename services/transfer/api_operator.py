@@ -82,7 +82,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
     """The routes by which an operator decides."""
     router = APIRouter()
 
-    @router.post("/folders/{folder_id:path}/answer", responses=REFUSED)
+    @router.post("/folders/{folder_id:anything}/answer", responses=REFUSED)
     async def answer_folder(folder_id: FolderId, said: OperatorsAnswer, who: RequestedBy = None) -> Concluded:
         """Say what became of the folder's request of unknown outcome, so that it goes on."""
         async with service.database.transaction() as connection:
@@ -105,7 +105,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
         log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)
         return Concluded(outcome=type(conclusion).__name__, files=len(request.files))
 
-    @router.post("/folders/{folder_id:path}/upload-again", responses=REFUSED)
+    @router.post("/folders/{folder_id:anything}/upload-again", responses=REFUSED)
     async def upload_again(folder_id: FolderId, lost: LostFolder, who: RequestedBy = None) -> UploadedAgain:
         """The cloud has lost this folder: make it anew with every recording that was in it. Harmless if repeated."""
         async with service.database.transaction() as connection:
@@ -120,7 +120,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
         log.info("folder will be uploaded again", folder_id=folder_id, lost=lost.clouds_uuid, recordings=recordings)
         return UploadedAgain(recordings=recordings)
 
-    @router.post("/folders/{folder_id:path}/give-up", responses=REFUSED)
+    @router.post("/folders/{folder_id:anything}/give-up", responses=REFUSED)
     async def give_up(folder_id: FolderId, lost: LostFolder, who: RequestedBy = None) -> GivenUp:
         """The cloud has lost this folder and what waits in it is not to be uploaded; later recordings are tried."""
         async with service.database.transaction() as connection:

@@ -27,7 +27,7 @@ class Stack:
         self.data_dir = data_dir
 
     def __call__(self, *arguments: object, stdin: str = "") -> Ended:
-        return in_process(*arguments, "--data-dir", self.data_dir, stdin=stdin)
+        return in_process(*arguments, settings={"TICKETSYNC_DATA_DIR": str(self.data_dir)}, stdin=stdin)
 
     @property
     def addresses(self) -> dict[str, str]:
@@ -97,7 +97,7 @@ class Stack:
         published = self("publish", "recording-processed", "-", stdin=lines)
         assert published.code == 0, published.err
         for one in events:
-            eventually(lambda one=one: self("explain", one["recording_id"]).code == 0)  # type: ignore[misc]
+            eventually(lambda one=one: self("explain", "--", one["recording_id"]).code == 0)  # type: ignore[misc]
 
     def about(self, folder: str, name: str) -> dict[str, Any]:
         about: dict[str, Any] = self("status", f"{folder}/{name}", "--json").json
@@ -120,10 +120,15 @@ def recording(folder: str, name: str, requires_ticket: bool) -> dict[str, Any]: 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("stack")
+    with running(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@contextmanager
+def running(data_dir: Path, *options: str) -> Iterator[Stack]:
     output = data_dir / "up.log"
     with output.open("w") as log:
-        process = subprocess.Popen([TICKETSYNC, "up", "--data-dir", data_dir], stdout=log, stderr=log)
+        process = subprocess.Popen([TICKETSYNC, "up", "--data-dir", data_dir, *options], stdout=log, stderr=log)
     try:
         give_up_at = monotonic() + READY_WITHIN_S
         while not (data_dir / "stack.json").exists():

@@ -211,3 +211,10 @@ def test_a_script_that_stops_reading_gets_no_traceback() -> None:
     )
 
     assert "Traceback" not in piped.stderr
+
+
+def test_a_name_that_looks_like_an_option_is_told_how_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "-opt"]) == 2
+    assert "ticketsync explain -- -NAME" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert main(["audit", "-opt"]) == 2
+    assert "stands behind" not in capsys.readouterr().err

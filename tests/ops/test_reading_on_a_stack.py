@@ -125,15 +125,17 @@ def test_explain_tells_the_story_by_id_ticket_or_filename(stack: Stack, folder: 
     assert "TicketLinked" in shown.out
 
 
-@pytest.mark.parametrize("recording_id", ["..", ".", "a/../b?c#d %2F"])
+@pytest.mark.parametrize("recording_id", ["..", ".", "a/../b?c#d %2F", "two\nlines\n", "-opt"])
 def test_explain_finds_a_recording_whatever_its_id_holds(stack: Stack, recording_id: str) -> None:
     stack.publish({**recording("odd ids", f"of {recording_id}", requires_ticket=False), "recording_id": recording_id})
     stack.settle()
 
-    explained = stack("explain", recording_id, "--json")
+    explained = stack("explain", "--json", "--", recording_id)
+    status = stack("status", "--json", "--", recording_id)
     verified = stack("verify", "--recording", recording_id, "--json")
 
     assert (explained.code, explained.json["recording"]["recording_id"]) == (0, recording_id)
+    assert (status.code, status.json["recording_id"]) == (0, recording_id)
     assert (verified.code, verified.json["counts"]["in_sync"]) == (0, 1)
 
 
