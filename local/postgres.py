@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,7 @@ SETTINGS = {
 }
 
 _log = logging.getLogger(__name__)
+_PLAIN = re.compile(r"[A-Za-z0-9_]+")
 
 
 def postgres_mark(folder: Path) -> Mark:
@@ -78,8 +80,11 @@ async def ensure_databases(superuser_url: str, passwords: Mapping[str, str]) -> 
     """One role and one database of its own for each name in `passwords` (letters, digits and _ only, as the passwords).
 
     A role may enter its own database and no other service's. It may create databases, so that its owner can drop its
-    database, make it anew, or put back a copy, with nothing but its URL.
+    database, make it anew, or put back a copy, with nothing but its URL. Raises ValueError for any other character:
+    these statements take no parameters.
     """
+    if not all(_PLAIN.fullmatch(one) for given in passwords.items() for one in given):
+        raise ValueError("names of roles and their passwords are letters, digits and _ only")
     connection = await asyncpg.connect(superuser_url, timeout=CONNECT_TIMEOUT_S)
     try:
         for name, password in passwords.items():
