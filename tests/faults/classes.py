@@ -6,6 +6,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from local.supervisor import EX_CONFIG
+from ops.exits import Exit
 from shared.service import EXIT_BUG
 from tests.faults import faults_cloud as cloud
 from tests.faults import faults_data as data
@@ -61,13 +62,17 @@ CLASSES: Mapping[str, Fault] = {
     **{f"{topic} made anew": data.topic_made_anew(topic) for topic in data.OWN.values()},
 }
 # How processes of services may end while a class of faults is going on; under any other they must not end at all.
-_CRASHES, _KILLED, _TOLD = f"exit {EXIT_CRASHED}", "killed by SIGKILL", "exit 0"
+_CRASHES, _KILLED, _TOLD, _AWAY = f"exit {EXIT_CRASHED}", "killed by SIGKILL", "exit 0", f"exit {Exit.UNREACHABLE:d}"
 ENDS: Mapping[str, tuple[str, ...]] = {
     **{name: (_CRASHES,) for name in CLASSES if name.startswith("crash at ")},
     "killed": (_KILLED,),
     "told to stop in the middle": (_TOLD,),
+    # One that was just starting cannot begin without PostgreSQL.
+    "PostgreSQL restarted": (_AWAY,),
+    NEEDS_A_DISK: (_AWAY,),
+    **{f"{one}'s database set back": (_AWAY,) for one in ALL},
     # Without its tables a service ends; one copy makes them at its start, and the other may come before it.
-    **{f"{one}'s database lost": (f"exit {EXIT_BUG}", f"exit {EX_CONFIG}") for one in ALL},
+    **{f"{one}'s database lost": (f"exit {EXIT_BUG}", f"exit {EX_CONFIG}", _AWAY) for one in ALL},
 }
 # What a topic that was made anew does not hold cannot be read back: no database may be lost after these.
 LAST = tuple(f"{topic} made anew" for topic in data.OWN.values())

@@ -30,14 +30,17 @@ class Violation(Exception):
 
 
 class Oracle:
-    """`must_have_read`: per service, where its own topic ended when its database was lost or set back."""
+    """`must_have_read`: per service, where its own topic ended when its database was lost or set back.
+
+    `versions_may_meet`: (recording, version) that a lost database of linker had given, and no topic knew of.
+    """
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.broker: Broker
         self.cloud: Cloud
         self.must_have_read: dict[str, dict[TopicPartition, int]] = {}
-        self.versions_may_meet = False
+        self.versions_may_meet: set[tuple[str, int]] = set()
         self._links: dict[tuple[str, int], str | None] = {}
         self._transfers: dict[tuple[str, int], RecordingTransferred] = {}
         self._decoded: dict[tuple[str, bytes], Event | None] = {}
@@ -71,7 +74,7 @@ class Oracle:
     def _hear_link(self, fact: TicketLinked) -> None:
         ticket = fact.ticket_info.ticket_id if fact.ticket_info else None
         known = self._links.setdefault((fact.recording_id, fact.link_version), ticket)
-        if known != ticket and not self.versions_may_meet:
+        if known != ticket and (fact.recording_id, fact.link_version) not in self.versions_may_meet:
             raise Violation(f"{fact.recording_id} v{fact.link_version} was given twice: {known} and {ticket}")
 
     def _hear_transfer(self, fact: RecordingTransferred) -> None:
@@ -80,13 +83,14 @@ class Oracle:
             raise Violation(f"transfer {fact.transfer_version} of {fact.recording_id} was given twice")
         shown = self._shown(fact.clouds_uuid, fact.file.filename)
         ticket = self._links.get((fact.recording_id, fact.link_version)) if fact.link_version else None
-        if ticket not in shown and not self.versions_may_meet:
+        if ticket not in shown and (fact.recording_id, fact.link_version) not in self.versions_may_meet:
             raise Violation(f"{fact.recording_id} is called transferred with {ticket}, the cloud saw {shown}")
 
     def _hear_acknowledgement(self, fact: CloudTicketUpdated) -> None:
         filename = self.truth.recordings[fact.recording_id][1]
-        ticket = self._links.get((fact.recording_id, fact.link_version))
-        if ticket not in self._shown(fact.clouds_uuid, filename) and not self.versions_may_meet:
+        version = (fact.recording_id, fact.link_version)
+        ticket = self._links.get(version)
+        if ticket not in self._shown(fact.clouds_uuid, filename) and version not in self.versions_may_meet:
             raise Violation(f"{fact.recording_id} v{fact.link_version} is called in sync, the cloud never saw {ticket}")
 
     def _shown(self, uuid: str, filename: str) -> set[str | None]:

@@ -8,7 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
 
@@ -18,6 +18,7 @@ from schemas.events import (
     RecordingProcessed,
     RecordingTransferred,
     TicketDetails,
+    TicketLinked,
     TicketLinkRequested,
     TicketSyncRequested,
 )
@@ -43,7 +44,11 @@ TABLES: dict[str, type[Tables]] = {
     "cloud_updater": UpdaterTables,
 }
 STEPS_MAX = 60
+OWN_TOPICS = frozenset(one.name for one in OWN.values())
 RECORDINGS = {"R1": "Monday", "R2": "Monday", "R3": "Tuesday"}
+
+
+E = TypeVar("E", TicketLinked, RecordingTransferred)
 
 
 class Move(NamedTuple):
@@ -170,9 +175,6 @@ class World:
             self._about_to_lose(service)
             copy = {name: dict(rows) for name, rows in self._copies[service].items()}
             self.tables(service).put_back(copy)
-            if service == "transfer":
-                rows: TransferTables = self.tables(service)
-                self.truth.excused |= rows.frozen.keys()
             self.fired["a database was set back"] += 1
 
     def lose(self, service: str) -> None:
@@ -389,7 +391,7 @@ class World:
             # Nothing shows the loss of a database that had folded none of its own facts.
             self.oracle.must_have_read[service] = self.broker.ends({own})
         if service == "linker":
-            self.oracle.versions_may_meet = True
+            self._let_versions_meet()
         if service == "transfer":
             self._excuse()
         if service == "cloud_updater":
@@ -398,18 +400,35 @@ class World:
             for number in range(self.shape.replicas):
                 self.crash(service, number)
 
-    def _excuse(self) -> None:
-        """Uploads that may have been sent and were not heard back, which transfer's database alone knows."""
-        rows: TransferTables = self.tables("transfer")
-        announced = {
-            (record.key or b"").decode()
-            for place, log in self.broker.logs.items()
-            if place.topic == OWN["transfer"].name
-            for record in log
-            if record.offset < rows.position.get((place.topic, place.partition), 0)
+    def _let_versions_meet(self) -> None:
+        """Versions that linker has given and not published: nobody else knows them, so they are given again."""
+        rows: LinkerTables = self.tables("linker")
+        told = {one: fact.link_version for one, fact in self._last_words(TicketLinked).items()}
+        self.oracle.versions_may_meet |= {
+            (one, version)
+            for one, row in rows.link.items()
+            for version in range(told.get(one, 0) + 1, row.link_version + 1)
         }
+
+    def _excuse(self) -> None:
+        """Uploads that may have been sent and stand on no topic, which transfer's database alone knows."""
+        rows: TransferTables = self.tables("transfer")
+        told = self._last_words(RecordingTransferred)
+        sent = {one.filename for one in self.cloud.log}
         open_now = {file.recording_id for one in rows.upload_request.values() for file in one.files}
-        self.truth.excused |= open_now | (self.truth.recordings.keys() - announced)
+        done = {one for one, (_, filename) in self.truth.recordings.items() if filename in sent}
+        self.truth.excused |= open_now | (done - told.keys())
+
+    def _last_words(self, kind: type[E]) -> dict[str, E]:
+        """By recording, the fact of this kind with the newest link that a topic holds."""
+        facts: dict[str, E] = {}
+        for log in self.broker.logs.values():
+            for record in log:
+                fact = self.oracle.event_of(record) if record.topic in OWN_TOPICS else None
+                if isinstance(fact, kind):
+                    known = facts.get(fact.recording_id, fact)
+                    facts[fact.recording_id] = fact if fact.link_version >= known.link_version else known
+        return facts
 
     def _settle_the_late(self) -> None:
         for place in reversed(range(len(self.cloud.late))):
