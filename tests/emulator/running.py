@@ -127,6 +127,10 @@ class EmulatorProcess:
         self._port = _free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
     def start(self) -> Self:
         code = "import sys, json; from pathlib import Path; from local.emulator.serve import run; "
         code += "port, data_dir, token = json.loads(sys.argv[1]); run('127.0.0.1', port, token, Path(data_dir))"
@@ -137,7 +141,7 @@ class EmulatorProcess:
         ends_at = time.monotonic() + READY_S
         while True:
             try:
-                httpx.get(f"http://127.0.0.1:{self._port}/readyz", trust_env=False).raise_for_status()
+                httpx.get(f"{self.url}/readyz", trust_env=False).raise_for_status()
             except httpx.TransportError:
                 assert self._process.poll() is None, "the emulator did not start"
                 assert time.monotonic() < ends_at, "the emulator did not start in time"
@@ -157,7 +161,7 @@ class EmulatorProcess:
 
     @contextmanager
     def client(self) -> Iterator[Emulator]:
-        with _client(f"http://127.0.0.1:{self._port}") as emulator:
+        with _client(self.url) as emulator:
             yield emulator
 
 

@@ -1,18 +1,170 @@
-"""A topic that is not read on, because most of what comes cannot be applied, is seen by everybody who looks."""
+"""Whatever keeps recordings from the cloud is seen by everybody who looks: in the status and in the metrics.
+
+One stack whose cloud is not there at first, and refuses in one way after the other then. The last but one test leaves
+transfer's lane without its route, which is tried once a minute; the last, a topic that is not read on.
+"""
 
 import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.ops.on_a_stack import Stack
+from tests.emulator.running import TOKEN, Emulator, EmulatorProcess
+from tests.ops.on_a_stack import Stack, recording, running
 from tests.pipeline.running import eventually
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 WHY = "RecordingProcessed is not read on: "
 NEXT_STEP = "DEAD_LETTER_LIMIT_PERCENT=100"
+# More than fail in a row before the circuit opens, each in a folder of its own.
+PUSHED = [f"pushed-{number}" for number in range(6)]
+GAUGES_WITHIN_S = 40
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What everybody sees of one service's way to the cloud."""
+
+    lane: dict[str, Any]
+    readiness: dict[str, Any]
+    metrics: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """A stack, its cloud, and what was seen before there was a cloud."""
+
+    stack: Stack
+    cloud: Emulator
+    before_the_cloud: Looks
+
+    def metrics(self, service: str) -> str:
+        return httpx.get(f"{self.stack.addresses[f'{service}_url']}/metrics", trust_env=False).text
+
+    def link(self, ticket: str) -> None:
+        for recording_id in PUSHED:
+            assert self.stack("link", recording_id, "--ticket", ticket).code == 0
+
+
+def look(stack: Stack, service: str, reason: str) -> Looks:
+    """As soon as its lane is stopped for that reason."""
+    url = stack.addresses[f"{service}_url"]
+
+    def lane() -> dict[str, Any] | None:
+        found: dict[str, Any] = stack("status", "--json").json["lanes"][service.replace("_", "-")]
+        return found if found["reason"] == reason else None
+
+    found = eventually(lane, within_s=60)
+    readiness = httpx.get(f"{url}/readyz", trust_env=False).json()["lane"]
+    return Looks(found, readiness, httpx.get(f"{url}/metrics", trust_env=False).text, stack("status").out)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    process = EmulatorProcess(tmp_path_factory.mktemp("cloud"))
+    with running(tmp_path_factory.mktemp("stack"), "--cloud-url", process.url, "--cloud-token", TOKEN) as stack:
+        at_first = look(stack, "transfer", "not_reached")
+        process.start()
+        try:
+            with process.client() as cloud:
+                stack.publish(*({**recording(one, "a.wav", True), "recording_id": one} for one in PUSHED))  # noqa: FBT003
+                stack.settle()
+                yield Site(stack, cloud, at_first)
+        finally:
+            process.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(site: Site) -> Stack:
+    return site.stack
+
+
+def _shows(seen: Looks, service: str, reason: str) -> None:
+    assert (seen.lane["open"], seen.lane["reason"], seen.readiness["reason"]) == (False, reason, reason)
+    assert f"way to the cloud, {service.replace('_', '-')} stopped: {reason}, " in " ".join(seen.text.split())
+    assert [
+        line for line in seen.metrics.splitlines() if line.startswith("ticketsync_lane_stopped{") and " 1.0" in line
+    ] == [f'ticketsync_lane_stopped{{reason="{reason}"}} 1.0']
+    assert "ticketsync_lane_open 0.0" in seen.metrics
+
+
+def test_a_cloud_that_was_never_reached_is_called_so(site: Site) -> None:
+    _shows(site.before_the_cloud, "transfer", "not_reached")
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [
+        ("unauthorized", {"status": 401}),
+        ("rate_limited", {"route": "update_ticket", "status": 429}),
+        ("circuit_open", {"route": "update_ticket", "status": 503}),
+    ],
+)
+def test_why_a_lane_is_stopped_is_in_status_readiness_and_metrics(
+    site: Site, reason: str, fault: dict[str, object]
+) -> None:
+    site.cloud.arm(**fault, times=None)
+    try:
+        site.link(f"T-{reason}")
+        seen = look(site.stack, "cloud_updater", reason)
+        retrying = eventually(lambda: site.stack("status", "--json").json["blocked"]["retrying"] == len(PUSHED))
+    finally:
+        site.cloud.control("DELETE", "faults")
+    site.stack.settle()
+
+    _shows(seen, "cloud_updater", reason)
+    assert retrying
+    assert "ticketsync_lane_open 1.0" in site.metrics("cloud_updater")
+
+
+def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
+    stack, refused, lost, unsure = site.stack, PUSHED[0], PUSHED[1], "unsure"
+    lost_uuid = stack("status", lost, "--json").json["clouds_uuid"]
+    site.cloud.delete(lost_uuid).raise_for_status()
+    site.cloud.arm(route="update_ticket", status=422, filename="a.wav")
+    assert stack("link", refused, "--ticket", "T-refused").code == 0
+    eventually(lambda: stack("status", "--json").json["blocked"]["rejected"] == 1)
+    assert stack("link", lost, "--ticket", "T-lost").code == 0
+    site.cloud.arm(route="create", kind="close_after_effect", filename="unsure.wav")
+    site.cloud.arm(route="create", status=422, filename="unsure.wav")
+    stack.publish(recording(unsure, "unsure.wav", requires_ticket=False))
+    kept = {"rejected": 1, "missing_in_cloud": 1, "outcome_unknown": 1, "retrying": 0}
+    eventually(lambda: stack("status", "--json").json["blocked"] == kept, within_s=60)
+
+    shown = stack("status")
+    for service, reasons in (("cloud_updater", ("rejected", "missing_in_cloud")), ("transfer", ("outcome_unknown",))):
+        for reason in reasons:
+            gauge = f'ticketsync_blocked{{reason="{reason}"}} 1.0'
+            eventually(lambda gauge=gauge, service=service: gauge in site.metrics(service), within_s=GAUGES_WITHIN_S)  # type: ignore[misc]
+
+    for recording_id, reason in (
+        (refused, "rejected"),
+        (lost, "missing_in_cloud"),
+        ("unsure/unsure.wav", "outcome_unknown"),
+    ):
+        assert stack("explain", recording_id, "--json").json["mend"], reason
+        assert any(recording_id in line and reason in line for line in shown.out.splitlines()), shown.out
+    assert stack("status", "--wait", "settled").code == 1
+    [there] = [
+        one["uuid"] for one in site.cloud.control("GET", "folders")["folders"] if one["folder"] == "unsure by name"
+    ]
+    assert stack("transfer", "exists-as", there, "--folder", unsure, "--yes").code == 0
+    assert stack("transfer", "retry", "--recording", lost, "--yes").code == 0
+    assert stack("resync", "--recording", refused, "--yes").code == 0
+    stack.settle()
+
+
+def test_a_route_that_is_not_there_is_called_so(site: Site) -> None:
+    site.cloud.arm(route="create", status=404)
+    site.stack.publish(recording("nowhere", "a.wav", requires_ticket=False))
+
+    _shows(look(site.stack, "transfer", "no_route"), "transfer", "no_route")
 
 
 async def _publish(servers: str, *, number: int) -> None:
@@ -28,7 +180,6 @@ def test_readiness_doctor_status_metrics_and_log_say_why_and_what_to_do(stack: S
     def stopped() -> bool:
         return bool(httpx.get(f"{stack.addresses['linker_url']}/readyz", trust_env=False).json()["stopped"])
 
-    assert stack("doctor").code == 0
     asyncio.run(_publish(stack.addresses["kafka_bootstrap_servers"], number=400))
     eventually(stopped)
 

@@ -27,7 +27,12 @@ async def test_each_reason_that_blocks_and_the_age_of_the_oldest_are_gauges(
     transfer_url: str, deployed: Emulator
 ) -> None:
     async with running_transfer(transfer_url, deployed) as transfer:
+        await transfer.fold(a_recording("R3", folder_id="F3"))
+        await transfer.upload()
         at_rest, oldest_at_rest_s = await _blocked(transfer), _oldest_s()
+        deployed.delete(await transfer.clouds_uuid("F3"))
+        await transfer.fold(a_recording("R4", folder_id="F3"))
+        await transfer.upload()
         deployed.arm(route="create", status=422, filename="R0.wav", times=None)
         deployed.arm(route="create", status=503, filename="R1.wav")
         deployed.arm(route="create", kind="close_after_effect", filename="R2.wav")
@@ -37,7 +42,9 @@ async def test_each_reason_that_blocks_and_the_age_of_the_oldest_are_gauges(
         await transfer.change("update recording set folded_at = folded_at - interval '1 hour'")
 
         assert (at_rest, oldest_at_rest_s) == ({}, 0)
-        assert await _blocked(transfer) == {"rejected": 1, "retrying": 1, "outcome_unknown": 1}
+        assert await _blocked(transfer) == {
+            "rejected": 1, "retrying": 1, "outcome_unknown": 1, "missing_in_cloud": 1,
+        }  # fmt: skip
         assert 3_600 <= _oldest_s() < 7_200
 
 
