@@ -27,6 +27,7 @@ ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 NOT_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 RETRY_AFTER_DEFAULT_S = 0.5
 RETRY_AFTER_LIMIT_S = 5.0
+ASK_FOR_IT = "Set API_TOKEN, or API_TOKEN_FILE, to the token that the service was started with."
 ASK_DOCTOR = "See what is wrong: ticketsync doctor"
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -104,7 +105,9 @@ class ServiceApi:
         if httpx.codes.is_success(status):
             return self._parse(answer, status, body)
         if status in {401, 403}:
-            raise Misconfigured(f"{self.service} at {self.url} does not accept this API_TOKEN (HTTP {status})")
+            raise Misconfigured(
+                f"{self.service} at {self.url} does not accept this API_TOKEN (HTTP {status})", todo=ASK_FOR_IT
+            )
         problem = self._parse(_Problem, status, body)
         if httpx.codes.is_client_error(status):
             raise Refused(self.service, status, problem.model_dump(exclude_none=True))

@@ -36,8 +36,10 @@ async def test_a_refusal_is_told_in_the_services_own_words(status: int, code: Ex
 
 
 async def test_a_token_that_is_not_known_is_a_matter_of_configuration() -> None:
-    with answering(Reply(401)) as server, pytest.raises(Misconfigured, match="API_TOKEN"):
+    with answering(Reply(401)) as server, pytest.raises(Misconfigured, match="API_TOKEN") as stop:
         await ask(server.url)
+
+    assert "API_TOKEN_FILE" in stop.value.todo
 
 
 @pytest.mark.parametrize("status", [503, 429])
