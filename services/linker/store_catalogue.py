@@ -81,10 +81,11 @@ class Catalogue:
                         or (recording.revision, recording.processed_at, recording.content_hash)
                             < (excluded.revision, excluded.processed_at, excluded.content_hash)
                     returning recording_id
+                ), arrived as (
+                    insert into arrival (recording_id) select recording_id from newer order by recording_id
+                    on conflict do nothing
                 )
-                insert into arrival (recording_id) select recording_id from newer order by recording_id
-                on conflict do nothing
-                returning recording_id
+                select recording_id from newer
             """),
             {
                 "ids": [fact.recording_id for _, fact, _ in chosen],
@@ -137,10 +138,11 @@ class Catalogue:
                         transferred_place = excluded.transferred_place
                     where recording.transfer_version < excluded.transfer_version
                     returning recording_id
+                ), arrived as (
+                    insert into arrival (recording_id) select recording_id from newer order by recording_id
+                    on conflict do nothing
                 )
-                insert into arrival (recording_id) select recording_id from newer order by recording_id
-                on conflict do nothing
-                returning recording_id
+                select recording_id from newer
             """),
             {
                 "ids": [fact.recording_id for fact in chosen],

@@ -138,3 +138,11 @@ async def test_own_facts_in_any_order_are_announced_until_the_newest_is_the_last
 
         assert await linker.link() == (3, "T-3")
         assert await linker.unheard() == ({} if order[-1] is facts[2] else {"R1": 3})
+
+
+async def test_a_fact_is_counted_as_newer_also_while_another_of_its_recording_waits_to_be_matched(
+    linker: Linker,
+) -> None:
+    counted = [(await linker.fold(fact)).newer for fact in (a_recording(), a_transfer(), a_transfer(), a_recording())]
+
+    assert counted == [1, 1, 0, 0]

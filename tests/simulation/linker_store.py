@@ -149,10 +149,8 @@ class CatalogueModel(Catalogue):
             if row.order is None or (fact.revision, fact.processed_at, content_hash) > row.order:
                 tables.recording[fact.recording_id] = row._replace(processed=fact, content_hash=content_hash)
                 newer.add(fact.recording_id)
-        # Only arrivals that were not noted yet are counted, as the statement returns what it inserted.
-        noted = newer - tables.arrival.keys()
         tables.arrival.update(dict.fromkeys(newer))
-        return len(noted)
+        return len(newer)
 
     async def transfer(self, facts: Iterable[Incoming[RecordingTransferred]]) -> int:
         tables = _tables(self._connection)
@@ -166,7 +164,6 @@ class CatalogueModel(Catalogue):
             if fact.transfer_version > row.transfer_version:
                 tables.recording[fact.recording_id] = row._replace(transferred=fact)
                 newer.add(fact.recording_id)
-        noted = newer - tables.arrival.keys()
         tables.arrival.update(dict.fromkeys(newer))
         await self.know(
             {
@@ -174,7 +171,7 @@ class CatalogueModel(Catalogue):
                 for one in newest.values()
             }
         )
-        return len(noted)
+        return len(newer)
 
     async def acknowledge(self, facts: Iterable[Incoming[CloudTicketUpdated]]) -> int:
         newest: dict[str, Known] = {}
