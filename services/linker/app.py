@@ -18,6 +18,7 @@ from services.linker import (
     api_parked,
     api_recordings,
     api_uploads,
+    apply_imports,
     keep_uploads,
     watch_parked,
     watch_states,
@@ -74,7 +75,7 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     service.fold(TICKET_LINK_REQUESTED, fold_ticket_link_requested, needs_gate=True)
 
     service.loop("match_parked", MatchParked(database, service.gate).step)
-    service.loop("apply_imports", ApplyImports(settings, database, service.gate).step)
+    service.loop("apply_imports", ApplyImports(settings, database, service.gate).step, workers=apply_imports.WORKERS)
     announcer = Announcer(
         "announce_links",
         database,

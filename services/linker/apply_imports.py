@@ -1,7 +1,8 @@
 """Applies imports: links the rows of accepted files, a part in a transaction, until every row is decided.
 
-A crash leaves an import where its last part ended, and the loop goes on there: a row is never applied twice. All rows
-count as requested when the file was accepted, in order of their lines, however late they are applied.
+A crash leaves the parts undecided that were under way, and the loop goes on with them: a row is never applied twice.
+All rows count as requested when the file was accepted, in order of their lines, however late and in whatever order they
+are applied; so while the database stores one part, another is decided.
 """
 
 from collections.abc import Sequence
@@ -35,23 +36,24 @@ from shared.gate import Gate
 log = structlog.get_logger()
 
 CANDIDATES_SHOWN = 10
+WORKERS = 2
 
 
 @dataclass(frozen=True)
 class ApplyImports:
-    """The step of a reconcile loop."""
+    """The step of a reconcile loop of `WORKERS`."""
 
     settings: LinkerSettings
     database: Database
     gate: Gate
 
     async def step(self) -> float | None:
-        """Link the next part of the oldest running import."""
+        """Link the next part of the oldest running import that has one left."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             await plan_anew(connection)
             imports = Imports(connection)
-            part = await imports.lock_running()
+            part = await imports.claim_part()
             if part is None:
                 return None
             running = part.accepted
@@ -60,7 +62,9 @@ class ApplyImports:
             decided += [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
             finished = await imports.decide(part, outcomes_of(decided))
             if not running.dry_run:
-                await notify(connection, ["match_parked", *(["announce_links"] if finished else [])])
+                wait = any(isinstance(result, Waits) for result in results)
+                wake = {"match_parked": wait, "announce_links": finished}
+                await notify(connection, [loop for loop, has_work in wake.items() if has_work])
         log.info("import rows applied", import_id=running.import_id, rows=part.rows)
         return 0
 

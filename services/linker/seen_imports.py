@@ -77,12 +77,17 @@ async def rows(
 async def _next_part(
     connection: AsyncConnection, import_id: str, *, after_line: int, attention: bool
 ) -> Row[tuple[int, str, str]] | None:
-    """The first decided part with lines after this one; with `attention`, with some that somebody has to look at."""
+    """The first decided part with lines after this one; with `attention`, with some that somebody has to look at.
+
+    None behind one that is not decided yet: whoever reads on from page to page misses no row.
+    """
     found = await connection.execute(
         text("""
             select last_line, content, outcomes from import_part
             where import_id = :import_id and last_line > :after_line and outcomes is not null
               and (need_a_look > 0 or not :attention)
+              and not exists (select from import_part before where before.import_id = :import_id
+                                and before.outcomes is null and before.last_line < import_part.last_line)
             order by last_line limit 1
         """),
         {"import_id": import_id, "after_line": after_line, "attention": attention},

@@ -32,7 +32,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Running:
-    """An import's next part: every row before it is decided. `replaced`: line → a later one of the same name."""
+    """A part of an import that nobody else decides now. `replaced`: line → a later one of the same name."""
 
     accepted: Accepted
     last_line: int
@@ -51,9 +51,9 @@ class Imports:
         """Store the import itself. Until `accept`, in the same transaction, nobody else sees it or its rows."""
         await self._connection.execute(
             text(f"""
-                insert into import ({_SETTINGS}, rows_total, rows_done, done_to_line)
+                insert into import ({_SETTINGS}, rows_total, rows_done)
                 values (:import_id, :filename, :sha256, :fingerprint, :folder, :park, :on_existing, :dry_run,
-                        :linked_by, :accepted_at, 0, 0, 0)
+                        :linked_by, :accepted_at, 0, 0)
             """),  # noqa: S608  # this module's own text
             vars(accepted),
         )
@@ -110,32 +110,24 @@ class Imports:
             {"import_id": import_id, "now": now},
         )
 
-    async def lock_running(self) -> Running | None:
-        """Lock the oldest import that has undecided rows, and read the first part of them."""
+    async def claim_part(self) -> Running | None:
+        """Lock the first undecided part of the oldest import that has one which nobody else is deciding."""
         row = (
             await self._connection.execute(
                 text(f"""
-                    select {_SETTINGS}, done_to_line from import
-                    where finished_at is null order by accepted_at, import_id limit 1 for update skip locked
+                    select {_SETTINGS}, last_line, rows, content, replaced
+                    from import join import_part p using (import_id)
+                    where finished_at is null and p.outcomes is null
+                    order by accepted_at, import_id, last_line limit 1 for update of p skip locked
                 """)  # noqa: S608  # this module's own text
             )
         ).one_or_none()
         if row is None:
             return None
-        part = (
-            await self._connection.execute(
-                text("""
-                    select last_line, rows, content, replaced from import_part
-                    where import_id = :import_id and last_line > :done_to_line and outcomes is null
-                    order by last_line limit 1
-                """),
-                {"import_id": row.import_id, "done_to_line": row.done_to_line},
-            )
-        ).one()
-        return Running(Accepted(*row[:-1]), part.last_line, part.rows, part.content, part.replaced or {})
+        return Running(Accepted(*row[:-4]), row.last_line, row.rows, row.content, row.replaced or {})
 
     async def decide(self, running: Running, outcomes: Outcomes) -> bool:
-        """Store what became of the rows of this part. True: it was the last of the import."""
+        """Store what became of the rows of this part. True: now all of the import are decided."""
         import_id = running.accepted.import_id
         await self._connection.execute(
             text("""
@@ -146,12 +138,12 @@ class Imports:
         )
         finished = await self._connection.scalar(
             text("""
-                update import set rows_done = rows_done + :done, done_to_line = :line,
+                update import set rows_done = rows_done + :done,
                     finished_at = case when rows_done + :done >= rows_total then now() end
                 where import_id = :import_id
                 returning finished_at is not null
             """),
-            {"import_id": import_id, "done": running.rows, "line": running.last_line},
+            {"import_id": import_id, "done": running.rows},
         )
         return bool(finished)
 

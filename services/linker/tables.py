@@ -245,7 +245,7 @@ class Import(LinkerTable, table=True):
     """A spreadsheet that was accepted; its rows are linked part by part.
 
     `fingerprint`: of the content with mapping and options, by which the same import is known again. `dry_run`: its
-    rows are decided and nothing else is changed. `done_to_line`: every row up to this line is decided.
+    rows are decided and nothing else is changed.
     """
 
     import_id: str = Field(primary_key=True)
@@ -260,7 +260,6 @@ class Import(LinkerTable, table=True):
     accepted_at: datetime = Field(sa_type=MOMENT)
     rows_total: int
     rows_done: int
-    done_to_line: int
     finished_at: datetime | None = Field(sa_type=MOMENT)
 
     __table_args__ = (
@@ -289,6 +288,10 @@ class ImportPart(LinkerTable, table=True):
     outcomes: str | None
     counts: dict[str, int] | None = Field(sa_type=JSON)
     need_a_look: int | None
+
+    __table_args__ = (
+        Index("import_part_undecided", "import_id", "last_line", postgresql_where=text("outcomes is null")),
+    )
 
 
 class KeptUpload(LinkerTable, table=True):

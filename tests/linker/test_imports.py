@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import event
 
+from services.linker.store_imports import Imports
 from tests.linker.given import a_recording, a_request
 from tests.linker.importing import accepted, imported, outcomes, rows_of
 from tests.linker.running import Linker
@@ -109,6 +110,26 @@ async def test_an_import_goes_on_where_its_last_lot_ended_and_keeps_its_place_in
     assert [tuple(row.values()) for row in links] == [(1, "T-0"), (1, "T-1"), (1, "T-2"), (1, "T-3"), (1, "T-newer")]
     assert (await rows_of(linker, import_id))[4]["outcome"] == "unchanged"
     assert len(await linker.unheard()) == 5
+
+
+async def test_two_lots_are_decided_at_a_time_and_the_import_is_done_with_the_last_of_them(linker: Linker) -> None:
+    await linker.fold(a_recording("R1"), a_recording("R2"))
+    small = replace(linker, settings=linker.settings.model_copy(update={"import_lot_rows": 1}))
+    import_id = await accepted(small, "filename,ticket_id\nR1.wav,T-1\nR2.wav,T-2\n")
+    async with linker.database.transaction() as other_worker:
+        first = await Imports(other_worker).claim_part()
+        assert first
+        assert first.last_line == 2
+
+        assert await small.import_lot()
+        assert await linker.link("R2") == (1, "T-2")
+        assert not await small.import_lot()
+        assert await rows_of(linker, import_id) == []
+        assert await linker.unheard() == {}
+
+    assert await small.import_lot()
+    assert outcomes(await rows_of(linker, import_id)) == [(2, "matched"), (3, "matched")]
+    assert len(await linker.unheard()) == 2
 
 
 async def test_rows_that_are_not_to_wait_are_invalid_without_their_recording(linker: Linker) -> None:

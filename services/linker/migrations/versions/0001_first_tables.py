@@ -63,7 +63,6 @@ def upgrade() -> None:
         sa.Column("accepted_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("rows_total", sa.Integer(), nullable=False),
         sa.Column("rows_done", sa.Integer(), nullable=False),
-        sa.Column("done_to_line", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
         sa.PrimaryKeyConstraint("import_id"),
@@ -293,6 +292,13 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("import_id", "last_line"),
     )
+    op.create_index(
+        "import_part_undecided",
+        "import_part",
+        ["import_id", "last_line"],
+        unique=False,
+        postgresql_where=sa.text("outcomes is null"),
+    )
     op.create_table(
         "unheard_link",
         sa.Column("recording_id", sa.String(), nullable=False),
@@ -337,6 +343,7 @@ def downgrade() -> None:
     op.drop_table("unheard_link")
     op.drop_table("upload_part")
     op.drop_table("upload")
+    op.drop_index("import_part_undecided", table_name="import_part", postgresql_where=sa.text("outcomes is null"))
     op.drop_table("import_part")
     op.drop_index("recording_by_stem", table_name="recording")
     op.drop_index("recording_by_name", table_name="recording")
