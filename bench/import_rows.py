@@ -52,7 +52,7 @@ async def import_rows(rows: int) -> dict[str, float]:
 async def _until_announced(system: System, file: Path, rows: int) -> float:
     """Seconds from the start of the command until the links of all rows are on their topic."""
     topic = [TopicPartition(*place) for place in await ends(system.kafka_bootstrap_servers, ["TicketLinked"])]
-    # One consumer asks all the time: to connect for each look takes a third of what is measured.
+    # One consumer asks all the time: to connect for each look would take its time from what is measured.
     async with started(AIOKafkaConsumer(**asking_options(plain(system.kafka_bootstrap_servers)))) as consumer:
         before = sum((await consumer.end_offsets(topic)).values())
         began_at = time.monotonic()

@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from services.linker.tables import LinkerTable
+from services.linker.tables_imports import Import
 from shared import migrations
 from tests.servers import CreateDatabase
 
@@ -34,7 +34,7 @@ async def test_the_migrations_and_the_declared_tables_are_the_same(create_databa
     await asyncio.to_thread(migrations.upgrade, "linker", migrated)
     engine = create_async_engine(declared)
     async with engine.begin() as connection:
-        await connection.run_sync(LinkerTable.metadata.create_all)
+        await connection.run_sync(Import.metadata.create_all)
     await engine.dispose()
 
     tables, indexes, constraints = await described(migrated)

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from services.linker.tables import LinkerTable
+from services.linker.tables_imports import Import
 from shared.migrations import run_env
 
-run_env(LinkerTable.metadata, context.config)
+# Whoever imports this module has the tables of both files.
+run_env(Import.metadata, context.config)
