@@ -23,7 +23,7 @@ log = structlog.get_logger()
 LEASE_S = 5.0
 RETRY_S = 1.0
 # A lot costs a few statements whatever it holds: what comes in quick succession goes together.
-GATHER_S = 0.1
+GATHER_S = 0.25
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,9 @@ from shared.positions import Move
 log = structlog.get_logger()
 
 POLL_MS = 10  # FastStream sleeps as long after an empty poll, whatever arrives meanwhile
-# Of each partition, so that all of a topic's fit into one answer (50 MB) and are read side by side. A larger record
-# comes all the same, by itself.
-FETCH_BYTES = 2_500_000
+# Of each partition, so that all of a topic's fit into one answer (50 MB) and are read side by side; no more, because
+# several topics are read ahead at once. A larger record comes all the same, by itself.
+FETCH_BYTES = 1_000_000
 SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
 RETRY_S = 0.5

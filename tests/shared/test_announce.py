@@ -243,7 +243,7 @@ async def test_a_dead_letter_goes_to_its_topic_with_where_it_came_from_and_why(
     await until_read(things, kafka_bootstrap_servers)
     announcer = dead_letter_announcer(dead, process.database, producer)
 
-    assert [await announcer.step(), await announcer.step()] == [0.1, None]
+    assert [await announcer.step(), await announcer.step()] == [0.25, None]
 
     reader = AIOKafkaConsumer(dead.name, bootstrap_servers=kafka_bootstrap_servers, auto_offset_reset="earliest")
     await reader.start()
@@ -270,5 +270,5 @@ async def test_a_dead_letter_whose_acknowledgement_got_lost_is_published_again(
     announcer = dead_letter_announcer(dead, process.database, producer)
     producer.lose_acknowledgements = 1
 
-    assert [await announcer.step() for _ in range(3)] == [1.0, 0.1, None]
+    assert [await announcer.step() for _ in range(3)] == [1.0, 0.25, None]
     assert sum((await topic_ends(kafka_bootstrap_servers, dead.name)).values()) == 2

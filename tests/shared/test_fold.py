@@ -302,7 +302,7 @@ async def test_no_option_that_could_lose_a_record_is_left_to_a_default(
         "session_ms": 10_000,
         "heartbeat_ms": 2_000,
         "max_records": 321,
-        "partition_bytes": 2_500_000,
+        "partition_bytes": 1_000_000,
         "listener": True,
     }
 
