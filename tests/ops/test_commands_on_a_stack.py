@@ -21,7 +21,7 @@ def test_published_recordings_are_in_the_cloud_when_all_is_settled(stack: Stack)
 
     assert set(status) == {
         "at", "recordings", "states", "oldest_pending_at", "per_minute", "blocked", "lanes", "parked", "parked_expired",
-        "dead_letters", "stopped_topics",
+        "dead_letters", "stopped_topics", "unreachable",
     }  # fmt: skip
     assert set(status["states"]) == STATES
     assert status["states"]["no_ticket_needed"] == status["recordings"] == 2
