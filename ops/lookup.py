@@ -1,5 +1,6 @@
 """Finds the folder or the recording that somebody names; an unknown or ambiguous name is a finding, never a guess."""
 
+import shlex
 from typing import Any
 
 from ops.answers import Anything
@@ -48,12 +49,15 @@ async def about_recording(service: ServiceApi, recording_id: str, answer: type[A
     except Refused as refused:
         if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
             raise
-        raise unknown_recording(service.service, recording_id) from None
+        # Not every command that takes an id takes a filename with its folder.
+        todo = f"If it is a filename, find its recording_id: ticketsync explain -- {shlex.quote(recording_id)}"
+        raise unknown_recording(service.service, recording_id, todo=todo) from None
 
 
-def unknown_recording(service: str, recording_id: str) -> Finding:
+def unknown_recording(
+    service: str, recording_id: str, *, todo: str = "If it is a filename, name its folder: --folder F."
+) -> Finding:
     """That a service has never heard of it."""
-    todo = "If it is a filename, name its folder: --folder F."
     return Finding(f"{service} knows no recording {recording_id}", todo=todo)
 
 

@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from ops.answers import Anything
-from ops.exits import Exit, Misconfigured, Unreachable
+from ops.exits import Exit, Finding, Misconfigured, Unreachable
+from ops.lookup import about_recording
 from ops.service_api import Refused, ServiceApi
 from tests.ops.answering import Reply, answering
 
@@ -40,6 +41,15 @@ async def test_a_token_that_is_not_known_is_a_matter_of_configuration() -> None:
         await ask(server.url)
 
     assert "API_TOKEN_FILE" in stop.value.todo
+
+
+async def test_an_id_that_is_not_known_is_told_with_the_command_that_finds_it_by_its_filename() -> None:
+    with answering(Reply(404)) as server, pytest.raises(Finding) as stop:
+        async with ServiceApi("linker", server.url, "the token") as linker:
+            await about_recording(linker, "a b.wav", Anything)
+
+    assert stop.value.message == "linker knows no recording a b.wav"
+    assert stop.value.todo.endswith("ticketsync explain -- 'a b.wav'")
 
 
 @pytest.mark.parametrize("status", [503, 429])
