@@ -94,11 +94,9 @@ def resolve(data_dir: Path | None) -> Addresses:
 
 
 def setting(name: str) -> str | None:
-    """A setting of the environment, or the content of the file that NAME_FILE names. Raises Misconfigured."""
-    if value := os.environ.get(name):
-        return value
+    """The content of the file that NAME_FILE names, else a setting of the environment. Raises Misconfigured."""
     if not (path := os.environ.get(f"{name}_FILE")):
-        return None
+        return os.environ.get(name)
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:

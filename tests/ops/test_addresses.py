@@ -61,6 +61,16 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     assert resolve(None).api_token == "secret"
 
 
+def test_a_secrets_file_counts_before_the_value_in_the_environment_as_it_does_for_the_services(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("new\n")
+    monkeypatch.setenv("API_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("API_TOKEN", "old")
+
+    assert resolve(None).api_token == "new"
+
+
 def test_a_secrets_file_that_cannot_be_read_is_told_by_its_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
