@@ -8,7 +8,7 @@ not. What was asked for goes on if this command is ended: `ticketsync resyncs` s
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -49,8 +49,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
         str | None, typer.Option("--until", help="Calls before this time (RFC 3339).", show_default=False)
     ] = None,
     state: Annotated[
-        str | None,
-        typer.Option("--state", help="Recordings in this state, such as pending.", show_default=False),
+        State | None, typer.Option("--state", help="Recordings in this state.", show_default=False)
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Push also what is in sync.")] = False,
     rate: Annotated[
@@ -66,8 +65,6 @@ def resync(  # noqa: PLR0913 - an option per way to select
     """Push again what the cloud should know; exit 1 if the folder or a recording is unknown."""
     asked = Asked(everything, folder, recording or [], ticket, since, until, state)
     asked.check()
-    if state is not None and state not in get_args(State):
-        raise WrongInput(f"--state {state}: it is one of {', '.join(get_args(State))}")
     common = {"force": force, "rate_per_minute": _per_minute(rate)}
     addresses = resolve(data_dir)
     selected, plan = asyncio.run(_plan(addresses, asked, common))
