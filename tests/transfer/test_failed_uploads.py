@@ -195,6 +195,8 @@ async def test_a_wrong_token_stops_the_lane_until_a_ping_is_accepted(transfer: T
     cloud.arm(route="create", status=401)
     await transfer.fold(a_recording("R1"))
     await transfer.upload()
+    await transfer.waits_are_over()
+    await transfer.upload()
     assert files_in_cloud(cloud) == []
 
     await transfer.change("update lane set pinged_at = null")
