@@ -25,7 +25,7 @@ from ops.checks import Check, finding, gravest, of_kafka, of_service, of_topic_s
 from ops.exits import Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
-from ops.overview import services
+from ops.overview import goes_on, services
 from ops.service_api import ASK_DOCTOR, api
 from schemas.topics import TOPICS
 from shared import topics
@@ -172,9 +172,7 @@ async def _service(addresses: Addresses, service: Service) -> Check:
         return finding(name, "; ".join(state.stopped), todo)
     if state.lane and not state.lane.open:
         found = f"the way to the cloud is stopped: {state.lane.reason}"
-        if state.lane.reason == "paused":
-            return finding(name, found, f"ticketsync resume {name}")
-        return finding(name, found, "It goes on by itself when the cloud answers; ticketsync status has its words.")
+        return finding(name, found, goes_on(name, state.lane.reason))
     if not state.ready:
         found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"
         return finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")

@@ -30,6 +30,17 @@ from ops.service_api import ServiceApi, api
 TOPIC_OF_COUNT = {"acknowledged": "CloudTicketUpdated", "uploaded": "RecordingTransferred"}
 
 
+def goes_on(service: str, reason: str | None) -> str:
+    """What lets a stopped way to the cloud go on."""
+    match reason:
+        case "paused":
+            return f"ticketsync resume {service}"
+        case "unauthorized":
+            return "It goes on by itself once the cloud accepts CLOUDS_TOKEN (or what the file of CLOUDS_TOKEN_FILE holds)."
+        case _:
+            return "It goes on by itself once the cloud answers."
+
+
 @dataclass(frozen=True)
 class Overview:
     """What the services said at about the same time; None: it did not answer. `per_minute`: facts published within the
@@ -54,11 +65,7 @@ class Overview:
         """For each service that may not call the cloud now: which, why, and what lets it go on."""
         return [
             f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}. "
-            + (
-                f"ticketsync resume {service}"
-                if lane.reason == "paused"
-                else "It goes on by itself once the cloud answers."
-            )
+            + goes_on(service, lane.reason)
             for service, lane in self.lanes.items()
             if lane and not lane.open
         ]

@@ -27,7 +27,7 @@ ANSWER_LIMIT_BYTES = 64 * 1024 * 1024
 NOT_NOW = (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS)
 RETRY_AFTER_DEFAULT_S = 0.5
 RETRY_AFTER_LIMIT_S = 5.0
-ASK_FOR_IT = "Set API_TOKEN, or API_TOKEN_FILE, to the token that the service was started with."
+ASK_FOR_IT = "Set API_TOKEN, or API_TOKEN_FILE, to the token that the service has now."
 ASK_DOCTOR = "See what is wrong: ticketsync doctor"
 
 Answer = TypeVar("Answer", bound=BaseModel)
