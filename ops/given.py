@@ -1,6 +1,7 @@
 """Reads what is typed for options: times, and places on a topic. What makes no sense is wrong use, with an example."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 
 from ops.exits import WrongInput
@@ -19,6 +20,22 @@ def moment(option: str, given: str | None) -> str | None:
     if found is None or found.tzinfo is None:
         raise WrongInput(f"{option} {given}: it is written with its offset, such as 2025-01-29T10:30:00Z")
     return found.isoformat()
+
+
+def check_between(since: str | None, until: str | None) -> None:
+    """Two times as `moment` returns them. Raises WrongInput if nothing can lie between them."""
+    if since and until and datetime.fromisoformat(until) <= datetime.fromisoformat(since):
+        raise WrongInput(f"--until {until} is not after --since {since}: nothing lies between them")
+
+
+def places(given: Iterable[str]) -> dict[int, int]:
+    """Partition → offset. Raises WrongInput also for a partition that is named twice."""
+    found: dict[int, int] = {}
+    for partition, offset in map(place, given):
+        if partition in found:
+            raise WrongInput(f"partition {partition} is named twice: from {found[partition]} or from {offset}?")
+        found[partition] = offset
+    return found
 
 
 def place(given: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Page, State
 from ops.exits import WrongInput
-from ops.given import moment
+from ops.given import check_between, moment
 from ops.lookup import folder_id_of
 from ops.options import DataDir, Json
 from ops.overview import Services, services
@@ -79,16 +79,18 @@ def recordings(  # noqa: PLR0913 - an option per condition
         raise WrongInput("--json prints one JSON value; for a file take --format jsonl")
     if output and form == "table":
         raise WrongInput("--output wants --format csv or --format jsonl")
+    called_from, called_before = moment("--since", since), moment("--until", until)
+    check_between(called_from, called_before)
     conditions: Parameters = {
         "state": state,
         "filename": filename,
         "ticket": ticket,
         "customer": customer,
         "search": search,
-        "from": moment("--since", since),
-        "to": moment("--until", until),
+        "from": called_from,
+        "to": called_before,
     }
-    if blocked and any(conditions.values()):
+    if blocked and any(value is not None for value in conditions.values()):
         raise WrongInput("--blocked goes with --folder, and with no other condition")
     addresses = resolve(data_dir)
     if json or form == "table":

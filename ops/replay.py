@@ -16,7 +16,7 @@ from ops.addresses import Addresses, Service, resolve
 from ops.answers.replays import Replay, ReplayPlan, Replays
 from ops.confirm import confirm
 from ops.exits import Finding, Unreachable, WrongInput
-from ops.given import moment, place
+from ops.given import moment, places
 from ops.options import By, DataDir, Json, Yes
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
@@ -51,7 +51,7 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
         str | None,
         typer.Option("--since", help="Records not older than this, such as 2025-01-29T10:30:00Z.", show_default=False),
     ] = None,
-    places: Annotated[
+    given_places: Annotated[
         list[str] | None,
         typer.Option(
             "--from", metavar="PARTITION:OFFSET", help="Only this partition; may be repeated.", show_default=False
@@ -65,13 +65,13 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
     data_dir: DataDir = None,
 ) -> None:
     """Let a service read old records of a topic once more, and wait until it has."""
-    if (since is not None) + bool(places) + from_start != 1:
+    if (since is not None) + bool(given_places) + from_start != 1:
         raise WrongInput("name exactly one of --since T, --from PARTITION:OFFSET and --from-start")
     body: dict[str, Any] = {"topic": topic}
     if since is not None:
         body["since"] = moment("--since", since)
-    elif places:
-        body["offsets"] = dict(map(place, places))
+    elif given_places:
+        body["offsets"] = places(given_places)
     else:
         body["from_start"] = True
     addresses = resolve(data_dir)

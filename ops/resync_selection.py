@@ -6,13 +6,12 @@ that are. An event holds a limited number of ids, so many recordings are several
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from ops.answers.recordings import RecordingIds
 from ops.answers.status import LinkerStatus
 from ops.exits import WrongInput
-from ops.given import moment
+from ops.given import check_between, moment
 from ops.lookup import one_folder, one_recording
 from ops.pages import pages
 from ops.service_api import ServiceApi
@@ -52,9 +51,7 @@ class Asked:
             raise WrongInput(
                 "say which: --all, or --recording R, or any of --folder F, --ticket T, --since, --until and --state S"
             )
-        since, until = conditions.get("from"), conditions.get("to")
-        if since and until and datetime.fromisoformat(until) <= datetime.fromisoformat(since):
-            raise WrongInput(f"--until {self.until} is not after --since {self.since}: nothing lies between them")
+        check_between(conditions.get("from"), conditions.get("to"))
 
 
 @dataclass(frozen=True)
