@@ -36,7 +36,7 @@ def goes_on(service: str, reason: str | None) -> str:
         case "paused":
             return f"ticketsync resume {service}"
         case "unauthorized":
-            return "It goes on by itself once the cloud accepts CLOUDS_TOKEN (or what the file of CLOUDS_TOKEN_FILE holds)."
+            return "It goes on by itself once CLOUDS_TOKEN, or the file of CLOUDS_TOKEN_FILE, holds a good token."
         case _:
             return "It goes on by itself once the cloud answers."
 
