@@ -85,7 +85,9 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
             _show_plan(planned, json=False)
         question = f"Let {service} read up to {planned.records:,} records of {topic} again?"
         confirm(question, yes=yes, json=json)
-    done = asyncio.run(_replay(addresses, service, body, by=asks(by))) if planned.records else None
+        done = asyncio.run(_replay(addresses, service, body, by=asks(by)))
+    else:
+        done = asyncio.run(_refused_while_one_runs(addresses, service, topic))
     _show(done, topic, json=json)
 
 
@@ -102,6 +104,14 @@ async def _post(asked: ServiceApi, body: dict[str, Any], *, dry_run: bool) -> Re
             told = str(refused.problem.get("detail", ""))
             raise WrongInput(f"{asked.service} does not read {body['topic']}", todo=told) from None
         raise
+
+
+async def _refused_while_one_runs(addresses: Addresses, service: ServiceName, topic: str) -> None:
+    """A replay that has just begun leaves nothing for another one to go back to. Raises Finding."""
+    async with api(addresses, service.key) as asked:
+        running = [one for one in (await asked.get("/replays", Replays)).items if one.topic == topic and one.left]
+    if running:
+        raise Finding(f"{service}: a replay of {topic} is not over yet: {running[0].left:,} offsets are left")
 
 
 async def _replay(addresses: Addresses, service: ServiceName, body: dict[str, Any], *, by: str) -> Replay | None:
@@ -156,6 +166,6 @@ def _show(done: Replay | None, topic: str, *, json: bool) -> None:
     if json:
         show.as_json({"topic": topic, **counts})
     else:
-        show.pairs(counts, title=f"{topic} is read")
+        show.pairs(counts, title=f"{topic} is read" if done else f"There is nothing of {topic} to read again")
     if counts["bad"]:
         raise Finding(f"{counts['bad']:,} records cannot be applied", todo="Look at them: ticketsync dlq list")

@@ -7,6 +7,7 @@ import pytest
 from ops.answers import Anything
 from ops.exits import Exit, Finding, Misconfigured, Unreachable
 from ops.lookup import about_recording
+from ops.main import main
 from ops.service_api import Refused, ServiceApi
 from tests.ops.answering import Reply, answering
 
@@ -50,6 +51,21 @@ async def test_an_id_that_is_not_known_is_told_with_the_command_that_finds_it_by
 
     assert stop.value.message == "linker knows no recording a b.wav"
     assert stop.value.todo.endswith("ticketsync explain -- 'a b.wav'")
+
+
+def test_a_replay_that_has_just_begun_is_not_taken_for_one_that_is_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = b'{"topic": "TicketLinked", "records": 0, "partitions": []}'
+    counts = b'"to_read": 9, "read": 0, "newer": 0, "unchanged": 0, "bad": 0, "empty": 0'
+    monkeypatch.setenv("API_TOKEN", "the token")
+    for left, code, said in ((9, 1, "not over yet: 9 offsets are left"), (0, 0, "nothing of TicketLinked to read")):
+        replays = b'{"items": [{"topic": "TicketLinked", "left": %d, %b}]}' % (left, counts)
+        with answering(Reply(body=plan), Reply(body=replays)) as server:
+            monkeypatch.setenv("LINKER_URL", server.url)
+            assert main(["replay", "linker", "TicketLinked", "--from-start", "--yes"]) == code
+        told = capsys.readouterr()
+        assert said in told.out + told.err
 
 
 @pytest.mark.parametrize("status", [503, 429])
