@@ -61,6 +61,11 @@ class LaneState:
         return PROBE_S.get(self.reason) if self.reason else PACED_LOOK_S
 
     @property
+    def probing(self) -> bool:
+        """What enters now is let through to find out whether anything goes."""
+        return self.reason is not None
+
+    @property
     def untroubled(self) -> bool:
         """Open without reserve, and no failure since the last success."""
         return self.reason is None and self.failures == 0 and self.allowance is None

@@ -100,7 +100,7 @@ class PushTickets:
             outcome,
             files=len(claimed.files),
             attempts=claimed.attempts,
-            probe=ready.lane.reason is not None,
+            probe=ready.lane.probing,
             jitter=random.random(),  # noqa: S311  # nobody is kept out by it
         )
         await self._record(ready, decision)

@@ -204,7 +204,7 @@ class UploadRecordings:
                 repeated=request.repeated,
                 failures=folder.failures,
                 max_files=folder.max_files,
-                probe=claimed.lane.reason is not None,
+                probe=claimed.lane.probing,
             )
             conclusion = decide_conclusion(
                 outcome,
