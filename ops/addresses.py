@@ -33,7 +33,7 @@ SETTING_OF_KEY = {
     "cloud_updater_database_url": "CLOUD_UPDATER_DATABASE_URL",
 }
 
-TODO = "Set it, or name the folder of an embedded stack: --data-dir DIR (or TICKETSYNC_DATA_DIR)."
+SET_IT = "Set it, or name the folder of an embedded stack: --data-dir DIR (or TICKETSYNC_DATA_DIR)."
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ class Addresses:
         try:
             return load(KafkaSettings)
         except ConfigurationError as error:
-            raise Misconfigured(str(error), todo=TODO) from None
+            raise Misconfigured(str(error), todo=SET_IT) from None
 
     def _need(self, key: str) -> str:
         if value := self.values.get(key):
             return value
         if self.data_dir:
             raise Misconfigured(f"{self.data_dir / 'stack.json'} has no {key}", todo="Start the stack again.")
-        raise Misconfigured(f"{SETTING_OF_KEY[key]} is not set", todo=TODO)
+        raise Misconfigured(f"{SETTING_OF_KEY[key]} is not set", todo=SET_IT)
 
 
 def resolve(data_dir: Path | None) -> Addresses:

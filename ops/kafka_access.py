@@ -15,7 +15,7 @@ from shared.kafka import KafkaSettings, client_options
 from shared.producer import Producer
 from shared.topics import TopicsError
 
-TODO = "Is it running, and is the address right? `ticketsync doctor` looks at all servers."
+IS_IT_RUNNING = "Is it running, and is the address right? `ticketsync doctor` looks at all servers."
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def kafka_answers(settings: KafkaSettings) -> Iterator[None]:
     try:
         yield
     except (KafkaError, TimeoutError) as error:
-        raise Unreachable(f"{where} does not answer ({error or type(error).__name__})", todo=TODO) from None
+        raise Unreachable(f"{where} does not answer ({error or type(error).__name__})", todo=IS_IT_RUNNING) from None
     except TopicsError as error:
         raise Unreachable(f"{where} refuses: {error}") from None
 
