@@ -22,14 +22,16 @@ def crash_at(point: Point, *services: str) -> Callable[[Run], Awaitable[int]]:
     """The process that next comes to this point ends there, as if its power had been cut."""
 
     async def crash(run: Run) -> int:
-        copies = run.site.copies_of(run.chance.choice(services))
-        before = _crashes(run, copies)
-        await _order("crash", point, copies)
+        service = run.chance.choice(services)
+        copies = run.site.copies_of(service)
+        async with run.orders[service]:
+            before = _crashes(run, copies)
+            await _order("crash", point, copies)
 
-        async def ended() -> int:
-            return _crashes(run, copies) - before
+            async def ended() -> int:
+                return _crashes(run, copies) - before
 
-        return await until(ended, f"{copies[0].service} ends at {point}")
+            return await until(ended, f"{service} ends at {point}")
 
     return crash
 
@@ -125,7 +127,7 @@ async def slept_with_the_answer(run: Run) -> int:
 
 async def _asleep(run: Run, service: str, point: Point) -> int:
     """Until another worker has claimed just what the sleeper holds, under a token of its own: both have it then."""
-    async with claims_seen(run.site, service) as claims:
+    async with run.orders[service], claims_seen(run.site, service) as claims:
         request = await _order("stop", point, [run.one_of(service)])
         try:
             folder, own = await claims.token_of(request)
@@ -141,7 +143,7 @@ async def _asleep(run: Run, service: str, point: Point) -> int:
 
 async def late_announcer(run: Run) -> int:
     """An announcer that stops with an old link in its hand, and publishes it behind the newer one."""
-    async with run.load.pause():
+    async with run.orders["linker"], run.load.pause():
         for _ in range(ANNOUNCERS_TRIED):
             before = run.watch.overtaken
             await _overtake_an_announcer(run)

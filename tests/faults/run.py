@@ -7,7 +7,7 @@ come to rest; what is then still to be done, or shown wrongly, is as much a brok
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,7 +34,10 @@ class NeverSeen(Exception):
 
 @dataclass(eq=False)
 class Run:
-    """What the faults work with. `seen`: how often each class happened; `broken`: promises that were not kept."""
+    """What the faults work with. `seen`: how often each class happened; `broken`: promises that were not kept.
+
+    `orders`: who gives orders to a service's processes, one at a time; a second would take the first one's place.
+    """
 
     site: Site
     load: Load
@@ -43,6 +46,7 @@ class Run:
     say: Say
     seen: Counter[str] = field(default_factory=Counter)
     broken: list[str] = field(default_factory=list)
+    orders: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
 
     def one_of(self, service: str) -> Copy:
         """Any process of a service."""
