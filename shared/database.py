@@ -32,6 +32,8 @@ _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and tha
 # 55000 on a connection: the database takes none for now, as while a copy of it is made.
 _TRANSIENT = ("08", "23505", "40", "53", "55000", "55P03", "57P", "58", "3D000", "25006")
 _REFUSED = ("22", "23", "54")
+# How asyncpg finds a connection that the server has cut between two steps of a statement.
+_CUT = (asyncpg.InternalClientError,)
 
 
 class Database:
@@ -54,8 +56,7 @@ class Database:
         try:
             async with self._engine.begin() if keep else self._engine.connect() as connection:
                 yield connection
-        except asyncpg.InternalClientError as error:
-            # How asyncpg finds a connection that the server has cut between two steps of a statement.
+        except _CUT as error:
             raise ConnectionResetError("the connection to the database was cut") from error
 
     async def close(self) -> None:
@@ -68,7 +69,7 @@ class Database:
         A lost connection is opened again. What was notified meanwhile is lost, which costs a loop one beat and no more.
         """
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *_CUT):
                 await self._listen_once(wake)
             await asyncio.sleep(WAIT_FOR_LISTENER_S)
 
