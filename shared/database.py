@@ -33,7 +33,7 @@ _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and tha
 _TRANSIENT = ("08", "23505", "40", "53", "55000", "55P03", "57P", "58", "3D000", "25006")
 _REFUSED = ("22", "23", "54")
 # How asyncpg finds a connection that the server has cut between two steps of a statement.
-_CUT = (asyncpg.InternalClientError,)
+_CUT = asyncpg.InternalClientError
 
 
 class Database:
@@ -69,7 +69,7 @@ class Database:
         A lost connection is opened again. What was notified meanwhile is lost, which costs a loop one beat and no more.
         """
         while True:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, *_CUT):
+            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, _CUT):
                 await self._listen_once(wake)
             await asyncio.sleep(WAIT_FOR_LISTENER_S)
 
