@@ -19,14 +19,11 @@ from tests.simulation.clock import BEGINNING
 from tests.simulation.contract import ask, begin_trace, set_clock, take_first
 from tests.simulation.contract import same as alike
 from tests.simulation.database import Tables
-from tests.simulation.linker_store import LinkerTables
 from tests.simulation.plumbing_store import ModelLane
 from tests.simulation.recording import Call, Trace
 from tests.simulation.seams import modelled
-from tests.simulation.transfer_store import TransferTables
-from tests.simulation.updater_store import UpdaterTables
+from tests.simulation.world import TABLES
 
-TABLES = {"linker": LinkerTables, "transfer": TransferTables, "cloud_updater": UpdaterTables}
 LEFT_OUT, AGAIN, REMEMBERED = 0.08, 0.5, 60
 # Said by a model of what it was not made for; of SQL it is a constraint that says so.
 UNFIT = (KeyError, AssertionError, AttributeError)

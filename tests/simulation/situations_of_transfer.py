@@ -1,0 +1,182 @@
+"""Situations in which one rule of transfer's SQL decides; rules_of_transfer.py names the rules."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.fields import CloudsUuid, FolderId, RecordingId
+from services.transfer import announce_transfers
+from services.transfer.answers import Transferred
+from services.transfer.conclusions import Conclusions
+from services.transfer.decisions import Place, newest_of_each
+from services.transfer.lots import Lot, Ready
+from services.transfer.requests import OpenRequest, Requests
+from services.transfer.store import Store
+from services.transfer.transfers import Transfers
+from services.transfer.uploads import Folder, Uploads
+from tests.simulation import transfer_store
+from tests.simulation.clock import BEGINNING
+from tests.simulation.situations import ONE, OTHER, At, linked, moment, over, processed, transferred
+
+MONDAY, TUESDAY = FolderId("Monday"), FolderId("Tuesday")
+R1, R2 = RecordingId("R1"), RecordingId("R2")
+GRACE = timedelta(seconds=1)
+REQUEST = UUID(int=7)
+
+
+async def older_revision(at: At) -> AsyncIterator[object]:
+    """Revision 2 comes before revision 1."""
+    connection = await at(0)
+    for revision in (2, 1):
+        await _process(connection, revision=revision)
+    yield await Store(connection).known_recordings([R1])
+
+
+async def recording_of_before(at: At) -> AsyncIterator[object]:
+    """A recording is transferred before it is heard of; one that was rejected has a newer revision."""
+    connection = await at(0)
+    await Transfers(connection).put([transferred("R1")])
+    await _process(connection, "R1")
+    await _process(connection, "R2")
+    await Uploads(connection).reject({R2: "its name is taken"})
+    yield await Store(connection).folders_waiting_for([R1, R2])
+    await _process(connection, "R2", revision=2)
+    yield await Store(connection).folders_waiting_for([R2])
+    yield await Store(connection).folders_waiting_for([R1])
+
+
+async def older_ticket(at: At) -> AsyncIterator[object]:
+    """Version 2 of a link comes before version 1, which has a ticket."""
+    store = Store(await at(0))
+    await store.put_tickets([linked(version=2, ticket=None)])
+    await store.put_tickets([linked(version=1)])
+    yield await store.link_versions([R1])
+    yield await store.with_ticket([R1])
+
+
+async def older_transfer(at: At) -> AsyncIterator[object]:
+    """Transfer 2 comes before transfer 1; the topic says 1 last."""
+    connection = await at(0)
+    transfers = Transfers(connection)
+    await transfers.put([transferred(version=2, uuid="U2")])
+    await transfers.put([transferred(version=1, uuid="U1")])
+    yield await transfers.known([R1])
+    await transfers.hear({R1: 2})
+    yield await _unheard(connection)
+    await transfers.hear({R1: 1})
+    yield await _unheard(connection)
+
+
+async def transfer_of_before(at: At) -> AsyncIterator[object]:
+    """A folder is to be uploaded again, and the transfer of before is read back."""
+    connection = await at(0)
+    await _process(connection)
+    await Store(connection).look_at({MONDAY: BEGINNING})
+    transfers = Transfers(connection)
+    await transfers.put([transferred(version=1)])
+    await transfers.place({MONDAY: Place(CloudsUuid("U1"), BEGINNING)})
+    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    yield await Conclusions(connection).upload_again(MONDAY, lost=CloudsUuid("U2"))
+    yield await Conclusions(connection).upload_again(MONDAY, lost=CloudsUuid("U1"))
+    await transfers.put([transferred(version=1)])
+    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    await transfers.put([transferred(version=2)])
+    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+
+
+async def request_done_in_part(at: At) -> AsyncIterator[object]:
+    """An open request has two recordings; the topic says that one of them is transferred, then the other."""
+    connection = await at(0)
+    await _open_request(connection, "R1", "R2")
+    transfers = Transfers(connection)
+    for one in (R1, R2):
+        await transfers.put([transferred(one)])
+        yield await transfers.close_proven_requests([one])
+
+
+async def folders_that_are_due(at: At) -> AsyncIterator[object]:
+    """Monday is leased, waits for its next try, is held; Tuesday is due later, and is not to be put off."""
+    connection = await at(0)
+    uploads, conclusions = Uploads(connection), Conclusions(connection)
+    await Store(connection).look_at({MONDAY: BEGINNING})
+    await uploads.lease(MONDAY, ONE, lease_s=10)
+    yield await uploads.claim()
+    connection = await at(11)
+    yield await uploads.claim()
+    await conclusions._settle(MONDAY, max_files=500, wait_s=10, failed=True)
+    yield await uploads.claim()
+    yield await uploads.next_due_s()
+    connection = await at(22)
+    yield await uploads.claim()
+    await conclusions._settle(MONDAY, max_files=500, wait_s=10)
+    await conclusions.retry_now()
+    yield await uploads.claim()
+    await conclusions._settle(MONDAY, max_files=500, held="missing_in_cloud")
+    yield await uploads.claim()
+    await Store(connection).look_at({TUESDAY: moment(30)})
+    await Store(connection).look_at({TUESDAY: moment(90)})
+    yield await uploads.next_due_s()
+
+
+async def ready_to_go(at: At) -> AsyncIterator[object]:
+    """Of Monday's: one waits for its ticket, one has it, one needs none, one is in an open request, one rejected."""
+    connection = await at(0)
+    for one in ("R1", "R2", "R3", "R4", "R5"):
+        await _process(connection, one, requires_ticket=one != "R3")
+    await _process(connection, "R6", requires_ticket=False, folder_id="Tuesday")
+    await Store(connection).put_tickets([linked("R2"), linked("R1", ticket=None)])
+    await _open_request(connection, "R4")
+    uploads = Uploads(connection)
+    await uploads.reject({RecordingId("R5"): "too large"})
+    yield [one.recording_id for one in await uploads.ready(_folder(0), grace=GRACE)]
+    yield [one.recording_id for one in await uploads.ready(_folder(1), grace=GRACE)]
+    yield await uploads.rest(MONDAY)
+    yield await uploads.rest(TUESDAY)
+
+
+async def names_in_the_cloud(at: At) -> AsyncIterator[object]:
+    """Monday has R1.wav, and is asked for it and for another name; so is Tuesday, which has neither."""
+    connection = await at(0)
+    await Transfers(connection).put([transferred("R1"), transferred("R2")])
+    yield await Uploads(connection).taken_names(MONDAY, ["R1.wav", "R3.wav"])
+    yield await Uploads(connection).taken_names(TUESDAY, ["R1.wav"])
+
+
+async def outcome_after_the_end(at: At) -> AsyncIterator[object]:
+    """A worker comes back with its outcome: in time, when another has the lease, when the request is closed."""
+    connection = await at(0)
+    await Store(connection).look_at({MONDAY: BEGINNING})
+    request = await _open_request(connection, "R1")
+    uploads, conclusions, done = Uploads(connection), Conclusions(connection), Transferred(CloudsUuid("U1"), 500)
+    await uploads.lease(MONDAY, ONE, lease_s=10)
+    yield await conclusions.may_record(request, ONE, done)
+    yield await conclusions.may_record(request, OTHER, done)
+    await conclusions._settle(MONDAY, max_files=500, held="outcome_unknown")
+    yield (await conclusions.held_request(MONDAY)) is not None
+    await conclusions._settle(MONDAY, max_files=500, held="missing_in_cloud")
+    yield (await conclusions.held_request(MONDAY)) is not None
+    yield await conclusions.may_record(request, ONE, done)
+    await Requests(connection).close(request)
+    yield await conclusions.may_record(request, ONE, done)
+
+
+async def _process(connection: AsyncConnection, recording: str = "R1", **fields: object) -> None:
+    fact = processed(recording, **fields)  # type: ignore[arg-type]  # of a fact
+    await Store(connection).put_recordings(list(newest_of_each([fact]).values()))
+
+
+async def _open_request(connection: AsyncConnection, *recordings: str) -> OpenRequest:
+    await Store(connection).look_at({MONDAY: BEGINNING})
+    files = tuple(Ready(RecordingId(one), "Monday's", f"{one}.wav", 1, 1, "words", 1, 0, None) for one in recordings)
+    lot = Lot("create", None, files, b"{}", {})
+    return await Requests(connection).freeze(_folder(0), lot, request_id=REQUEST, keys_honoured=True)
+
+
+def _folder(seconds: float) -> Folder:
+    return Folder(MONDAY, None, 0, None, 500, moment(seconds))
+
+
+async def _unheard(connection: AsyncConnection) -> object:
+    return await over(connection, announce_transfers.unheard, transfer_store.unheard)(connection, 10)
