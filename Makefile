@@ -25,8 +25,8 @@ check: setup
 	$(BIN)/pytest -q -n 2 -m "not servers and not stack and not docker"
 
 test: check
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "servers and not stack and not docker"
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "stack or docker"
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "servers and not stack and not docker"
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "stack or docker"
 
 simulate: setup
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

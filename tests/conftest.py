@@ -1,6 +1,7 @@
 """Makes the shared fixtures known to all tests."""
 
 import logging
+import os
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,9 +11,17 @@ import structlog
 
 pytest_plugins = ["tests.servers"]
 
+# A Kafka of the tests does not live long enough to earn back what Java's second compiler costs.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
 # A run that was started in the background ignores Ctrl-C, and so would every program that it starts; tests send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that take long begin first: at the end, one worker would be busy with them and the other idle."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ SEED = 20
 
 
 @pytest.mark.stack
+@pytest.mark.long
 @pytest.mark.timeout(900)
 async def test_whatever_is_broken_the_promises_are_kept(tmp_path: Path) -> None:
     report = await perform(tmp_path / "site", SEED, SHORT, say=print)

@@ -16,7 +16,7 @@ import pytest
 from tests.ops.commands import TICKETSYNC
 from tests.ops.on_a_stack import Stack, recording
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(300)]
 
 CHECKS = (
     "not_a_server_error",

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.stack, pytest.mark.long, pytest.mark.timeout(600)]
 
 COMMAND = Path(sys.executable).with_name("ticketsync")
 READY_TIMEOUT_S = 200
@@ -134,31 +134,24 @@ def start(tmp_path: Path) -> Iterator[Callable[[str], Up]]:
                 process.kill()
 
 
-def test_a_stack_stops_on_request_and_goes_on_where_it_was(start: Callable[[str], Up]) -> None:
+def test_a_stack_whose_children_died_stops_on_request_and_goes_on_where_it_was(start: Callable[[str], Up]) -> None:
     up = start("calls of may")
     first = up.until_ready()
     assert set(first) == KEYS
-    assert set(up.children()) == CHILDREN
     assert (up.folder / "stack.json").stat().st_mode & 0o777 == 0o600
-    up.stop(signal.SIGINT, group=True)
-
-    up = start("calls of may")
-    assert up.until_ready() == first
-    up.stop(signal.SIGTERM)
-
-
-def test_a_child_that_dies_is_started_again_on_its_port(start: Callable[[str], Up]) -> None:
-    up = start("data")
-    up.until_ready()
     ports = json.loads((up.folder / "ports.json").read_text())
 
     for name in sorted(CHILDREN):
         kill(up, name)
-
     for name in sorted(CHILDREN):
         up.until_it_says(f"{name} is ready again")
         socket.create_connection(("127.0.0.1", ports[name])).close()
     up.stop(signal.SIGINT, group=True)
+    up = start("calls of may")
+
+    assert up.until_ready() == first
+    assert set(up.children()) == CHILDREN
+    up.stop(signal.SIGTERM)
 
 
 def test_up_that_was_killed_is_taken_over_and_its_neighbour_notices_nothing(start: Callable[[str], Up]) -> None:
