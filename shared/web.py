@@ -106,7 +106,7 @@ def build(
     """The application: health and metrics in front of the token, all else behind it. None: no limit."""
     app = FastAPI(title=title, docs_url=None, redoc_url=None)
 
-    checks = [Depends(bearer), Depends(_without_nul), Depends(DocumentedQuery(app).check)]
+    checks = [Depends(bearer), Depends(_without_nul), Depends(DocumentedQuery().check)]
     app.include_router(router, dependencies=checks, responses=PROBLEMS)
     app.include_router(health.routes(readiness))
     app.add_exception_handler(Problem, _problem)
