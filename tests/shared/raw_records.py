@@ -1,10 +1,12 @@
 """Records as no client of Kafka for Python would send them, published by hand to one partition."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import NotLeaderForPartitionError
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
@@ -52,8 +54,12 @@ async def publish_batch(servers: str, partition: TopicPartition, batch: bytes) -
             timeout=5_000,
             topics=[(partition.topic, [(partition.partition, batch)])],
         )
-        answer = await client.send(node, request)
-        assert answer.topics[0][1][0][1] == 0, answer
+        code = NotLeaderForPartitionError.errno
+        async with asyncio.timeout(30):
+            while code == NotLeaderForPartitionError.errno:  # as of a topic that was made a moment ago
+                answer = await client.send(node, request)
+                [(_, [(_, code, *_)])] = answer.topics
+        assert code == 0, answer
     finally:
         await client.close()
 
