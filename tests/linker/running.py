@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import httpx
 from aiokafka import TopicPartition
+from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -115,14 +117,16 @@ class Linker:
 
     def api(self, *, token: str | None = "token") -> httpx.AsyncClient:
         """A client of the HTTP API."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self._app), base_url="http://linker", headers=headers)
 
+    @cached_property
+    def _app(self) -> FastAPI:
         async def ready() -> dict[str, object]:
             return {"ready": True}
 
         own = routes(self, self.settings)  # type: ignore[arg-type]  # as much of a service as the routes need
-        app = build(title="test", api_token="token", router=own, readiness=ready, max_request_bytes=MAX_BODY)
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://linker", headers=headers)
+        return build(title="test", api_token="token", router=own, readiness=ready, max_request_bytes=MAX_BODY)
 
 
 @asynccontextmanager
