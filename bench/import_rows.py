@@ -17,16 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.cpu import cpu_s
 from bench.facts import processed, publish
-from bench.reading import folded, largest_mb
+from bench.reading import BEAT_S, folded, largest_mb, written
 from bench.system import TICKETSYNC, TOKEN, System, running_system
-from shared.kafka import asking_options, plain, started
-from shared.topics import ends
-
-BEAT_S = 0.05
 
 
 async def import_rows(rows: int) -> dict[str, float]:
@@ -51,13 +46,11 @@ async def import_rows(rows: int) -> dict[str, float]:
 
 async def _until_announced(system: System, file: Path, rows: int) -> float:
     """Seconds from the start of the command until the links of all rows are on their topic."""
-    topic = [TopicPartition(*place) for place in await ends(system.kafka_bootstrap_servers, ["TicketLinked"])]
-    # One consumer asks all the time: to connect for each look would take its time from what is measured.
-    async with started(AIOKafkaConsumer(**asking_options(plain(system.kafka_bootstrap_servers)))) as consumer:
-        before = sum((await consumer.end_offsets(topic)).values())
+    async with written(system, "TicketLinked") as links:
+        before = await links()
         began_at = time.monotonic()
         command = asyncio.create_task(_command(system, file))
-        while sum((await consumer.end_offsets(topic)).values()) < before + rows:
+        while await links() < before + rows:
             if command.done():
                 command.result()
             await asyncio.sleep(BEAT_S)

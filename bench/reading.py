@@ -1,11 +1,14 @@
 """What a measurement asks of the processes that it measures: how far they have read, how large they are, what came."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from bench.system import TOKEN, System
+from shared.kafka import asking_options, plain, started
 from shared.topics import ends
 
 BEAT_S = 0.05
@@ -26,6 +29,21 @@ async def positions(system: System, service: str) -> dict[TopicPartition, int]:
     url = f"{system.service_urls[service]}/positions"
     answer = (await system.http.get(url, headers={"Authorization": f"Bearer {TOKEN}"})).json()
     return {TopicPartition(one["topic"], one["partition"]): one["next_offset"] for one in answer["positions"]}
+
+
+@asynccontextmanager
+async def written(system: System, topic: str) -> AsyncIterator[Callable[[], Awaitable[int]]]:
+    """Asks how many records have been written to the topic so far.
+
+    One consumer asks all the time: to connect for each look would take its time from what is measured.
+    """
+    places = [TopicPartition(*place) for place in await ends(system.kafka_bootstrap_servers, [topic])]
+    async with started(AIOKafkaConsumer(**asking_options(plain(system.kafka_bootstrap_servers)))) as consumer:
+
+        async def ask() -> int:
+            return sum((await consumer.end_offsets(places)).values())
+
+        yield ask
 
 
 async def seen(system: System, tell: str = "seen") -> dict[str, float]:

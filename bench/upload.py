@@ -7,36 +7,35 @@ import asyncio
 import signal
 import time
 
+from bench.cpu import cpu_s
 from bench.facts import processed, publish
-from bench.reading import BEAT_S, folded, largest_mb
+from bench.reading import BEAT_S, folded, largest_mb, written
 from bench.system import System, running_services, say, stopped
 from schemas.events import RecordingProcessed, RecordingTransferred
-from shared.topics import ends
 
 
 async def upload(system: System, recordings: int) -> dict[str, float]:
     """Recordings a second until the last RecordingTransferred is on its topic, and transfer's largest memory in MB."""
-    async with running_services(system, ["transfer"]):
+    async with running_services(system, ["transfer"]), written(system, RecordingTransferred.__name__) as transferred:
+
+        async def until(total: int) -> None:
+            while await transferred() < total:  # noqa: ASYNC110  # another process
+                await asyncio.sleep(BEAT_S)
+
+        before = await transferred()
         await publish(system.kafka_bootstrap_servers, processed(1, run="warm", requires_ticket=False))
-        before = await _until(system, 1 + await _transferred(system))
+        await until(before + 1)
         await folded(system, "transfer", RecordingProcessed.__name__)
         records = list(processed(recordings, run="upload", requires_ticket=False))
-        stopped(system.pids["transfer"])
+        pids = {"transfer": system.pids["transfer"]}
+        stopped(pids["transfer"])
         await publish(system.kafka_bootstrap_servers, records)
-        began_at = time.time()
-        stopped(system.pids["transfer"], signal.SIGCONT)
-        await _until(system, before + recordings)
+        used, began_at = cpu_s(pids), time.time()
+        stopped(pids["transfer"], signal.SIGCONT)
+        await until(before + 1 + recordings)
         rate = recordings / (time.time() - began_at)
-        memory = largest_mb(system.pids["transfer"])
-    say(f"upload: {rate:,.0f} recordings/s")
-    return {"upload_per_s": rate, "transfer_mb": memory}
-
-
-async def _until(system: System, total: int) -> int:
-    while (found := await _transferred(system)) < total:  # noqa: ASYNC110  # another process
-        await asyncio.sleep(BEAT_S)
-    return found
-
-
-async def _transferred(system: System) -> int:
-    return sum((await ends(system.kafka_bootstrap_servers, [RecordingTransferred.__name__])).values())
+        costs = {name: (seconds - used[name]) / recordings * 1e6 for name, seconds in cpu_s(pids).items()}
+        memory = largest_mb(pids["transfer"])
+    each = ", ".join(f"{name} {us:.0f}" for name, us in costs.items())
+    say(f"upload: {rate:,.0f} recordings/s; CPU of a recording, µs: {each}")
+    return {"upload_per_s": rate, "transfer_mb": memory, **{f"upload_{name}_us": us for name, us in costs.items()}}
