@@ -6,9 +6,11 @@ value it refuses, or the header that it does not know, would bring secrets there
 
 import html
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import unquote
 
 from shared.outcome import MAX_MESSAGE, Done, Invalid, Outcome, one_line
 
@@ -19,13 +21,17 @@ BEGINNING = 12
 # Fewer from anywhere else in a value may be ordinary words as well.
 PART = 20
 INSTEAD = "[...]"
+# As JSON writes a character; a cloud in PHP writes all that is not ASCII so, and each solidus.
+_ESCAPES = re.compile(r'(?:\\u[0-9a-fA-F]{4}|\\["\\/bfnrt])+')
+# What is left of a way to write a character where a message was cut within it.
+_LEFT_OF_AN_ESCAPE = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3})?|%[0-9a-fA-F]?|&#?\w{0,8})$")
 
 
 def without_echo(outcome: Outcome, *, body: bytes, token: str) -> Outcome:
     """The outcome of a request with this JSON body and this token, its message free of them."""
     if isinstance(outcome, Done):
         return outcome
-    sent = {_as_compared(value) for value in (token, *_texts(json.loads(body)))}
+    sent = {_as_compared(_unescaped(value)) for value in (token, *_texts(json.loads(body)))}
     sent = {value for value in sent if len(value) >= SHORTEST}
     if isinstance(outcome, Invalid):
         errors = {place: _without(error, sent) for place, error in outcome.errors.items()}
@@ -45,14 +51,26 @@ def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
                 yield from _texts(one)
 
 
+def _unescaped(text: str) -> str:
+    """In one line, as messages are (see shared/outcome.py), however often JSON, HTML or an address wrote it anew."""
+    text = one_line(text)
+    while (plain := unquote(html.unescape(_ESCAPES.sub(_read_escapes, text)))) != text:
+        text = one_line(plain)  # shorter each time
+    return text
+
+
+def _read_escapes(found: re.Match[str]) -> str:
+    return str(json.loads(f'"{found[0]}"'))
+
+
 def _as_compared(text: str) -> str:
-    """As long as in one line, as messages are (see shared/outcome.py), and the same in whatever case it is quoted."""
-    return one_line(text).replace("\u0130", "I").lower()  # the one letter that grows when it becomes small
+    """The same in whatever case it is quoted, and as long."""
+    return text.replace("\u0130", "I").lower()  # the one letter that grows when it becomes small
 
 
 def _without(message: str, sent: Iterable[str]) -> str:
     cut = len(message) >= MAX_MESSAGE
-    message = one_line(html.unescape(message))
+    message = _unescaped(_LEFT_OF_AN_ESCAPE.sub("", message) if cut else message)
     compared = _as_compared(message)
     for value in sorted(sent, key=len, reverse=True):
         start = 0

@@ -80,10 +80,16 @@ def test_an_echo_is_taken_out_whole_or_cut_off_and_nothing_else_is() -> None:
         ("no word of this: card is 4111. Ask for Anna! please", "no word of this:[...]! please"),
         ("no: card IS\t4111. ask for ann", "no:[...]"),
         ("is 4111. Ask fo, in 1 s", "is 4111. Ask fo, in 1 s"),
+        (r'no: {"agent_name":"\u0418\u0432\u0430\u043d\u043e\u0432\ud83d\ude00 \/ QA"}', '{"agent_name":"[...]"}'),
+        ("no: agent=%D0%98%D0%B2%D0%B0%D0%BD%D0%BE%D0%B2%F0%9F%98%80%20/%20QA", "no: agent=[...]"),
+        ("no: 100%25 &amp;amp; more", "no: [...]"),
+        ("x" * 292 + r" \u0418\u0432\u0430\u043d", "x" * 292),
+        (r"C:\users is no \udc00 folder", "C:\\\\users is no ? folder"),
     ],
 )
 def test_an_echo_is_found_in_whatever_case_blanks_and_escapes_it_comes(said: str, kept: str) -> None:
-    file = {"transcribe": "My card is 4111.  Ask\u00a0for Anna", "ticket_info": {"customer_name": "O'Brien & Sons"}}
+    ticket = {"customer_name": "O'Brien & Sons", "agent_name": "Иванов😀 / QA", "call_intent": "100%25 &amp; more"}
+    file = {"transcribe": "My card is 4111.  Ask\u00a0for Anna", "ticket_info": ticket}
     body = json.dumps({"files": [file]}).encode()
     refusal = Answer(400, httpx.Headers(), {"message": said}, empty=False)
 
