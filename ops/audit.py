@@ -21,13 +21,15 @@ from ops.options import DataDir, Json
 from ops.overview import services
 from ops.pages import whole
 from ops.service_api import Parameters, ServiceApi
+from schemas.audited import Audited
 
 
 def audit(
     *,
     who: Annotated[str | None, typer.Option("--who", help="Only what this person did.", show_default=False)] = None,
     what: Annotated[
-        str | None, typer.Option("--what", help="Only this, such as import_accepted.", show_default=False)
+        Audited | None,
+        typer.Option("--what", metavar="WORD", help="Only this, such as import_accepted.", show_default=False),
     ] = None,
     subject: Annotated[
         str | None,
@@ -50,7 +52,7 @@ def audit(
     else:
         show.table(
             ("time", "subject", "who did what, through which service"),
-            [(f"{one.time:%Y-%m-%d %H:%M:%S}Z", one.subject, _in_short(service, one)) for service, one in found],
+            [(show.moment(one.time), one.subject, _in_short(service, one)) for service, one in found],
             ids=("time", "subject"),
         )
         if len(found) == limit:

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -115,6 +116,11 @@ def duration(seconds: float) -> str:
         if whole >= large:
             return f"{whole // large:,} {unit} {whole % large // small} {rest}"
     return f"{whole} s"
+
+
+def moment(at: datetime) -> str:
+    """A time in UTC as tables show it."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def size(size_bytes: int) -> str:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.audited import Audited
 from schemas.fields import INT32_MAX, INT64_MAX, Instant, Name
 from schemas.undecodable import Reason
 from shared import audit, redrive
@@ -176,6 +177,10 @@ def _looks(router: APIRouter, service: Service) -> None:
     @router.get("/dead-letters")
     async def list_dead_letters(conditions: Annotated[DeadLetterConditions, Query()]) -> DeadLettersAnswer:
         """Records that could not be applied, without what they hold."""
+        read = sorted(fold.topic.name for fold in service.folds)
+        if conditions.topic is not None and conditions.topic not in read:
+            why = f"The service does not read {conditions.topic}; it reads {', '.join(read)}"
+            raise Problem(422, "Invalid request", why, errors=[{"field": "query.topic", "message": why}])
         wanted = Wanted(**conditions.model_dump(exclude={"cursor"}), after=_after(conditions.cursor))
         async with service.database.transaction() as connection:
             found = await redrive.seen(connection, wanted)
@@ -234,7 +239,7 @@ async def _redrive(connection: AsyncConnection, place: Place, fold: Fold, who: s
     return done
 
 
-async def _record(connection: AsyncConnection, place: Place, *, who: str | None, what: str) -> None:
+async def _record(connection: AsyncConnection, place: Place, *, who: str | None, what: Audited) -> None:
     detail = {"partition": place.partition, "offset": place.offset}
     await audit.record(connection, who=who, what=what, subject=place.topic, detail=detail)
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.audited import Audited
 from shared.cursors import UnknownCursor, cursor_of, place_of
 
 _ORDER = "audit"
@@ -24,7 +25,7 @@ class Wanted:
     """Conditions on a list of records; those that are given have to be met, all of them."""
 
     who: str | None = None
-    what: str | None = None
+    what: Audited | None = None
     subject: str | None = None
     since: datetime | None = None
     limit: int = 100
@@ -44,9 +45,9 @@ class Recorded:
 
 
 async def record(
-    connection: AsyncConnection, *, who: str | None, what: str, subject: str, detail: Mapping[str, object]
+    connection: AsyncConnection, *, who: str | None, what: Audited, subject: str, detail: Mapping[str, object]
 ) -> None:
-    """Write down what the caller's transaction does. `what` is a past participle, such as `lane_paused`."""
+    """Write down what the caller's transaction does."""
     await connection.execute(
         text("""
             insert into audit (time, who, what, subject, detail)

@@ -7,6 +7,7 @@ import structlog
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.audited import Audited
 from schemas.fields import Instant, Name, Text255
 from shared import api_dead_letters, api_replays, audit, pause, positions
 from shared.cursors import Cursor
@@ -40,7 +41,7 @@ class AuditConditions(BaseModel):
     """Conditions on the audit records; those that are given have to be met, all of them."""
 
     who: Name | None = None
-    what: Name | None = None
+    what: Audited | None = None
     subject: Name | None = None
     since: Instant | None = Field(None, description="only what was done at this time or later")
     limit: int = Field(100, ge=1, le=1000)

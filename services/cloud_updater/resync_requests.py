@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.audited import Audited
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.decisions import OpenRequest
 from shared import audit
@@ -149,7 +150,7 @@ class ResyncRequests:
             who=who,
         )
 
-    async def _changed(self, updated: CursorResult[Any], request_id: str, *, what: str, who: str | None) -> bool:
+    async def _changed(self, updated: CursorResult[Any], request_id: str, *, what: Audited, who: str | None) -> bool:
         if updated.rowcount:
             await audit.record(self._connection, who=who, what=what, subject=request_id, detail={})
         return bool(updated.rowcount)

@@ -9,6 +9,7 @@ from uuid import uuid4
 from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.audited import Audited
 from schemas.events import TicketDetails
 from schemas.fields import ARequestId, Instant
 from services.linker import seen, seen_parked
@@ -140,6 +141,7 @@ async def _apply(service: Service, asked: _Asked, *, who: str | None) -> LinkAns
 
 async def _record(connection: AsyncConnection, request: LinkRequest, result: Result, *, who: str | None) -> None:
     """Names the version, of which the link's history has the content; only there if something was changed."""
+    what: Audited
     match result:
         case Linked(recording, link_version):
             what = "linked" if request.ticket else "unlinked"

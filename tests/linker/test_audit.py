@@ -85,6 +85,9 @@ async def test_wrong_conditions_are_refused(linker: Linker) -> None:
     async with linker.api() as api:
         for query in ("since=yesterday", "limit=0", "limit=1001", "cursor=nonsense", "who="):
             assert (await api.get(f"/audit?{query}")).status_code == 422, query
+        unknown = (await api.get("/audit?what=import_acepted")).json()
         refused = await api.delete("/links?recording_id=R1", headers={"X-Requested-By": "x" * 256})
+    assert unknown["errors"][0]["field"] == "query.what"
+    assert "'import_accepted'" in unknown["errors"][0]["message"]
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["field"] == "header.X-Requested-By"

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from schemas.audited import Audited
 from shared import audit
 from shared.cursors import UnknownCursor, cursor_of
 from shared.database import Database
@@ -22,7 +23,9 @@ async def database(things_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-async def done(database: Database, what: str, *, who: str | None = "ann", subject: str = "S", hours: int = 0) -> None:
+async def done(
+    database: Database, what: Audited, *, who: str | None = "ann", subject: str = "S", hours: int = 0
+) -> None:
     """A record as of so many hours after noon."""
     async with database.transaction() as connection:
         await audit.record(connection, who=who, what=what, subject=subject, detail={"n": hours})
@@ -37,7 +40,8 @@ async def listed(database: Database, **wanted: object) -> list[str]:
 
 
 async def test_records_come_the_newest_first_and_in_pages(database: Database) -> None:
-    for hours, what in enumerate(("first", "second", "third", "fourth", "fifth")):
+    in_turn: list[Audited] = ["linked", "unlinked", "lane_paused", "lane_resumed", "import_accepted"]
+    for hours, what in enumerate(in_turn):
         await done(database, what, hours=hours // 2)
     pages: list[list[str]] = []
     cursor: str | None = ""
@@ -46,26 +50,26 @@ async def test_records_come_the_newest_first_and_in_pages(database: Database) ->
             found, cursor = await audit.recorded(connection, audit.Wanted(limit=2, cursor=cursor))
         pages.append([one.what for one in found])
 
-    assert pages == [["fifth", "fourth"], ["third", "second"], ["first"]]
+    assert pages == [["import_accepted", "lane_resumed"], ["lane_paused", "unlinked"], ["linked"]]
 
 
 async def test_all_conditions_have_to_be_met(database: Database) -> None:
-    await done(database, "a", who="ann", subject="S")
-    await done(database, "b", who="bob", subject="S", hours=1)
-    await done(database, "c", who=None, subject="T", hours=2)
+    await done(database, "linked", who="ann", subject="S")
+    await done(database, "unlinked", who="bob", subject="S", hours=1)
+    await done(database, "lane_paused", who=None, subject="T", hours=2)
 
-    assert await listed(database) == ["c", "b", "a"]
-    assert await listed(database, who="ann") == ["a"]
-    assert await listed(database, what="c") == ["c"]
-    assert await listed(database, subject="S") == ["b", "a"]
-    assert await listed(database, subject="S", since=NOON + timedelta(hours=1)) == ["b"]
+    assert await listed(database) == ["lane_paused", "unlinked", "linked"]
+    assert await listed(database, who="ann") == ["linked"]
+    assert await listed(database, what="lane_paused") == ["lane_paused"]
+    assert await listed(database, subject="S") == ["unlinked", "linked"]
+    assert await listed(database, subject="S", since=NOON + timedelta(hours=1)) == ["unlinked"]
     assert await listed(database, who="ann", subject="T") == []
 
 
 async def test_a_record_stands_or_falls_with_its_transaction(database: Database) -> None:
     async def fail() -> None:
         async with database.transaction() as connection:
-            await audit.record(connection, who="ann", what="tried", subject="S", detail={})
+            await audit.record(connection, who="ann", what="linked", subject="S", detail={})
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -110,7 +114,7 @@ async def test_what_cannot_be_a_name_is_refused(value: bytes) -> None:
 
 async def test_the_time_is_the_databases(database: Database) -> None:
     async with database.transaction() as connection:
-        await audit.record(connection, who="ann", what="done", subject="S", detail={})
+        await audit.record(connection, who="ann", what="linked", subject="S", detail={})
         [one], _ = await audit.recorded(connection, audit.Wanted())
 
     assert abs(datetime.now(UTC) - one.time) < timedelta(minutes=1)
