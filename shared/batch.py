@@ -19,7 +19,7 @@ from schemas.envelope import decode, parse, skim
 from schemas.topics import Topic
 from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
-from shared.database import is_refused, sqlstate
+from shared.database import broken_rule, is_refused, sqlstate
 from shared.dead_letters import DeadLetter
 
 E = TypeVar("E", bound=BaseModel)
@@ -143,9 +143,8 @@ async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]],
         if not is_refused(error):
             raise
         if len(incoming) == 1:
-            # The database's own message may quote the value; its code does not.
-            letter = DeadLetter(incoming[0].record, "unstorable", f"PostgreSQL refuses the values: {sqlstate(error)}")
-            return Folded(refused=(letter,))
+            why = f"PostgreSQL refuses the values: {broken_rule(error)} ({sqlstate(error)})"
+            return Folded(refused=(DeadLetter(incoming[0].record, "unstorable", why),))
     middle = len(incoming) // 2
     first = await _store(connection, incoming[:middle], apply)
     return first + await _store(connection, incoming[middle:], apply)

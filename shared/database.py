@@ -6,6 +6,7 @@ everything else, which is a bug and ends the process with nothing moved.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 
@@ -30,6 +31,7 @@ _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and tha
 # SQLSTATE classes (PostgreSQL manual, appendix A).
 # A unique violation is always a race here: whatever may be there already is written with ON CONFLICT.
 # 55000 on a connection: the database takes none for now, as while a copy of it is made.
+_CAPITAL = re.compile("(?=[A-Z])")
 _TRANSIENT = ("08", "23505", "40", "53", "55000", "55P03", "57P", "58", "3D000", "25006")
 _REFUSED = ("22", "23", "54")
 # How asyncpg finds a connection that the server has cut between two steps of a statement.
@@ -113,6 +115,20 @@ def sqlstate(error: BaseException) -> str:
     """The five characters by which PostgreSQL names an error, empty if there are none."""
     origin = error.orig if isinstance(error, DBAPIError) else error
     return str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")
+
+
+def broken_rule(error: DBAPIError) -> str:
+    """Which rule the values break, for a person: from the names that PostgreSQL sends beside its message.
+
+    The message itself may quote the values, so nothing of it is used.
+    """
+    cause = error.orig.__cause__ if error.orig else None
+    table, column, constraint = (getattr(cause, f"{name}_name", None) for name in ("table", "column", "constraint"))
+    if constraint:
+        return f"rule {constraint} of table {table}"
+    if column:
+        return f"column {column} of table {table} must not be empty"
+    return _CAPITAL.sub(" ", type(cause).__name__.removesuffix("Error")).strip().lower()
 
 
 def is_transient(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from shared.database import Database, is_alone, is_refused, is_transient, notify
+from shared.database import Database, broken_rule, is_alone, is_refused, is_transient, notify
 from shared.migrations import require_current
 from shared.settings import ConfigurationError
 
@@ -48,6 +48,22 @@ async def test_errors_are_of_three_kinds(database: Database, statement: str, *, 
     error = await _error(database, statement)
 
     assert (is_transient(error), is_refused(error)) == (transient, refused)
+
+
+@pytest.mark.parametrize(
+    ("statement", "rule"),
+    [
+        ("insert into thing values ('canary', 666, 0)", "rule thing_version_check of table thing"),
+        ("insert into thing values ('canary', null, 0)", "column version of table thing must not be empty"),
+        ("insert into thing values ('canary', 99999999999, 0)", "numeric value out of range"),
+        ("select 'canary'::date", "invalid datetime format"),
+    ],
+)
+async def test_the_rule_that_values_break_is_named_and_no_value(database: Database, statement: str, rule: str) -> None:
+    error = await _error(database, statement)
+
+    assert isinstance(error, DBAPIError)
+    assert broken_rule(error) == rule
 
 
 async def test_a_database_that_takes_no_connections_for_now_may_take_them_again(

@@ -115,7 +115,10 @@ async def test_a_record_that_cannot_be_stored_is_found_among_many(things: Things
     async with running_process(things, kafka_bootstrap_servers):
         await until_read(things, kafka_bootstrap_servers)
 
-    assert await things.dead_letters() == [("unstorable", "PostgreSQL refuses the values: 23514")] * 3
+    assert (
+        await things.dead_letters()
+        == [("unstorable", "PostgreSQL refuses the values: rule thing_version_check of table thing (23514)")] * 3
+    )
     assert (await things.applied(), await things.times_applied()) == (297, {1})
 
 

@@ -70,7 +70,9 @@ async def test_it_is_applied_as_it_came_once_the_cause_is_gone(database: Databas
     done = await again(database, mended)
     twice = await again(database, mended)
 
-    assert still == StillDead("unstorable", "PostgreSQL refuses the values: 23514")
+    assert still == StillDead(
+        "unstorable", "PostgreSQL refuses the values: rule thing_version_check of table thing (23514)"
+    )
     assert isinstance(tried, Applied)
     assert left == 1
     assert isinstance(done, Applied)
