@@ -84,7 +84,7 @@ CLOUD_UPDATER = (
 async def fill(data_dir: Path, *, folders: int, files: int) -> None:
     """Make that many folders of that many files each."""
     stack = json.loads((data_dir / "stack.json").read_text())
-    token = json.loads((data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
+    token = (data_dir / "tokens" / "emulator_token").read_text().strip()
     uuids = await _in_the_cloud(stack["cloud_url"], token, folders=folders, files=files)
     for service, statements in (("linker", LINKER), ("transfer", TRANSFER), ("cloud_updater", CLOUD_UPDATER)):
         await _in_the_database(stack[f"{service}_database_url"], statements, uuids, files)

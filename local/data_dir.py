@@ -1,4 +1,7 @@
-"""The data folder of an embedded stack: opened by one process at a time, with the secrets made at its first start."""
+"""The data folder of an embedded stack: opened by one process at a time, with the secrets made at its first start.
+
+Passwords stay as they are; a token has a file of its own, so that it can be changed while the stack runs.
+"""
 
 import fcntl
 import secrets
@@ -6,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from local.files import read_json, write_json
+from local.files import read_json, write_json, write_text
 
 
 class DataDirInUseError(Exception):
@@ -38,3 +41,15 @@ def keep_secrets(folder: Path, names: Sequence[str]) -> dict[str, str]:
     if made:
         write_json(file, known | made)
     return known | made
+
+
+def token_file(folder: Path, name: str, *, first: str | None = None, now: str | None = None) -> Path:
+    """The file of a token, which its users read again whenever it has changed (shared/secret_files.py).
+
+    It keeps what somebody wrote into it. A new one holds `first`, or a token that is made; with `now` it holds that.
+    """
+    file = folder / "tokens" / name
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    if now is not None or not file.exists():
+        write_text(file, now or first or secrets.token_hex(16))
+    return file

@@ -1,4 +1,4 @@
-"""Small JSON files of a data folder: names and what belongs to them.
+"""Small files of a data folder: names and what belongs to them as JSON, and tokens.
 
 Another process may be reading, and this one may be killed: a file is written aside, then renamed. They hold passwords
 and tokens, so only their owner may read them.
@@ -15,11 +15,15 @@ V = TypeVar("V")
 
 def write_json(path: Path, values: Mapping[str, object]) -> None:
     """Replace the file in one step; mode 0600."""
+    write_text(path, json.dumps(values, indent=2))
+
+
+def write_text(path: Path, line: str) -> None:
+    """Replace the file in one step; mode 0600."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(values, file, indent=2)
-        file.write("\n")
+        file.write(f"{line}\n")
     aside.replace(path)
 
 

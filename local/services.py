@@ -65,7 +65,8 @@ def _ticketsync() -> str:
 
 
 def _environment_without(settings: Collection[str]) -> Mapping[str, str]:
-    left_out = {*settings, *(f"{name}_FILE" for name in settings)}
+    names = {name.removesuffix("_FILE") for name in settings}
+    left_out = {*names, *(f"{name}_FILE" for name in names)}
     return {name: value for name, value in os.environ.items() if name not in left_out}
 
 

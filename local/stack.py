@@ -1,7 +1,7 @@
 """The embedded stack: Kafka, PostgreSQL, the cloud emulator and the three services, from one data folder.
 
 In: a folder, and a cloud unless the emulator is to stand in for it. Out: DIR/settings.json for the services,
-DIR/stack.json for everybody else while all of it is up, and lines for a person.
+DIR/stack.json for everybody else while all of it is up, DIR/tokens/ with a file for each token, and lines for a person.
 Invariants: stack.json appears only after everything was ready and is gone before anything is stopped; when `up`
 returns, nothing that it started is left. `up` killed with SIGKILL breaks both, `up` on the same folder mends both.
 """
@@ -17,7 +17,7 @@ from types import FrameType
 import asyncpg
 from aiokafka.errors import KafkaError
 
-from local.data_dir import DataDirInUseError, keep_secrets, open_data_dir
+from local.data_dir import DataDirInUseError, keep_secrets, open_data_dir, token_file
 from local.files import read_json, write_json
 from local.kafka_jars import JarsUnavailableError
 from local.ports import held_ports
@@ -51,7 +51,15 @@ class _Stack:
     content: Mapping[str, str]
 
 
-def up(data_dir: Path, *, cloud_url: str | None, cloud_token: str | None, say: Say) -> int:
+@dataclass(frozen=True)
+class Cloud:
+    """The cloud that is used instead of the emulator; its token is given, or stands in a file that may change."""
+
+    url: str
+    token: str | Path
+
+
+def up(data_dir: Path, *, cloud: Cloud | None, say: Say) -> int:
     """Run the stack in the foreground until SIGINT, SIGTERM or SIGHUP; call it in the main thread.
 
     Returns the exit code: 0 stopped as asked, 1 the folder's stack is running already, 69 something did not start,
@@ -61,7 +69,7 @@ def up(data_dir: Path, *, cloud_url: str | None, cloud_token: str | None, say: S
         with _stop_signals_raise(), open_data_dir(data_dir) as folder:
             _stop_leftovers(folder, say=say)
             with held_ports(folder / "ports.json", [*SERVER_PORTS, EMULATOR, *SERVICES], say=say) as ports:
-                stack = _prepare(folder, ports, cloud_url=cloud_url, cloud_token=cloud_token, say=say)
+                stack = _prepare(folder, ports, cloud=cloud, say=say)
                 asyncio.run(_run(stack, say=say))
     except _StopRequested:
         say("stopped")
@@ -96,18 +104,17 @@ def _stop_leftovers(folder: Path, *, say: Say) -> None:
     stop_leftovers(services, server_marks(folder), say=say)
 
 
-def _prepare(
-    folder: Path, ports: Mapping[str, int], *, cloud_url: str | None, cloud_token: str | None, say: Say
-) -> _Stack:
+def _prepare(folder: Path, ports: Mapping[str, int], *, cloud: Cloud | None, say: Say) -> _Stack:
     roles = {name: name.replace("-", "_") for name in SERVICES}
-    own = keep_secrets(folder, ["api_token", "emulator_token", *(f"{role}_password" for role in roles.values())])
+    own = keep_secrets(folder, [f"{role}_password" for role in roles.values()])
     passwords = {role: own[f"{role}_password"] for role in roles.values()}
+    api_token_file = token_file(folder, "api_token")
     servers = addresses(folder, ports)
     content = {
         "kafka_bootstrap_servers": servers.kafka_bootstrap_servers,
         **{f"{roles[name]}_url": _url(ports[name]) for name in SERVICES},
-        "cloud_url": cloud_url or _url(ports[EMULATOR]),
-        "api_token": own["api_token"],
+        "cloud_url": cloud.url if cloud else _url(ports[EMULATOR]),
+        "api_token_file": str(api_token_file),
         **{
             f"{role}_database_url": postgres_url(ports["postgres"], role, password, driver="+asyncpg")
             for role, password in passwords.items()
@@ -115,10 +122,12 @@ def _prepare(
     }
     settings = {name.upper(): value for name, value in content.items() if name != "cloud_url"}
     settings["CLOUDS_URL"] = content["cloud_url"]
-    settings["CLOUDS_TOKEN"] = (cloud_token or "") if cloud_url else own["emulator_token"]
+    settings["CLOUDS_TOKEN_FILE"] = str(_cloud_token_file(folder, cloud))
+    previous = token_file(folder, "api_token_previous", first=api_token_file.read_text().strip())
+    settings["API_TOKEN_PREVIOUS_FILE"] = str(previous)
     write_json(folder / "settings.json", settings)
     services = [service_program(name, folder, port=ports[name], settings=settings) for name in SERVICES]
-    if cloud_url is None:
+    if cloud is None:
         services.insert(0, emulator_program(folder, port=ports[EMULATOR], settings=settings))
     return _Stack(
         servers=servers,
@@ -128,6 +137,14 @@ def _prepare(
         file=folder / "stack.json",
         content=content,
     )
+
+
+def _cloud_token_file(folder: Path, cloud: Cloud | None) -> Path:
+    if cloud is None:
+        return token_file(folder, "emulator_token")
+    if isinstance(cloud.token, Path):
+        return cloud.token.absolute()
+    return token_file(folder, "clouds_token", now=cloud.token)
 
 
 async def _run(stack: _Stack, *, say: Say) -> None:
@@ -162,7 +179,7 @@ async def _start_and_watch(stack: _Stack, supervisor: Supervisor, *, say: Say) -
     say(f"starting {', '.join(program.name for program in stack.service_programs)}")
     await supervisor.start(stack.service_programs, stop_patience_s=SERVICES_STOP_PATIENCE_S)
     write_json(stack.file, stack.content)
-    say(f"ready: addresses and token are in {stack.file}; Ctrl-C stops everything")
+    say(f"ready: addresses are in {stack.file}, the API's token in tokens/ beside it; Ctrl-C stops everything")
     await supervisor.watch()
 
 

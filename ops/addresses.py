@@ -97,10 +97,17 @@ def setting(name: str) -> str | None:
     """The content of the file that NAME_FILE names, else a setting of the environment. Raises Misconfigured."""
     if not (path := os.environ.get(f"{name}_FILE")):
         return os.environ.get(name)
+    return _content(Path(path), f"{name}_FILE")
+
+
+def _content(file: Path, named_by: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        content = file.read_text(encoding="utf-8").strip()
     except OSError as error:
-        raise Misconfigured(f"{name}_FILE: {path} cannot be read: {error.strerror}") from None
+        raise Misconfigured(f"{named_by}: {file} cannot be read: {error.strerror}") from None
+    if not content:
+        raise Misconfigured(f"{named_by}: {file} is empty")
+    return content
 
 
 def _stack(data_dir: Path) -> dict[str, str]:
@@ -116,4 +123,7 @@ def _stack(data_dir: Path) -> dict[str, str]:
         raise Misconfigured(f"{file} cannot be read: {error}") from None
     if not isinstance(values, dict):
         raise Misconfigured(f"{file} is not a JSON object")
-    return {key: str(value) for key, value in values.items()}
+    found = {key: str(value) for key, value in values.items()}
+    if token := found.get("api_token_file"):
+        found["api_token"] = _content(Path(token), "api_token_file")
+    return found

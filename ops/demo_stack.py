@@ -77,7 +77,7 @@ async def running_stack(data_dir: Path) -> AsyncIterator[Stack]:
     try:
         await _ready(process, data_dir / "stack.json", log)
         settings = json.loads(_content(data_dir / "settings.json"))
-        yield Stack(data_dir, resolve(data_dir), settings["CLOUDS_TOKEN"])
+        yield Stack(data_dir, resolve(data_dir), _content(Path(settings["CLOUDS_TOKEN_FILE"])))
     finally:
         await _stop(process)
     if process.returncode != Exit.OK:

@@ -83,9 +83,11 @@ def overlay(file: Path) -> None:
     if not isinstance(settings, dict) or not all(isinstance(value, str) for value in settings.values()):
         raise Misconfigured(f"{file} is not a JSON object of names and texts")
     for name, value in settings.items():
+        # Else a secret that the environment happens to hold, or its file, would stand beside the one given here.
+        secret = name.removesuffix("_FILE")
+        os.environ.pop(secret, None)
+        os.environ.pop(f"{secret}_FILE", None)
         os.environ[name] = value
-        # Else a secret's file that the environment happens to name would win over the value given here.
-        os.environ.pop(f"{name}_FILE", None)
 
 
 def _run_service(part: Part, *, host: str, port: int, migrate: bool) -> int:

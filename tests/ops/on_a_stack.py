@@ -32,13 +32,17 @@ class Stack:
     @property
     def addresses(self) -> dict[str, str]:
         addresses: dict[str, str] = json.loads((self.data_dir / "stack.json").read_text())
-        return addresses
+        token = Path(addresses.pop("api_token_file")).read_text().strip()
+        return {**addresses, "api_token": token}
+
+    @property
+    def cloud_token(self) -> str:
+        return (self.data_dir / "tokens" / "emulator_token").read_text().strip()
 
     def cloud(self, route: str, body: dict[str, Any]) -> None:
         """Tell the cloud emulator something."""
-        token = json.loads((self.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
         url = f"{self.addresses['cloud_url']}/emulator/{route}"
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {self.cloud_token}"}
         httpx.post(url, json=body, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
     def restart(self, service: str) -> None:

@@ -12,7 +12,10 @@ from ops.exits import Misconfigured, Unreachable
 def test_a_data_folder_decides_alone_whatever_the_environment_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "stack.json").write_text(json.dumps({"linker_url": "http://127.0.0.1:1/", "api_token": "of the stack"}))
+    token = tmp_path / "api_token"
+    token.write_text("of the stack\n")
+    said = {"linker_url": "http://127.0.0.1:1/", "api_token_file": str(token)}
+    (tmp_path / "stack.json").write_text(json.dumps(said))
     monkeypatch.setenv("LINKER_URL", "http://elsewhere")
     monkeypatch.setenv("TRANSFER_URL", "http://elsewhere")
     monkeypatch.setenv("API_TOKEN", "of elsewhere")
@@ -76,7 +79,11 @@ def test_a_secrets_file_that_cannot_be_read_is_told_by_its_setting(
 ) -> None:
     monkeypatch.setenv("API_TOKEN_FILE", str(tmp_path / "missing"))
 
+    (tmp_path / "empty").touch()
     with pytest.raises(Misconfigured, match="API_TOKEN_FILE"):
+        resolve(None)
+    monkeypatch.setenv("API_TOKEN_FILE", str(tmp_path / "empty"))
+    with pytest.raises(Misconfigured, match="empty is empty"):
         resolve(None)
 
 

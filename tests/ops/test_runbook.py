@@ -68,8 +68,7 @@ class Site:
 
     def tell_the_cloud(self, path: str, *files: object, **body: object) -> httpx.Response:
         """As somebody else who uses the cloud's own API."""
-        settings = json.loads((self.folder / "data/settings.json").read_text())
-        headers = {"Authorization": f"Bearer {settings['CLOUDS_TOKEN']}", "Accept": "application/json"}
+        headers = {"Authorization": f"Bearer {self.stack.cloud_token}", "Accept": "application/json"}
         url = f"{self.stack.addresses['cloud_url']}/api/external/v1{path}"
         answer = self.stack.http.post(url, json={**body, "files": files}, headers=headers)
         return answer.raise_for_status()

@@ -6,6 +6,7 @@ transfer's lane without its route, which is tried once a minute; the last, a top
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,20 @@ class Site:
 
     def metrics(self, service: str) -> str:
         return httpx.get(f"{self.stack.addresses[f'{service}_url']}/metrics", trust_env=False).text
+
+    @contextmanager
+    def refusing(self, fault: dict[str, object] | None) -> Iterator[None]:
+        """None: the token that the services have is none of the cloud's any more, until they are given a good one."""
+        token = self.stack.data_dir / "tokens" / "clouds_token"
+        if fault is None:
+            token.write_text("of-yesterday\n")
+        else:
+            self.cloud.arm(**fault, times=None)
+        try:
+            yield
+        finally:
+            token.write_text(f"{TOKEN}\n")
+            self.cloud.control("DELETE", "faults")
 
     def link(self, ticket: str) -> None:
         for recording_id in PUSHED:
@@ -101,21 +116,18 @@ def test_a_cloud_that_was_never_reached_is_called_so(site: Site) -> None:
 @pytest.mark.parametrize(
     ("reason", "fault"),
     [
-        ("unauthorized", {"status": 401}),
+        ("unauthorized", None),
         ("rate_limited", {"route": "update_ticket", "status": 429}),
         ("circuit_open", {"route": "update_ticket", "status": 503}),
     ],
 )
 def test_why_a_lane_is_stopped_is_in_status_readiness_and_metrics(
-    site: Site, reason: str, fault: dict[str, object]
+    site: Site, reason: str, fault: dict[str, object] | None
 ) -> None:
-    site.cloud.arm(**fault, times=None)
-    try:
+    with site.refusing(fault):
         site.link(f"T-{reason}")
         seen = look(site.stack, "cloud_updater", reason)
         retrying = eventually(lambda: site.stack("status", "--json").json["blocked"]["retrying"] == len(PUSHED))
-    finally:
-        site.cloud.control("DELETE", "faults")
     site.stack.settle()
 
     _shows(seen, "cloud_updater", reason)

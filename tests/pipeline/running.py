@@ -42,7 +42,11 @@ class Stack:
     @property
     def addresses(self) -> dict[str, str]:
         found: dict[str, str] = json.loads((self.data_dir / "stack.json").read_text())
-        return found
+        return {**found, "api_token": Path(found["api_token_file"]).read_text().strip()}
+
+    @property
+    def cloud_token(self) -> str:
+        return (self.data_dir / "tokens" / "emulator_token").read_text().strip()
 
     # -- as an operator
 
@@ -140,11 +144,10 @@ class Stack:
     # -- as the cloud
 
     def cloud(self, method: str, path: str, **options: Any) -> Json:  # noqa: ANN401
-        settings = json.loads((self.data_dir / "settings.json").read_text())
         answer = self.http.request(
             method,
             f"{self.addresses['cloud_url']}/emulator{path}",
-            headers={"Authorization": f"Bearer {settings['CLOUDS_TOKEN']}"},
+            headers={"Authorization": f"Bearer {self.cloud_token}"},
             **options,
         )
         assert answer.is_success, (path, answer.text)
@@ -153,10 +156,9 @@ class Stack:
 
     def forget(self, clouds_uuid: str) -> None:
         """Somebody deletes a folder in the cloud application."""
-        settings = json.loads((self.data_dir / "settings.json").read_text())
         answer = self.http.delete(
             f"{self.addresses['cloud_url']}/api/external/v1/recording/{quote(clouds_uuid, safe='')}",
-            headers={"Authorization": f"Bearer {settings['CLOUDS_TOKEN']}"},
+            headers={"Authorization": f"Bearer {self.cloud_token}"},
         )
         assert answer.is_success, answer.text
 

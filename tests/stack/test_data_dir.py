@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.data_dir import DataDirInUseError, keep_secrets, open_data_dir
+from local.data_dir import DataDirInUseError, keep_secrets, open_data_dir, token_file
 from local.kafka_jars import KAFKA_VERSION, Jar, JarsUnavailableError, check, pinned_jars
 from local.once import made_once
 from local.ports import accepts_connections, held_ports
@@ -26,12 +26,25 @@ def test_a_folder_is_open_once_at_a_time_and_only_to_its_owner(tmp_path: Path) -
 
 
 def test_secrets_are_made_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
-    first = keep_secrets(tmp_path, ["api_token"])
-    second = keep_secrets(tmp_path, ["api_token", "linker_password"])
+    first = keep_secrets(tmp_path, ["transfer_password"])
+    second = keep_secrets(tmp_path, ["transfer_password", "linker_password"])
 
-    assert second["api_token"] == first["api_token"]
+    assert second["transfer_password"] == first["transfer_password"]
     assert len(second["linker_password"]) == 32
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_token_keeps_what_somebody_wrote_into_its_file_unless_another_is_given(tmp_path: Path) -> None:
+    made = token_file(tmp_path, "api_token")
+    first = made.read_text()
+    previous = token_file(tmp_path, "previous", first=first.strip())
+    made.write_text("newer\n")
+    kept, given = token_file(tmp_path, "api_token").read_text(), token_file(tmp_path, "api_token", now="given")
+
+    assert len(first.strip()) == 32
+    assert (previous.read_text(), kept, given.read_text()) == (first, "newer\n", "given\n")
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert made.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_ports_stay_and_only_one_that_a_stranger_took_changes(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ KEYS = {
     "transfer_url",
     "cloud_updater_url",
     "cloud_url",
-    "api_token",
+    "api_token_file",
     "linker_database_url",
     "transfer_database_url",
     "cloud_updater_database_url",
