@@ -85,7 +85,7 @@ COMMANDS = {
     ),
     "resync": Listed(
         "ops.resync:resync",
-        "Push again what the cloud should know; exit 1 if the folder or a recording is unknown.",
+        "Push again what the cloud should know; exit 1 if the folder, ticket or a recording is unknown.",
         "resync --folder 2025-01-29 --force --rate 60/m --dry-run",
     ),
     "resyncs": Listed("ops.resyncs:commands", "Resyncs: list, show, pause, resume, cancel."),
@@ -145,6 +145,14 @@ class LoadedWhenUsed(TyperGroup):
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - what typer gives to a group
         super().__init__(**given)
         self.commands.update({name: TyperCommand(name, help=listed.line) for name, listed in COMMANDS.items()})
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - types that typer keeps to itself
+        """As typer does; what its library says in front of each wrong value is left out."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            error.message = error.message.replace("Value error, ", "")
+            raise
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401 - types that typer keeps to itself
         """The command that the arguments begin with, and the arguments that are left for it."""

@@ -7,27 +7,25 @@ redriven or discarded is exactly what was listed for it. Lists never hold what a
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
 from ops.confirm import confirm
+from ops.dead_letters import found_in, settled, standing_at
 from ops.exits import Finding, WrongInput
 from ops.given import moment
 from ops.given import place as place_of
+from ops.heard import Heard
 from ops.options import By, DataDir, Json, Yes
-from ops.pages import whole
 from ops.replay import ServiceName
-from ops.service_api import Parameters, api
+from ops.service_api import Parameters
 from ops.who import asks
-from shared.path_segment import path_segment
+from schemas import undecodable
 
-LOT = 100
-TIME_LIMIT_S = 120.0
 # Outcomes after which a person has still something to do.
 OPEN = {"still_dead"}
 
@@ -38,7 +36,10 @@ OfService = Annotated[
 ]
 OfTopic = Annotated[str | None, typer.Option("--topic", help="Only records of this topic.", show_default=False)]
 Reason = Annotated[
-    str | None, typer.Option("--reason", help="Only those with this reason, as the list shows it.", show_default=False)
+    undecodable.Reason | None,
+    typer.Option(
+        "--reason", metavar="WORD", help="Only those with this reason, as the list shows it.", show_default=False
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -71,9 +72,13 @@ def list_letters(  # noqa: PLR0913 - an option per condition
 ) -> None:
     """List records that could not be applied, in order of their places."""
     conditions = {**_conditions(topic, reason, since, at), "settled": "true" if settled else None}
-    found = asyncio.run(_found(resolve(data_dir), service, conditions, limit=limit))
+    heard = Heard()
+    found = asyncio.run(found_in(resolve(data_dir), heard, service, conditions, limit=limit))
+    heard.require_somebody()
     if json:
-        show.as_json({"items": [{"service": of.value, **one.model_dump(mode="json")} for of, one in found]})
+        items = [{"service": of.value, **one.model_dump(mode="json")} for of, one in found]
+        show.as_json({"items": items, "unreachable": heard.unreachable})
+        heard.require_all()
         return
     show.table(
         ("service", "topic", "place", "reason", "failed at", "error"),
@@ -83,7 +88,7 @@ def list_letters(  # noqa: PLR0913 - an option per condition
                 one.topic,
                 f"{one.partition}:{one.offset}",
                 one.reason if not settled else f"{one.settled_as} by {one.settled_by or 'unknown'}",
-                f"{one.failed_at:%Y-%m-%d %H:%M:%S}",
+                show.moment(one.failed_at),
                 one.error,
             )
             for of, one in found
@@ -91,6 +96,7 @@ def list_letters(  # noqa: PLR0913 - an option per condition
     )
     if any(count == limit for count in Counter(of for of, _ in found).values()):
         show.note(f"There may be more: --limit was {limit:,}.")
+    heard.require_all()
 
 
 @commands.command("show", epilog="Example: ticketsync dlq show linker TicketLinkRequested 3:1200 --value")
@@ -106,9 +112,7 @@ def show_letter(
     data_dir: DataDir = None,
 ) -> None:
     """Show why one record could not be applied and, if asked for, what it holds."""
-    partition, offset = place_of(place)
-    path = f"/dead-letters/{path_segment(topic)}/{partition}/{offset}"
-    found = asyncio.run(_whole(resolve(data_dir), service, path, content=value))
+    found = asyncio.run(standing_at(resolve(data_dir), service, topic, place_of(place), content=value))
     if json:
         show.as_json({"items": [one.model_dump(mode="json", exclude_none=not value) for one in found.items]})
         return
@@ -165,10 +169,12 @@ def _settle(
     by: str,
     json: bool,
 ) -> None:
-    found = asyncio.run(_found(addresses, service, conditions, limit=None))
+    heard = Heard()
+    found = asyncio.run(found_in(addresses, heard, service, conditions, limit=None))
+    heard.require_all()
     if found and not dry_run:
         confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
-    done = asyncio.run(_post(addresses, what, found, dry_run=dry_run, by=by))
+    done = asyncio.run(settled(addresses, what, found, dry_run=dry_run, by=by))
     if json:
         items = [{"service": of.value, **one.model_dump(exclude_none=True)} for of, one in done]
         show.as_json({"dry_run": dry_run, "items": items})
@@ -190,9 +196,16 @@ def _settle(
         show.note("A dry run: nothing was changed.")
     if dead := sum(one.outcome in OPEN for _, one in done):
         raise Finding(f"{dead:,} of {len(done):,} still cannot be applied", todo="The reason is shown for each.")
+    if not found and "offset" in conditions:
+        raise Finding(
+            f"no open dead letter stands at {conditions['partition']}:{conditions['offset']}",
+            todo="See which do: ticketsync dlq list, and with --settled those that were looked after.",
+        )
 
 
-def _conditions(topic: str | None, reason: str | None, since: str | None, at: str | None) -> dict[str, Any]:
+def _conditions(
+    topic: str | None, reason: undecodable.Reason | None, since: str | None, at: str | None
+) -> dict[str, Any]:
     """Those that were given, for the services' APIs."""
     given: dict[str, Any] = {"topic": topic, "reason": reason, "since": moment("--since", since)}
     if at is not None:
@@ -204,48 +217,6 @@ def _some(conditions: dict[str, Any], service: ServiceName | None, *, everything
     if not conditions and service is None and not everything:
         raise WrongInput("say which: --service, --topic, --reason, --since, --at or --all")
     return conditions
-
-
-Found = list[tuple[ServiceName, DeadLetter]]
-
-
-async def _found(
-    addresses: Addresses, service: ServiceName | None, conditions: Parameters, *, limit: int | None
-) -> Found:
-    found: Found = []
-    for of in [service] if service else list(ServiceName):
-        async with api(addresses, of.key) as asked:
-            letters = await whole(asked, "/dead-letters", DeadLetters, conditions, limit=limit)
-        found += [(of, one) for one in letters]
-    return found
-
-
-async def _whole(addresses: Addresses, service: ServiceName, path: str, *, content: bool) -> DeadLettersWhole:
-    async with api(addresses, service.key) as asked:
-        return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
-
-
-async def _post(
-    addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str
-) -> Sequence[tuple[ServiceName, Settled]]:
-    done: list[tuple[ServiceName, Settled]] = []
-    with show.progress() as bar:
-        task = bar.add_task(what, total=len(found))
-        for of in ServiceName:
-            letters = [one for owner, one in found if owner is of]
-            async with api(addresses, of.key, by=by) as asked:
-                for first in range(0, len(letters), LOT):
-                    places = [
-                        {"topic": one.topic, "partition": one.partition, "offset": one.offset}
-                        for one in letters[first : first + LOT]
-                    ]
-                    body = {"places": places, "dry_run": dry_run}
-                    answer = await asked.call(
-                        "POST", f"/dead-letters/{what}", Settleds, json=body, time_limit_s=TIME_LIMIT_S
-                    )
-                    done += [(of, one) for one in answer.items]
-                    bar.advance(task, len(places))
-    return done
 
 
 def _text(encoded: str | None) -> str | None:

@@ -8,6 +8,7 @@ service does not answer, what the others know is told (ops/heard.py); without li
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
 from ops.explanation import DOCTOR, About, Happened, Why, parked_story, story, story_without_linker, why
 from ops.heard import Heard
-from ops.lookup import folder_id_of, if_known, unknown_recording
+from ops.lookup import folder_id_as_heard, if_known, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 from shared.path_segment import path_segment
@@ -80,10 +81,10 @@ def _tell(found: Found) -> None:
 
 async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | None, *, json: bool) -> Found:
     async with services(addresses) as asked:
-        folder_id = await folder_id_of(asked.linker, folder)
+        folder_id = await folder_id_as_heard(asked, heard, folder)
         candidates = await heard.said(asked.linker, _candidates(asked, name, folder_id))
         if candidates is None:
-            return await _without_linker(asked, heard, name)
+            return await _without_linker(asked, heard, name, folder_id)
         if len(candidates) > 1:
             _list(candidates, json=json)
             raise Finding(f"{len(candidates)} recordings fit {name}", todo="Name one by its recording_id.")
@@ -94,10 +95,11 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
     return Found(recording, story(about), why(about))
 
 
-async def _without_linker(asked: Services, heard: Heard, recording_id: str) -> Found:
-    """What the others say, if the name is a recording_id. Raises Unreachable if they know nothing of it."""
+async def _without_linker(asked: Services, heard: Heard, recording_id: str, folder_id: str | None) -> Found:
+    """What the others say, if the name is a recording_id. Raises Unreachable if they know nothing of it, or there."""
     transfer, cloud_updater, folder = await _of_the_others(asked, heard, recording_id)
-    if transfer is None and cloud_updater is None:
+    known = transfer or cloud_updater
+    if known is None or folder_id not in {None, known["folder_id"]}:
         heard.require_all()
     return Found(None, story_without_linker(transfer, cloud_updater, folder), LINKER_SILENT)
 
@@ -158,4 +160,4 @@ def _list(found: Sequence[Mapping[str, Any]], *, json: bool) -> None:
 
 
 def _at(moment: str | None) -> str:
-    return "now" if moment is None else moment[:19].replace("T", " ")
+    return "now" if moment is None else show.moment(datetime.fromisoformat(moment))

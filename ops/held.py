@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from ops.addresses import Addresses
 from ops.answers.held import HeldFolder, HeldFolders, TransferRecording
 from ops.answers.status import BlockedRecording, BlockedRecordings
-from ops.lookup import about_recording, one_folder
+from ops.heard import Heard
+from ops.lookup import about_recording, folder_by_id, one_folder
 from ops.pages import whole
-from ops.service_api import Refused, ServiceApi, api
-from shared.path_segment import path_segment
+from ops.service_api import ServiceApi, api
 
 PAGE = 1_000
 MISSING = "missing_in_cloud"
@@ -61,17 +61,30 @@ class Held:
     rejected: Sequence[RejectedCase]
 
 
-async def held(addresses: Addresses, folder: str | None, recordings: Sequence[str], reason: str | None) -> Held:
+@dataclass(frozen=True)
+class _Asked:
+    """The services that know what is held; cloud_updater may be silent."""
+
+    transfer: ServiceApi
+    cloud_updater: ServiceApi
+    heard: Heard
+
+
+async def held(
+    addresses: Addresses, heard: Heard, folder: str | None, recordings: Sequence[str], reason: str | None
+) -> Held:
     """Everything, or what is in this folder, or these recordings and their folders; for one reason or any.
 
-    Raises Finding for a folder or recording that nobody knows.
+    What cloud_updater alone knows is missing while it does not answer. Raises Finding for a folder or recording that
+    nobody knows, Unreachable without transfer.
     """
-    async with api(addresses, "transfer") as transfer:
+    async with api(addresses, "transfer") as transfer, api(addresses, "cloud_updater") as cloud_updater:
+        asked = _Asked(transfer, cloud_updater, heard)
         if recordings:
-            found = await _of_recordings(addresses, transfer, recordings)
+            found = await _of_recordings(asked, recordings)
         else:
             folder_id = await _folder_id(addresses, transfer, folder)
-            found = await _of_folders(addresses, transfer, folder_id, reason)
+            found = await _of_folders(asked, folder_id, reason)
     if reason is None:
         return found
     return Held([one for one in found.folders if one.reason == reason], found.rejected if reason == REJECTED else [])
@@ -81,31 +94,32 @@ async def _folder_id(addresses: Addresses, transfer: ServiceApi, folder: str | N
     """transfer knows folders by their ids; the linker knows names."""
     if folder is None:
         return None
-    if await _folder(transfer, folder):
+    if await folder_by_id(transfer, folder):
         return folder
     async with api(addresses, "linker") as linker:
         return (await one_folder(linker, folder)).folder_id
 
 
-async def _of_recordings(addresses: Addresses, transfer: ServiceApi, recordings: Sequence[str]) -> Held:
+async def _of_recordings(asked: _Asked, recordings: Sequence[str]) -> Held:
     folders: dict[str, FolderCase] = {}
     rejected = []
     for recording_id in dict.fromkeys(recordings):
-        one = await about_recording(transfer, recording_id, TransferRecording)
+        one = await about_recording(asked.transfer, recording_id, TransferRecording)
         if one.blocked and one.blocked.reason == REJECTED:
             rejected.append(RejectedCase(recording_id, one.folder_id, one.blocked.message))
         elif one.folder_id not in folders:
-            here = _cases(await _folder(transfer, one.folder_id)) if one.blocked else []
-            cases = here or (await _known_to_be_lost(addresses, transfer, one.folder_id)).values()
+            here = _cases([await folder_by_id(asked.transfer, one.folder_id)]) if one.blocked else []
+            cases = here or (await _known_to_be_lost(asked, one.folder_id)).values()
             folders.update({case.folder_id: case for case in cases})
     return Held(list(folders.values()), rejected)
 
 
-async def _of_folders(addresses: Addresses, transfer: ServiceApi, folder_id: str | None, reason: str | None) -> Held:
-    folders = await _folder(transfer, folder_id) if folder_id else await _held_folders(transfer)
+async def _of_folders(asked: _Asked, folder_id: str | None, reason: str | None) -> Held:
+    transfer = asked.transfer
+    folders = [await folder_by_id(transfer, folder_id)] if folder_id else await _held_folders(transfer)
     cases = {one.folder_id: one for one in _cases(folders)}
     if reason in {None, MISSING}:
-        cases = {**await _known_to_be_lost(addresses, transfer, folder_id), **cases}
+        cases = {**await _known_to_be_lost(asked, folder_id), **cases}
     rejected = []
     if reason in {None, REJECTED}:
         rejected = [
@@ -115,19 +129,19 @@ async def _of_folders(addresses: Addresses, transfer: ServiceApi, folder_id: str
     return Held([cases[one] for one in sorted(cases)], rejected)
 
 
-async def _known_to_be_lost(addresses: Addresses, transfer: ServiceApi, folder_id: str | None) -> dict[str, FolderCase]:
+async def _known_to_be_lost(asked: _Asked, folder_id: str | None) -> dict[str, FolderCase]:
     """Folders that the cloud has lost, as cloud_updater has met it when it pushed."""
-    async with api(addresses, "cloud_updater") as cloud_updater:
-        lost = await _blocked(cloud_updater, {"folder": folder_id, "reason": MISSING})
+    conditions = {"folder": folder_id, "reason": MISSING}
+    lost = await asked.heard.said(asked.cloud_updater, _blocked(asked.cloud_updater, conditions)) or []
     messages = {one.folder_id: one.message for one in lost if one.folder_id}
     return {
-        lost_id: case
+        lost_id: FolderCase(MISSING, lost_id, folder.clouds_uuid, message, files=0, adds=False)
         for lost_id, message in messages.items()
-        for case in _lost(await _folder(transfer, lost_id), message)
+        if (folder := await folder_by_id(asked.transfer, lost_id)) and folder.clouds_uuid
     }
 
 
-def _cases(folders: Sequence[HeldFolder]) -> list[FolderCase]:
+def _cases(folders: Sequence[HeldFolder | None]) -> list[FolderCase]:
     return [
         FolderCase(
             one.held,
@@ -138,26 +152,8 @@ def _cases(folders: Sequence[HeldFolder]) -> list[FolderCase]:
             adds=one.open_request is not None and one.open_request.kind == "inject",
         )
         for one in folders
-        if one.held
+        if one and one.held
     ]
-
-
-def _lost(folders: Sequence[HeldFolder], message: str | None) -> list[FolderCase]:
-    return [
-        FolderCase(MISSING, one.folder_id, one.clouds_uuid, message, files=0, adds=False)
-        for one in folders
-        if one.clouds_uuid
-    ]
-
-
-async def _folder(transfer: ServiceApi, folder_id: str) -> list[HeldFolder]:
-    """Empty if transfer does not know it."""
-    try:
-        return [await transfer.get(f"/folders/{path_segment(folder_id)}", HeldFolder)]
-    except Refused as refused:
-        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
-            raise
-        return []
 
 
 async def _held_folders(transfer: ServiceApi) -> list[HeldFolder]:

@@ -37,7 +37,7 @@ def list_imports(
         ("accepted", "import", "file", "by", "rows", "outcomes"),
         [
             (
-                f"{one.accepted_at:%Y-%m-%d %H:%M:%S}",
+                show.moment(one.accepted_at),
                 one.import_id,
                 one.filename,
                 one.linked_by,

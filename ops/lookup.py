@@ -4,8 +4,11 @@ import shlex
 from typing import Any
 
 from ops.answers import Anything
+from ops.answers.held import HeldFolder
 from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
+from ops.heard import Heard
+from ops.overview import Services
 from ops.service_api import Answer, Refused, ServiceApi
 from shared.path_segment import path_segment
 
@@ -24,6 +27,27 @@ async def one_folder(linker: ServiceApi, name: str) -> Folder:
 async def folder_id_of(linker: ServiceApi, name: str | None) -> str | None:
     """The id of the folder of that id or name; None, which stands for all folders, stays None. Raises Finding."""
     return None if name is None else (await one_folder(linker, name)).folder_id
+
+
+async def folder_id_as_heard(asked: Services, heard: Heard, name: str | None) -> str | None:
+    """The same; while linker does not answer, transfer knows a folder by its id. Raises Finding or Unreachable."""
+    if name is None:
+        return None
+    if found := await heard.said(asked.linker, one_folder(asked.linker, name)):
+        return found.folder_id
+    if not await heard.said(asked.transfer, folder_by_id(asked.transfer, name)):
+        heard.require_all()
+    return name
+
+
+async def folder_by_id(transfer: ServiceApi, folder_id: str) -> HeldFolder | None:
+    """What transfer says of a folder; None: it has never heard of it."""
+    try:
+        return await transfer.get(f"/folders/{path_segment(folder_id)}", HeldFolder)
+    except Refused as refused:
+        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
+            raise
+        return None
 
 
 async def one_recording(linker: ServiceApi, recording: str, folder: str | None = None) -> Recording:

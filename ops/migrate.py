@@ -7,7 +7,7 @@ import typer
 
 from ops import show
 from ops.addresses import SERVICES, resolve
-from ops.options import DataDir
+from ops.options import DataDir, Json
 
 
 class Named(StrEnum):
@@ -23,6 +23,7 @@ def migrate(
         Named | None, typer.Argument(metavar="[SERVICE]", help="linker, transfer or cloud-updater; default: all three.")
     ] = None,
     *,
+    json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Apply the migrations that a database lacks; doing it twice is harmless."""
@@ -32,4 +33,7 @@ def migrate(
     wanted = [one for one in SERVICES if service is None or one == service.replace("-", "_")]
     for one, url in [(one, addresses.database_url(one)) for one in wanted]:
         databases.upgrade(one, url)
-        show.out().print(f"{one.replace('_', '-')}: up to date")
+        if not json:
+            show.out().print(f"{one.replace('_', '-')}: up to date")
+    if json:
+        show.as_json({"up_to_date": [one.replace("_", "-") for one in wanted]})

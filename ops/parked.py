@@ -15,7 +15,7 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
-from ops.exits import WrongInput
+from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
 from ops.pages import whole
 from ops.service_api import Parameters, api
@@ -102,6 +102,8 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
         show.as_json(dropped.model_dump())
     else:
         show.pairs({"dropped": dropped.dropped, "did not wait any more": dropped.gone})
+    if not found and (filename or ticket or import_id):
+        raise Finding("no link of that waits", todo="See which do: ticketsync parked list")
 
 
 def _conditions(

@@ -1,7 +1,8 @@
 """`ticketsync recordings`: the recordings behind each count of `status`, with filters, as a table or as a file.
 
 In: conditions, all of which have to be met, or what keeps recordings back (--blocked). Out: a table, CSV or JSON lines.
-Only a page is in memory at a time, but for a table and --json, which are short. A file appears when it is whole.
+Only a page is in memory at a time, but for a table and --json, which are short. A file appears when it is whole; what
+is blocked at a service that does not answer is missing elsewhere, and that is said (ops/heard.py).
 """
 
 import asyncio
@@ -9,6 +10,8 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -19,7 +22,8 @@ from ops.addresses import Addresses, resolve
 from ops.answers import Page, State
 from ops.exits import WrongInput
 from ops.given import check_between, moment
-from ops.lookup import folder_id_of
+from ops.heard import Heard
+from ops.lookup import folder_id_as_heard
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 from ops.pages import pages
@@ -39,6 +43,15 @@ BLOCKED_COLUMNS = ("recording_id", "folder_id", "service", "reason", "message", 
 IN_TABLE = ("recording_id", "folder_id", "filename", "state", "ticket_id")
 
 Items = AsyncIterator[Sequence[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which recordings: conditions for linker, or those that are `blocked`, for this reason or any; in a folder."""
+
+    conditions: Parameters
+    folder: str | None
+    blocked: Reason | None
 
 
 def recordings(  # noqa: PLR0913 - an option per condition
@@ -79,6 +92,8 @@ def recordings(  # noqa: PLR0913 - an option per condition
         raise WrongInput("--json prints one JSON value; for a file take --format jsonl")
     if output and form == "table":
         raise WrongInput("--output wants --format csv or --format jsonl")
+    if output and output.exists() and not output.is_file():
+        raise WrongInput(f"--output: {output} is no file; without --output all goes to stdout")
     called_from, called_before = moment("--since", since), moment("--until", until)
     check_between(called_from, called_before)
     conditions: Parameters = {
@@ -92,47 +107,57 @@ def recordings(  # noqa: PLR0913 - an option per condition
     }
     if blocked and any(value is not None for value in conditions.values()):
         raise WrongInput("--blocked goes with --folder, and with no other condition")
-    addresses = resolve(data_dir)
+    addresses, wanted = resolve(data_dir), Wanted(conditions, folder, blocked)
     if json or form == "table":
-        found = asyncio.run(_short(addresses, conditions, folder, blocked, limit or SHOWN_MAX))
-        _show(found, blocked=blocked is not None, json=json)
+        found, heard = asyncio.run(_short(addresses, wanted, limit or SHOWN_MAX))
+        _show(found, heard, blocked=blocked is not None, json=json)
         if len(found) == (limit or SHOWN_MAX):
             show.note(f"There may be more than these {len(found):,}: --limit N, or --format csv for all.")
+        heard.require_all()
         return
-    number = asyncio.run(_export(addresses, conditions, folder, blocked, limit, form=form, output=output))
+    number = asyncio.run(_export(addresses, wanted, limit, form=form, output=output))
     if output:
         show.note(f"{number:,} recordings in {output}")
 
 
-async def _short(
-    addresses: Addresses, conditions: Parameters, folder: str | None, blocked: Reason | None, limit: int
-) -> list[dict[str, Any]]:
+async def _short(addresses: Addresses, wanted: Wanted, limit: int) -> tuple[list[dict[str, Any]], Heard]:
+    heard = Heard()
     async with services(addresses) as asked:
-        folder_id = await folder_id_of(asked.linker, folder)
-        return [one async for page in _found(asked, conditions, folder_id, blocked, limit) for one in page]
+        return [one async for page in _found(asked, heard, wanted, limit) for one in page], heard
 
 
-async def _found(
-    asked: Services, conditions: Parameters, folder_id: str | None, blocked: Reason | None, limit: int | None
-) -> Items:
-    if blocked is None:
-        params = {**conditions, "folder": folder_id}
+async def _found(asked: Services, heard: Heard, wanted: Wanted, limit: int | None) -> Items:
+    """What keeps recordings back, as far as the services answer; all else is linker's alone. Raises Unreachable."""
+    folder_id = await folder_id_as_heard(asked, heard, wanted.folder)
+    if wanted.blocked is None:
+        heard.require_all()
+        params = {**wanted.conditions, "folder": folder_id}
         async for page in pages(asked.linker, "/recordings", Page, params, limit=limit):
             yield page
         return
-    params = {"folder": folder_id, "reason": None if blocked == "any" else blocked}
+    params = {"folder": folder_id, "reason": None if wanted.blocked == "any" else wanted.blocked}
     for service in (asked.transfer, asked.cloud_updater):
-        async for page in pages(service, "/blocked", Page, params, page_size=BLOCKED_PAGE, limit=limit):
-            limit = None if limit is None else limit - len(page)
-            yield [{**one, "service": service.service} for one in page]
+        of_service = pages(service, "/blocked", Page, params, page_size=BLOCKED_PAGE, limit=limit)
+        while more := await heard.said(service, anext(of_service, None)):
+            limit = None if limit is None else limit - len(more)
+            yield [{**one, "service": service.service} for one in more]
+    heard.require_somebody()
 
 
-def _show(found: Sequence[dict[str, Any]], *, blocked: bool, json: bool) -> None:
+def _show(found: Sequence[dict[str, Any]], heard: Heard, *, blocked: bool, json: bool) -> None:
     if json:
-        show.as_json({"items": found})
+        show.as_json({"items": found, "unreachable": heard.unreachable})
         return
-    columns = ("recording_id", "folder_id", "reason", "message", "next_try_at") if blocked else IN_TABLE
-    show.table([name.removesuffix("_id") for name in columns], [_cells(one, columns) for one in found])
+    columns = BLOCKED_COLUMNS if blocked else IN_TABLE
+    show.table(
+        [name.removesuffix("_id") for name in columns],
+        [_cells(_for_a_person(one), columns) for one in found],
+    )
+
+
+def _for_a_person(one: dict[str, Any]) -> dict[str, Any]:
+    next_try_at = one.get("next_try_at")
+    return {**one, "next_try_at": show.moment(datetime.fromisoformat(next_try_at))} if next_try_at else one
 
 
 def _cells(one: dict[str, Any], columns: Sequence[str]) -> list[object]:
@@ -141,32 +166,24 @@ def _cells(one: dict[str, Any], columns: Sequence[str]) -> list[object]:
     return [one[name] if name in one else ticket.get(name) for name in columns]
 
 
-async def _export(
-    addresses: Addresses,
-    conditions: Parameters,
-    folder: str | None,
-    blocked: Reason | None,
-    limit: int | None,
-    *,
-    form: Format,
-    output: Path | None,
-) -> int:
-    """Write them as they come; returns how many there were."""
-    columns = BLOCKED_COLUMNS if blocked else COLUMNS
+async def _export(addresses: Addresses, wanted: Wanted, limit: int | None, *, form: Format, output: Path | None) -> int:
+    """Write them as they come; returns how many there were. Raises Unreachable if a service was silent at the end."""
+    columns = BLOCKED_COLUMNS if wanted.blocked else COLUMNS
     number = 0
+    heard = Heard()
     async with services(addresses) as asked:
-        folder_id = await folder_id_of(asked.linker, folder)
         with _written(output) as file, show.progress() as progress:
             task = progress.add_task("recordings", total=None)
             if form == "csv":
                 file.write(as_csv([columns]))
-            async for page in _found(asked, conditions, folder_id, blocked, limit):
+            async for page in _found(asked, heard, wanted, limit):
                 if form == "csv":
                     file.write(as_csv(_cells(one, columns) for one in page))
                 else:
                     file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in page)
                 number += len(page)
                 progress.update(task, completed=number)
+            heard.require_all()
     return number
 
 

@@ -62,7 +62,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Push again what the cloud should know; exit 1 if the folder or a recording is unknown."""
+    """Push again what the cloud should know; exit 1 if the folder, ticket or a recording is unknown."""
     asked = Asked(everything, folder, recording or [], ticket, since, until, state)
     asked.check()
     common = {"force": force, "rate_per_minute": _per_minute(rate)}

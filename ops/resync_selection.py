@@ -4,13 +4,14 @@ cloud_updater knows folders and recordings by their ids; whatever else is asked 
 that are. An event holds a limited number of ids, so many recordings are several requests; none is left out.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ops.answers.recordings import RecordingIds
 from ops.answers.status import LinkerStatus
-from ops.exits import WrongInput
+from ops.exits import Finding, WrongInput
 from ops.given import check_between, moment
 from ops.lookup import one_folder, one_recording
 from ops.pages import pages
@@ -63,13 +64,17 @@ class Selected:
 
 
 async def select(linker: ServiceApi, asked: Asked) -> Selected:
-    """Raises Finding if nobody knows the folder or a recording."""
+    """Raises Finding if nobody knows the folder, the ticket or a recording."""
     if asked.recordings:
         found = [await one_recording(linker, one) for one in dict.fromkeys(asked.recordings)]
         return Selected(in_lots(sorted((one.folder_id, one.recording_id) for one in found)))
     folder_id = None if asked.folder is None else (await one_folder(linker, asked.folder)).folder_id
     if asked.conditions:
-        return Selected(in_lots(await _meeting(linker, {**asked.conditions, "folder": folder_id})))
+        met = await _meeting(linker, {**asked.conditions, "folder": folder_id})
+        if asked.ticket is not None and not met:
+            todo = f"Does it wait for its recording? ticketsync explain -- {shlex.quote(asked.ticket)}"
+            raise Finding(f"no recording that is meant has the ticket {asked.ticket}", todo=todo)
+        return Selected(in_lots(met))
     status = await linker.get("/status", LinkerStatus, {"folder": folder_id})
     selection = {"all": True} if folder_id is None else {"folder_id": folder_id}
     return Selected([selection], status.states.get("not_transferred", 0))

@@ -75,7 +75,7 @@ def in_one_line(seen: Seen) -> str:
     rate = values["per_minute"] and f"{values['per_minute']['acknowledged']:,}"
     silent = seen.heard.unreachable.values()
     stopped = "".join(f"; {why}" for why in (*seen.overview.stopped_lanes, *seen.stopped_topics, *silent))
-    return f"{seen.at:%H:%M:%S}  {states}; blocked: {blocked}; acknowledged in the last minute: {rate or '-'}{stopped}"
+    return f"{seen.at:%H:%M:%S}Z  {states}; blocked: {blocked}; acknowledged in the last minute: {rate or '-'}{stopped}"
 
 
 def _counts(counts: Mapping[str, int | None]) -> list[tuple[str, object]]:
@@ -88,7 +88,7 @@ def _age(linker: LinkerStatus | None, now: datetime) -> object:
     since = linker.oldest_pending_at
     if since is None:
         return None
-    return f"{show.duration((now - since).total_seconds())}, linked at {since:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{show.duration((now - since).total_seconds())}, linked at {show.moment(since)}"
 
 
 def _parked(linker: LinkerStatus | None) -> str:

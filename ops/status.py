@@ -16,7 +16,7 @@ from ops import live, show
 from ops.addresses import Addresses, resolve
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.heard import Heard
-from ops.lookup import folder_id_of, if_known, one_recording, unknown_recording
+from ops.lookup import folder_id_as_heard, if_known, one_recording, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
 from ops.show_status import BLOCKED_SHOWN, Seen, in_one_line, picture
@@ -89,15 +89,15 @@ async def _once(
     """What there is, and with a time limit whether it is settled, or who was still silent when the time was over."""
     async with services(addresses) as asked:
         if timeout_s is None:
-            return await _look(asked, await folder_id_of(asked.linker, folder)), None
+            return await _look(asked, folder), None
         # On demand: where the topics end is asked of Kafka, and whoever does not wait needs no client of it.
         from ops.settled import wait_and_tell  # noqa: PLC0415
 
         try:
             verdict, judged = await wait_and_tell(addresses, asked, folder, timeout_s)
         except Unreachable as silent:
-            return await _look(asked, await folder_id_of(asked.linker, folder)), silent
-        seen = await _look(asked, await folder_id_of(asked.linker, folder))
+            return await _look(asked, folder), silent
+        seen = await _look(asked, folder)
         # What was judged is what is shown.
         overview = judged or seen.overview
         return replace(seen, overview=replace(overview, per_minute=seen.overview.per_minute)), verdict
@@ -105,13 +105,13 @@ async def _once(
 
 async def _watch(addresses: Addresses, folder: str | None, *, every_s: float, json_lines: bool) -> None:
     async with services(addresses) as asked:
-        folder_id = await folder_id_of(asked.linker, folder)
-        watched = live.Watched(lambda: _look(asked, folder_id), Seen.as_json, picture, in_one_line)
+        watched = live.Watched(lambda: _look(asked, folder), Seen.as_json, picture, in_one_line)
         await live.watch(watched, every_s=every_s, json_lines=json_lines)
 
 
-async def _look(asked: Services, folder_id: str | None) -> Seen:
+async def _look(asked: Services, folder: str | None) -> Seen:
     heard = Heard()
+    folder_id = await folder_id_as_heard(asked, heard, folder)
     overview, per_minute, blocked, stopped = await asyncio.gather(
         asked.overview(heard, folder_id),
         asked.per_minute(),

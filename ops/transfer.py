@@ -6,7 +6,7 @@ has lost. Each decision is for what was listed for it: transfer refuses one abou
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -16,12 +16,17 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
+from ops.heard import Heard
 from ops.held import FolderCase, Held, RejectedCase, held
 from ops.held_decisions import Decided, exists_as, give_up, retry
 from ops.options import By, DataDir, Json, Yes
 from ops.who import asks
 
 LIST_MAX = 1_000
+# All of it may be nothing; of what is named something waits, or it is named wrongly.
+NOTHING = "nothing of it waits for a person"
+NO_FOLDER = "no folder waits there; what was rejected is out of the way already"
+NO_UPLOAD = "no upload of unknown outcome waits there"
 
 commands = typer.Typer(
     help="What waits for a person before it is in the cloud: list, retry, exists-as, give-up.", no_args_is_help=True
@@ -58,8 +63,10 @@ def list_held(
     data_dir: DataDir = None,
 ) -> None:
     """List what waits for a person, with what the cloud said."""
-    found = asyncio.run(held(resolve(data_dir), folder, recording or [], reason and reason.value))
-    _show(found, json=json)
+    heard = Heard()
+    found = asyncio.run(held(resolve(data_dir), heard, folder, recording or [], reason and reason.value))
+    _show(found, json=json, unreachable=heard.unreachable)
+    heard.require_all()
 
 
 @commands.command("retry", epilog="Example: ticketsync transfer retry --folder 2025-01-29 --reason rejected")
@@ -78,7 +85,7 @@ def retry_held(  # noqa: PLR0913 - an option per condition
     """Upload again: what was rejected, what may have arrived (it is there twice if it had), what the cloud has lost."""
     addresses = resolve(data_dir)
     found = _selected(addresses, folder, recording, reason, everything=everything)
-    if _plan(found, "Upload again", dry_run=dry_run, yes=yes, json=json):
+    if _plan(found, "Upload again", nothing=None if everything else NOTHING, dry_run=dry_run, yes=yes, json=json):
         _report(asyncio.run(retry(addresses, found, by=asks(by))), json=json)
 
 
@@ -105,7 +112,7 @@ def say_exists_as(  # noqa: PLR0913 - an option per condition
     found = _selected(addresses, folder, recording, Reason.OUTCOME_UNKNOWN, everything=everything)
     if clouds_uuid is not None and len(found.folders) > 1:
         raise WrongInput(f"one uuid cannot be {len(found.folders)} folders: name one folder")
-    if _plan(found, "Count as uploaded", dry_run=dry_run, yes=yes, json=json):
+    if _plan(found, "Count as uploaded", nothing=NO_UPLOAD, dry_run=dry_run, yes=yes, json=json):
         _report(asyncio.run(exists_as(addresses, found, clouds_uuid, by=asks(by))), json=json)
 
 
@@ -127,7 +134,7 @@ def give_up_held(  # noqa: PLR0913 - an option per condition
     if reason is Reason.REJECTED:
         raise WrongInput("what was rejected is out of the way already; nothing waits for it")
     found = Held(_selected(addresses, folder, recording, reason, everything=everything).folders, [])
-    if _plan(found, "Give up", dry_run=dry_run, yes=yes, json=json):
+    if _plan(found, "Give up", nothing=None if everything else NO_FOLDER, dry_run=dry_run, yes=yes, json=json):
         _report(asyncio.run(give_up(addresses, found, by=asks(by))), json=json)
 
 
@@ -141,15 +148,21 @@ def _selected(
 ) -> Held:
     if (folder is not None) + bool(recording) + everything != 1:
         raise WrongInput("name exactly one of --folder, --recording and --all")
-    return asyncio.run(held(addresses, folder, recording or [], reason and reason.value))
+    heard = Heard()
+    found = asyncio.run(held(addresses, heard, folder, recording or [], reason and reason.value))
+    heard.require_all()
+    return found
 
 
-def _plan(found: Held, what: str, *, dry_run: bool, yes: bool, json: bool) -> bool:
-    """Whether to go on. Shows what it is about, and asks."""
-    if dry_run or not (found.folders or found.rejected):
+def _plan(found: Held, what: str, *, nothing: str | None, dry_run: bool, yes: bool, json: bool) -> bool:
+    """Whether to go on. Shows what it is about, and asks. Raises Finding(`nothing`), if given, where nothing waits."""
+    waits = bool(found.folders or found.rejected)
+    if dry_run or not waits:
         _show(found, json=json)
         if dry_run:
             show.note("A dry run: nothing was changed.")
+        if nothing and not waits:
+            raise Finding(nothing, todo="See what waits: ticketsync transfer list")
         return False
     if not json:
         _show(found, json=False)
@@ -158,11 +171,10 @@ def _plan(found: Held, what: str, *, dry_run: bool, yes: bool, json: bool) -> bo
     return True
 
 
-def _show(found: Held, *, json: bool) -> None:
+def _show(found: Held, *, json: bool, unreachable: Mapping[str, str] | None = None) -> None:
     if json:
-        show.as_json(
-            {"folders": [vars(one) for one in found.folders], "recordings": [vars(one) for one in found.rejected]}
-        )
+        items = {"folders": [vars(one) for one in found.folders], "recordings": [vars(one) for one in found.rejected]}
+        show.as_json(items if unreachable is None else {**items, "unreachable": unreachable})
         return
     cases: Sequence[FolderCase | RejectedCase] = [*found.folders, *found.rejected]
     show.table(

@@ -29,9 +29,8 @@ def api(stack: Stack, service: str, path: str, **params: object) -> dict[str, An
 
 
 def seen_by_cloud(stack: Stack, path: str) -> dict[str, Any]:
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     url = f"{stack.addresses['cloud_url']}/emulator/{path}"
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30)
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {stack.cloud_token}"}, trust_env=False, timeout=30)
     answer.raise_for_status()
     content: dict[str, Any] = answer.json()
     return content
@@ -147,6 +146,7 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
     assert listed() == [letter]
     discarded = stack("dlq", "discard", "--reason", "schema_invalid", "--yes", "--by", "ann", "--json")
     again = stack("dlq", "discard", "--service", "linker", "--yes", "--json")
+    gone = stack("dlq", "discard", "--at", place, "--yes", "--json")
     settled = stack("dlq", "list", "--settled", "--json").json["items"]
 
     assert (letter["service"], letter["topic"], letter["reason"]) == ("linker", "TicketLinkRequested", "schema_invalid")
@@ -158,6 +158,7 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
     assert (tried.code, tried.json["items"][0]["outcome"]) == (0, "discarded")
     assert (discarded.code, discarded.json["items"][0]["outcome"]) == (0, "discarded")
     assert (again.code, again.json["items"]) == (0, [])
+    assert (gone.code, gone.json["items"], f"no open dead letter stands at {place}" in gone.err) == (1, [], True)
     assert [(one["settled_as"], one["settled_by"]) for one in settled] == [("discarded", "ann")]
     assert stack("status", "--json").json["dead_letters"] == 0
     assert [one["who"] for one in audited(stack, "linker", "dead_letter_discarded")] == ["ann"]
@@ -188,7 +189,8 @@ def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     assert case["reason"] == "rejected"
     assert tried.json["recordings"] == [case]
     assert (unasked.code, wrong.code) == (2, 2)
-    assert (nothing.code, nothing.json) == (0, {"folders": [], "recordings": []})
+    assert (nothing.code, nothing.json) == (1, {"folders": [], "recordings": []})
+    assert "no folder waits there" in nothing.err
     assert (retried.code, [one["outcome"] for one in retried.json["items"]]) == (0, ["done"])
     assert stack.about(folder, "bad.wav")["state"] == "no_ticket_needed"
     assert [one["who"] for one in audited(stack, "transfer", "recordings_retried")] == ["ann"]
@@ -211,7 +213,8 @@ def test_what_waits_in_a_lost_folder_is_given_up_and_may_be_tried_again_later(st
     why = stack("explain", f"{folder}/b.wav").out
 
     assert (case["reason"], case["clouds_uuid"]) == ("missing_in_cloud", stack.about(folder, "a.wav")["clouds_uuid"])
-    assert (no_upload_of_unknown_outcome.code, no_upload_of_unknown_outcome.json["folders"]) == (0, [])
+    assert (no_upload_of_unknown_outcome.code, no_upload_of_unknown_outcome.json["folders"]) == (1, [])
+    assert "no upload of unknown outcome waits there" in no_upload_of_unknown_outcome.err
     assert tried.json["folders"] == [case]
     assert (given_up.code, [one["outcome"] for one in given_up.json["items"]]) == (0, ["done"])
     assert held() == []
@@ -251,6 +254,7 @@ def test_an_upload_of_unknown_outcome_is_found_in_the_cloud_and_said_to_exist(st
     assert (without_uuid.code, without_uuid.json["items"][0]["outcome"]) == (1, "refused")
     assert (said.code, [one["outcome"] for one in said.json["items"]]) == (0, ["done"])
     assert held() == []
+    assert (stack("transfer", "retry", "--folder", folder).code, stack("transfer", "retry", "--all").code) == (1, 0)
     about = stack.about(folder, "unsure.wav")
     assert (about["state"], about["clouds_uuid"]) == ("no_ticket_needed", there)
     assert folders_in_the_cloud(stack, f"{folder} by name") == [there]
@@ -276,24 +280,21 @@ def test_a_lost_folder_of_which_only_pushes_have_heard_is_uploaded_again_by_one_
 
 def folders_in_the_cloud(stack: Stack, name: str) -> list[str]:
     """The uuids of the folders of that name."""
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     url = f"{stack.addresses['cloud_url']}/emulator/folders"
-    answer = httpx.get(url, headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=10)
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {stack.cloud_token}"}, trust_env=False, timeout=10)
     return [one["uuid"] for one in answer.json()["folders"] if one["folder"] == name]
 
 
 def delete_in_the_cloud(stack: Stack, clouds_uuid: str) -> None:
     """As somebody who uses the cloud application itself."""
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     url = f"{stack.addresses['cloud_url']}/api/external/v1/recording/{quote(clouds_uuid, safe='')}"
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {stack.cloud_token}"}
     httpx.delete(url, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
 
 def clear_faults(stack: Stack) -> None:
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     url = f"{stack.addresses['cloud_url']}/emulator/faults"
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {stack.cloud_token}"}
     httpx.delete(url, headers=headers, trust_env=False, timeout=10).raise_for_status()
 
 
@@ -302,12 +303,11 @@ def clear_faults(stack: Stack) -> None:
 
 def in_the_cloud_before(stack: Stack, folder: str, *names: str) -> str:
     """As the old application left it. Returns the folder's uuid."""
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     files = [{"filename": name, "token": 1, "size": "1 B", "transcribe": "hello"} for name in names]
     answer = httpx.post(
         f"{stack.addresses['cloud_url']}/api/external/v1/recording",
         json={"folder": folder, "files": files},
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        headers={"Authorization": f"Bearer {stack.cloud_token}", "Accept": "application/json"},
         trust_env=False,
         timeout=10,
     )

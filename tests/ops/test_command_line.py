@@ -172,7 +172,8 @@ def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "settings.json"
-    file.write_text(json.dumps({"CLOUDS_TOKEN": "of the stack"}))
+    file.write_text(json.dumps({"CLOUDS_TOKEN": "of the stack", "API_TOKEN_FILE": "/of/the/stack"}))
+    monkeypatch.setenv("API_TOKEN", "of elsewhere")
     monkeypatch.setenv("CLOUDS_TOKEN", "of elsewhere")
     monkeypatch.setenv("CLOUDS_TOKEN_FILE", "/elsewhere")
 
@@ -180,6 +181,14 @@ def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
 
     assert os.environ["CLOUDS_TOKEN"] == "of the stack"
     assert "CLOUDS_TOKEN_FILE" not in os.environ
+    assert os.environ["API_TOKEN_FILE"] == "/of/the/stack"
+    assert "API_TOKEN" not in os.environ
+
+
+def test_a_word_that_is_none_is_told_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dlq", "list", "--reason", "rotten"]) == 2
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert "Invalid value for '--reason': 'rotten' is not one of 'malformed_json', " in said
 
 
 def test_the_shell_completes_commands_and_options() -> None:

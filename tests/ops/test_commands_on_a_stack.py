@@ -192,7 +192,7 @@ def test_a_name_that_nobody_knows_is_a_finding(stack: Stack, arguments: list[str
 def test_the_topics_are_as_declared_and_the_doctor_finds_nothing(stack: Stack) -> None:
     assert stack("topics", "check", "--json").json == {"findings": []}
     assert stack("topics", "apply", "--json").json == {"done": [], "findings": []}
-    assert stack("migrate").code == 0
+    assert stack("migrate", "--json").json == {"up_to_date": ["linker", "transfer", "cloud-updater"]}
 
     examined = stack("doctor", "--json")
     assert examined.json["ok"], examined.json
@@ -218,6 +218,18 @@ def test_what_people_read_fits_into_100_columns_without_colours(stack: Stack) ->
         shown = stack(*command)
         assert max(map(len, shown.out.splitlines())) <= 100
         assert "\x1b" not in shown.out + shown.err
+
+
+def test_the_apis_token_is_changed_while_the_stack_runs(stack: Stack) -> None:
+    old = {name.upper(): value for name, value in stack.addresses.items() if name != "cloud_url"}
+    tokens = stack.data_dir / "tokens"
+
+    (tokens / "api_token").write_text("newer\n")
+    both = [stack("status"), ticketsync("status", settings=old)]
+    (tokens / "api_token_previous").write_text("newer\n")
+    then = [stack("status"), ticketsync("status", settings=old)]
+
+    assert [one.code for one in (*both, *then)] == [0, 0, 0, 78]
 
 
 def test_waiting_ends_at_its_time_limit_with_a_finding(stack: Stack) -> None:

@@ -27,11 +27,13 @@ def test_links_that_wait_are_listed_and_dropped(stack: Stack) -> None:
     unasked = stack("parked", "drop", "--ticket", "T-a.wav")
     one = stack("parked", "drop", "--ticket", "T-a.wav", "--yes", "--json")
     none = stack("parked", "drop", "--expired", "--json")
+    not_there = stack("parked", "drop", "--ticket", "T-a.wav", "--json")
     rest = stack("parked", "drop", "--folder", "not yet", "--older-than", 0, "--yes", "--json")
 
     assert (unsaid.code, unasked.code) == (2, 2)
     assert "--yes" in unasked.err
     assert one.json == {"dropped": 1, "gone": 0}
     assert (none.code, none.json) == (0, {"dropped": 0, "gone": 0})
+    assert (not_there.code, not_there.json, "parked list" in not_there.err) == (1, none.json, True)
     assert rest.json == {"dropped": 2, "gone": 0}
     assert stack("parked", "list", "--json").json == {"items": []}

@@ -75,6 +75,7 @@ def test_recordings_are_listed_by_condition_and_exported(stack: Stack, folder: s
     [
         ["recordings", "--json", "--format", "csv"],
         ["recordings", "--output", "x.csv"],
+        ["recordings", "--format", "csv", "--output", "/dev/null"],
         ["recordings", "--blocked", "any", "--state", "pending"],
         ["recordings", "--since", "yesterday"],
         ["recordings", "--format", "csv", "--output", "/no/such/folder/x.csv"],
@@ -82,6 +83,11 @@ def test_recordings_are_listed_by_condition_and_exported(stack: Stack, folder: s
         ["verify", "--folder", "F", "--sample", "3"],
         ["resync", "--since", "2025-01-30T00:00:00Z", "--until", "2025-01-29T00:00:00+00:00", "--dry-run"],
         ["explain", ""],
+        ["audit", "--what", "import_acepted"],
+        ["dlq", "list", "--topic", "TicketLinkd"],
+        ["dlq", "list", "--service", "transfer", "--topic", "TicketLinkRequested"],
+        ["dlq", "list", "--reason", "rotten"],
+        ["dlq", "show", "linker", "TicketLinkd", "0:0"],
         ["status", "--watch", "--wait", "settled"],
     ],
     ids=" ".join,
@@ -169,12 +175,11 @@ def test_verify_finds_nothing_where_all_is_in_order(stack: Stack, folder: str) -
 def forget_the_ticket(stack: Stack, folder: str, name: str) -> None:
     """Somebody else removes it in the cloud."""
     uuid = quote(stack.about(folder, name)["clouds_uuid"], safe="")
-    token = json.loads((stack.data_dir / "settings.json").read_text())["CLOUDS_TOKEN"]
     file = {"filename": name, "size": "1 B", "token": 1, "transcribe": "hello", "ticket_info": None}
     httpx.post(
         f"{stack.addresses['cloud_url']}/api/external/v1/recording/update-ticket/{uuid}",
         json={"files": [file]},
-        headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        headers={"Authorization": f"Bearer {stack.cloud_token}", "Accept": "application/json"},
         trust_env=False,
     ).raise_for_status()
 
@@ -211,13 +216,23 @@ ALL = {"linker", "transfer", "cloud-updater"}
 
 @pytest.mark.parametrize("silent", sorted(ALL))
 def test_while_a_service_is_away_the_others_are_shown_and_nothing_is_made_up(
-    stack: Stack, folder: str, silent: str
+    stack: Stack, folder: str, silent: str, tmp_path: Path
 ) -> None:
+    looks = (
+        "status",
+        "lag",
+        "audit",
+        f"explain {folder}/a.wav",
+        "dlq list",
+        f"status --folder {folder}",
+        f"recordings --blocked any --folder {folder}",
+    )
+    file = tmp_path / "blocked.csv"
     with stack.without(silent):
-        as_json = {
-            words: stack(*words.split(), "--json") for words in ("status", "lag", "audit", f"explain {folder}/a.wav")
-        }
-        status, lag, audit, explained = as_json.values()
+        as_json = {words: stack(*words.split(), "--json") for words in looks}
+        status, lag, audit, explained, letters, *_ = as_json.values()
+        held = stack("transfer", "list", "--json")
+        exported = stack("recordings", "--blocked", "any", "--folder", folder, "--format", "csv", "--output", file)
         shown = [stack(*words.split()) for words in as_json]
         about = stack("status", f"{folder}/a.wav", "--json")
         waited = stack("status", "--wait", "settled", "--timeout", 0.5, "--json")
@@ -228,6 +243,10 @@ def test_while_a_service_is_away_the_others_are_shown_and_nothing_is_made_up(
     assert all((one.code, f"{silent} at http" in one.err) == (69, True) for one in shown)
     assert all("?" in one.out for one in shown[:2])
     _knows_what_the_others_say(status.json, silent)
+    assert letters.json["items"] == []
+    assert (exported.code, file.exists()) == (69, False)
+    assert held.code == (0 if silent == "linker" else 69)
+    assert silent != "cloud-updater" or list(held.json["unreachable"]) == [silent]
     assert status.json["dead_letters"] is None
     assert waited.json["settled"] is False
     assert lag.json["behind"] is None

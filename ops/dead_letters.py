@@ -1,0 +1,84 @@
+"""Asks the services for their dead letters, and has them redriven or discarded, for the commands of `ticketsync dlq`.
+
+A topic that no service reads, or not the one that is asked, is wrong use: it would look like one without dead letters.
+"""
+
+from collections.abc import Sequence
+
+from ops import show
+from ops.addresses import Addresses
+from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
+from ops.exits import WrongInput
+from ops.heard import Heard
+from ops.pages import whole
+from ops.replay import ServiceName
+from ops.service_api import Parameters, api
+from shared.path_segment import path_segment
+
+LOT = 100
+TIME_LIMIT_S = 120.0
+
+Found = list[tuple[ServiceName, DeadLetter]]
+
+
+async def found_in(
+    addresses: Addresses, heard: Heard, service: ServiceName | None, conditions: Parameters, *, limit: int | None
+) -> Found:
+    """Those of this service, or of all that read the topic of the conditions; `limit` of each at most."""
+    found: Found = []
+    for of in _readers(conditions.get("topic"), service):
+        async with api(addresses, of.key) as asked:
+            letters = await heard.said(asked, whole(asked, "/dead-letters", DeadLetters, conditions, limit=limit))
+        found += [(of, one) for one in letters or ()]
+    return found
+
+
+async def standing_at(
+    addresses: Addresses, service: ServiceName, topic: str, place: tuple[int, int], *, content: bool
+) -> DeadLettersWhole:
+    """What could not be applied at (partition, offset). Raises Finding if nothing stands there."""
+    _readers(topic, service)
+    partition, offset = place
+    async with api(addresses, service.key) as asked:
+        path = f"/dead-letters/{path_segment(topic)}/{partition}/{offset}"
+        return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
+
+
+async def settled(
+    addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str
+) -> Sequence[tuple[ServiceName, Settled]]:
+    """What became of each by `what`, which is redrive or discard."""
+    done: list[tuple[ServiceName, Settled]] = []
+    with show.progress() as bar:
+        task = bar.add_task(what, total=len(found))
+        for of in ServiceName:
+            letters = [one for owner, one in found if owner is of]
+            async with api(addresses, of.key, by=by) as asked:
+                for first in range(0, len(letters), LOT):
+                    places = [
+                        {"topic": one.topic, "partition": one.partition, "offset": one.offset}
+                        for one in letters[first : first + LOT]
+                    ]
+                    body = {"places": places, "dry_run": dry_run}
+                    answer = await asked.call(
+                        "POST", f"/dead-letters/{what}", Settleds, json=body, time_limit_s=TIME_LIMIT_S
+                    )
+                    done += [(of, one) for one in answer.items]
+                    bar.advance(task, len(places))
+    return done
+
+
+def _readers(topic: object, service: ServiceName | None) -> Sequence[ServiceName]:
+    """Who may have dead letters of this topic, or of any; of them only `service`, if it is given."""
+    if topic is None:
+        return [service] if service else list(ServiceName)
+    # On demand: the events are not needed for anything else here.
+    from schemas.topics import TOPICS  # noqa: PLC0415
+
+    read = {one.name: [of for of in ServiceName if of.key in one.consumers and service in {None, of}] for one in TOPICS}
+    if not read.get(str(topic)):
+        names = ", ".join(sorted(name for name, readers in read.items() if readers))
+        raise WrongInput(
+            f"{service or 'no service'} {'does not read' if service else 'reads'} {topic}", todo=f"Topics: {names}"
+        )
+    return read[str(topic)]
