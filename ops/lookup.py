@@ -9,7 +9,7 @@ from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.heard import Heard
 from ops.overview import Services
-from ops.service_api import Answer, Refused, ServiceApi
+from ops.service_api import Answer, ServiceApi
 from shared.path_segment import path_segment
 
 
@@ -42,12 +42,7 @@ async def folder_id_as_heard(asked: Services, heard: Heard, name: str | None) ->
 
 async def folder_by_id(transfer: ServiceApi, folder_id: str) -> HeldFolder | None:
     """What transfer says of a folder; None: it has never heard of it."""
-    try:
-        return await transfer.get(f"/folders/{path_segment(folder_id)}", HeldFolder)
-    except Refused as refused:
-        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
-            raise
-        return None
+    return await transfer.find(f"/folders/{path_segment(folder_id)}", HeldFolder)
 
 
 async def one_recording(linker: ServiceApi, recording: str, folder: str | None = None) -> Recording:
@@ -68,14 +63,11 @@ async def about_recording(service: ServiceApi, recording_id: str, answer: type[A
     """What a service knows of one recording. Raises Finding if it has never heard of it."""
     if not recording_id:
         raise WrongInput("the name of a recording is empty")
-    try:
-        return await service.get(f"/recordings/{path_segment(recording_id)}", answer)
-    except Refused as refused:
-        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
-            raise
-        # Not every command that takes an id takes a filename with its folder.
-        todo = f"If it is a filename, find its recording_id: ticketsync explain -- {shlex.quote(recording_id)}"
-        raise unknown_recording(service.service, recording_id, todo=todo) from None
+    if found := await service.find(f"/recordings/{path_segment(recording_id)}", answer):
+        return found
+    # Not every command that takes an id takes a filename with its folder.
+    todo = f"If it is a filename, find its recording_id: ticketsync explain -- {shlex.quote(recording_id)}"
+    raise unknown_recording(service.service, recording_id, todo=todo)
 
 
 def unknown_recording(

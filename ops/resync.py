@@ -21,7 +21,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
 from ops.resync_selection import Asked, Selected, select
-from ops.service_api import Refused, ServiceApi, api
+from ops.service_api import ServiceApi, api
 from ops.who import asks
 from schemas.events import RESYNC_RATE_MAX
 
@@ -189,12 +189,7 @@ def _is_over(one: ResyncProgress) -> bool:
 
 async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
     """None: its event is not folded yet."""
-    try:
-        return await updater.get(f"/resyncs/{request_id}", ResyncProgress)
-    except Refused as refused:
-        if refused.status != 404:  # noqa: PLR2004 - HTTP's own number
-            raise
-        return None
+    return await updater.find(f"/resyncs/{request_id}", ResyncProgress)
 
 
 async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> str:

@@ -84,6 +84,15 @@ class ServiceApi:
         """Read something; raises as `call` does."""
         return await self.call("GET", path, answer, params)
 
+    async def find(self, path: str, answer: type[Answer]) -> Answer | None:
+        """Read something that may not be there; None: it is not. Raises as `call` does else."""
+        try:
+            return await self.get(path, answer)
+        except Refused as refused:
+            if refused.status != httpx.codes.NOT_FOUND:
+                raise
+            return None
+
     async def call(
         self,
         method: str,
