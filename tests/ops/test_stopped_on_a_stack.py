@@ -173,7 +173,8 @@ def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
 
 
 def test_a_route_that_is_not_there_is_called_so(site: Site) -> None:
-    site.cloud.arm(route="create", status=404)
+    # For good: what was refused once is tried again after a second.
+    site.cloud.arm(route="create", status=404, times=None)
     site.stack.publish(recording("nowhere", "a.wav", requires_ticket=False))
 
     _shows(look(site.stack, "transfer", "no_route"), "transfer", "no_route")
