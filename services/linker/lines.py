@@ -26,7 +26,7 @@ class Line(NamedTuple):
     @property
     def is_blank(self) -> bool:
         """Nothing but spaces in it."""
-        return not any(cell.strip() for cell in self.cells)
+        return not any(map(str.strip, self.cells))
 
 
 @dataclass(frozen=True)

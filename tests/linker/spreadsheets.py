@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import xlsxwriter
 
 from services.linker.lines import Limits, SpreadsheetFile
-from services.linker.read_spreadsheet import Row, read_rows
+from services.linker.read_row import Row
+from services.linker.read_spreadsheet import read_rows
 
 MEGABYTES = 1_000_000
 # The parts without which nobody takes a ZIP archive for a workbook.

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.linker.lines import Unreadable
+from schemas.events import TicketDetails
+from services.linker.lines import Line, Unreadable
 from services.linker.map_columns import map_columns
-from services.linker.read_spreadsheet import Asked, Invalid
+from services.linker.read_row import Asked, Invalid, row_reader
 from tests.linker.spreadsheets import read
 
 TWO = "filename,ticket_id,customer\nö.wav,T-1,José\nb.wav,T-2,\n"
@@ -226,3 +227,21 @@ def test_as_many_rows_come_out_as_went_in(cells: list[tuple[str, str]], delimite
         assert expected == 0
         return
     assert len(rows) == expected
+
+
+@given(
+    st.lists(
+        st.sampled_from(["", "a", "T-1", "#N/A", "1E+5", "x" * 101, "x" * 100, "a\x85b", "\x00"]) | CELL, max_size=5
+    )
+)
+def test_what_is_taken_at_a_glance_breaks_no_rule(cells: list[str]) -> None:
+    columns = {"recording_name": 0, "ticket_id": 1, "customer_name": 2, "ticket_url": 3}
+    row = row_reader(columns, width=4)(Line(2, cells))
+
+    if isinstance(row, Asked):
+        given = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
+        assert len(cells) <= 4 or not any(cell.strip() for cell in cells[4:])
+        assert given["recording_name"]
+        assert not any(cell.startswith("#N/A") for cell in given.values())
+        assert "1E+5" not in (given["recording_name"], given["ticket_id"])
+        TicketDetails.model_validate(row.ticket)

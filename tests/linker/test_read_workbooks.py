@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.linker.lines import Unreadable
-from services.linker.read_spreadsheet import Asked, Invalid
+from services.linker.read_row import Asked, Invalid
 from tests.linker.spreadsheets import MEGABYTES, raw_workbook, read, sheet_xml, workbook
 
 # Written with xlwt 1.3: heading in row 3 from the second column on; a date, a number, a boolean, a formula.
