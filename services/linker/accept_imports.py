@@ -14,14 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from services.linker.decisions import Found, Target, decide_match
+from services.linker.decisions import Found, KnownRecording, Target, decide_match
 from services.linker.import_parts import lots_of, part_of
 from services.linker.lines import Limits, SpreadsheetFile
 from services.linker.preview_spreadsheet import Preview, preview
-from services.linker.read_spreadsheet import Asked, Row, read_rows
+from services.linker.read_row import Asked, Row
+from services.linker.read_spreadsheet import read_rows
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_candidates import Candidates
 from services.linker.store_imports import Accepted, Imports
 from shared import audit
 from shared.database import Database, notify
@@ -76,8 +77,8 @@ class AcceptImports:
                 imports = Imports(connection)
                 await imports.begin(accepted)
                 while lot:
-                    means = await _meant(lot, Catalogue(connection))
-                    await imports.add(accepted.import_id, await asyncio.to_thread(part_of, lot, means))
+                    meant = await _meant(lot, Candidates(connection))
+                    await imports.add(accepted.import_id, await asyncio.to_thread(part_of, lot, meant))
                     lot = await _next(lots)
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
                 if not accepted.dry_run:
@@ -113,12 +114,12 @@ async def _next(lots: Iterator[list[Row]]) -> list[Row] | None:
     return await asyncio.to_thread(next, lots, None)
 
 
-async def _meant(lot: Sequence[Row], catalogue: Catalogue) -> dict[int, str]:
+async def _meant(lot: Sequence[Row], candidates: Candidates) -> dict[int, KnownRecording]:
     """Line → the recording that its row names: so rows that name one in different ways are known as such."""
     asked = [row for row in lot if isinstance(row, Asked)]
-    candidates = await catalogue.candidates([Target(row.recording_id, row.filename, row.folder) for row in asked])
+    found = await candidates.of([Target(row.recording_id, row.filename, row.folder) for row in asked])
     return {
-        row.line: match.recording.recording_id
-        for row, found in zip(asked, candidates, strict=True)
-        if isinstance(match := decide_match(found), Found)
+        row.line: match.recording
+        for row, fitting in zip(asked, found, strict=True)
+        if isinstance(match := decide_match(fitting), Found)
     }

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails
 from services.linker.decisions import LinkRequest, Target
-from services.linker.import_parts import Decided, outcomes_of, rows_of, split
+from services.linker.import_parts import Decided, Outcomes, outcomes_of, rows_of, split
 from services.linker.link_recordings import (
     AlreadySo,
     CameLate,
@@ -27,9 +27,10 @@ from services.linker.link_recordings import (
     Waits,
     link_recordings,
 )
-from services.linker.read_spreadsheet import Asked
+from services.linker.read_row import Asked
 from services.linker.settings import LinkerSettings
-from services.linker.store_imports import Accepted, Imports
+from services.linker.store_first_links import FirstLinksOf
+from services.linker.store_imports import Accepted, Imports, Running
 from shared.database import Database, notify, plan_anew
 from shared.gate import Gate
 
@@ -37,6 +38,12 @@ log = structlog.get_logger()
 
 CANDIDATES_SHOWN = 10
 WORKERS = 2
+
+
+@dataclass(frozen=True)
+class _PartDecided:
+    outcomes: Outcomes
+    some_wait: bool
 
 
 @dataclass(frozen=True)
@@ -57,23 +64,31 @@ class ApplyImports:
             if part is None:
                 return None
             running = part.accepted
-            rows, decided = split(rows_of(part.content), part.replaced)
-            results = await self._link(running, requests_of(running, rows), connection)
-            decided += [decided_row(row.line, result) for row, result in zip(rows, results, strict=True)]
-            finished = await imports.decide(part, outcomes_of(decided))
+            decided = await self._decide(part, connection, now=datetime.now(UTC))
+            finished = await imports.decide(part, decided.outcomes)
             if not running.dry_run:
-                wait = any(isinstance(result, Waits) for result in results)
-                wake = {"match_parked": wait, "announce_links": finished}
+                wake = {"match_parked": decided.some_wait, "announce_links": finished}
                 await notify(connection, [loop for loop, has_work in wake.items() if has_work])
         log.info("import rows applied", import_id=running.import_id, rows=part.rows)
         return 0
 
-    async def _link(self, running: Accepted, requests: list[LinkRequest], connection: AsyncConnection) -> list[Result]:
+    async def _decide(self, part: Running, connection: AsyncConnection, *, now: datetime) -> _PartDecided:
         """Link the rows; a dry run does exactly the same and takes it back, and the locks with it."""
+        running = part.accepted
+        rows = [] if len(part.first_lines) == part.rows and not part.replaced else rows_of(part.content)
+        others, decided = split(rows, part.replaced, leave=set(part.first_lines))
         trial = await connection.begin_nested()
-        results = await link_recordings(requests, connection, now=datetime.now(UTC))
+        results = await link_recordings(requests_of(running, others), connection, now=now, beside=part.first_ids)
+        made, lines = await FirstLinksOf(connection).make(part, now=now) if part.first_lines else (0, set())
+        if lines:
+            again = [row for row in rows or rows_of(part.content) if isinstance(row, Asked) and row.line in lines]
+            results += await link_recordings(requests_of(running, again), connection, now=now)
+            others += again
         await (trial.rollback() if running.dry_run else trial.commit())
-        return results
+        decided += [decided_row(row.line, result) for row, result in zip(others, results, strict=True)]
+        return _PartDecided(
+            outcomes_of(decided, first_links=made), some_wait=any(isinstance(result, Waits) for result in results)
+        )
 
 
 def requests_of(running: Accepted, rows: Sequence[Asked]) -> list[LinkRequest]:

@@ -6,19 +6,18 @@ Rule: the cloud's contract, "display name".
 import re
 import unicodedata
 from datetime import UTC, datetime
-
-from schemas.events import TicketDetails
+from functools import lru_cache
 
 DISPLAY_NAME_MAX = 500
 _NO_LETTERS_OR_DIGITS = re.compile(r"[\W_]+")  # of Unicode: whatever is in none of the categories L and N
 
 
-def display_name(ticket: TicketDetails, *, filename: str, called_at: datetime | None) -> str:
+def display_name(ticket_id: str, customer_name: str | None, *, filename: str, called_at: datetime | None) -> str:
     """JohnDoe_TKT12345_20250129: customer, ticket and call date, each without anything but letters and digits.
 
     Unicode letters stay. A part with nothing left is left out; without customer and ticket it is the filename.
     """
-    customer, number = _letters_and_digits(ticket.customer_name or ""), _letters_and_digits(ticket.ticket_id)
+    customer, number = _of_customer(customer_name or ""), _letters_and_digits(ticket_id)
     if not customer and not number:
         return "".join(one for one in filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
     date = called_at.astimezone(UTC).date().isoformat().replace("-", "") if called_at else ""
@@ -29,3 +28,6 @@ def _letters_and_digits(value: str) -> str:
     if value.isascii() and value.isalnum():
         return value
     return _NO_LETTERS_OR_DIGITS.sub("", unicodedata.normalize("NFC", value))
+
+
+_of_customer = lru_cache(maxsize=1_000)(_letters_and_digits)  # the same customers call again and again

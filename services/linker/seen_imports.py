@@ -7,8 +7,8 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
-from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_of, rows_of
-from services.linker.read_spreadsheet import Asked
+from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_rows
+from services.linker.read_row import Asked
 from shared.cursors import cursor_of, moment_of, place_of
 
 _ORDER = "imports"
@@ -67,7 +67,7 @@ async def rows(
                 "ticket_id": row.ticket["ticket_id"] if isinstance(row, Asked) else None,
                 "detail": one.detail,
             }
-            for row, one in zip(rows_of(part.content), decided_of(part.outcomes), strict=True)
+            for row, one in decided_rows(part.content, part.outcomes)
             if row.line > after_line and (one.outcome in NEEDS_A_LOOK or not attention)
         ]
         after_line = part.last_line
@@ -114,11 +114,17 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
     return bool(
         await connection.scalar(
             text("""
-                with r as (
-                    select cast(e ->> 0 as int) as line, e ->> 1 as outcome, e ->> 2 as recording_id,
+                with told as (
+                    select p.last_line, cast(e ->> 0 as int) as line, e ->> 1 as outcome, e ->> 2 as recording_id,
                            cast(e -> 3 ->> 'link_version' as int) as link_version
                     from import_part p, jsonb_array_elements(cast(p.outcomes as jsonb)) e
                     where p.import_id = :import_id
+                ), r as (
+                    select line, outcome, recording_id, link_version from told
+                    union all  -- of first links nothing is told but in the row itself: what it means
+                    select cast(e ->> 0 as int), 'matched', e ->> 5, 1
+                    from import_part p, jsonb_array_elements(cast(p.content as jsonb)) e
+                    where p.import_id = :import_id and cast(e ->> 0 as int) not in (select line from told)
                 )
                 select exists (
                     select from (
@@ -151,10 +157,9 @@ async def without_recording(
     part = await _next_part(connection, import_id, after_line=after_line, attention=True)
     if part is None:
         return None
-    decided = zip(rows_of(part.content), decided_of(part.outcomes), strict=True)
     return part.last_line, [
         (one.outcome, Target(row.recording_id, row.filename, row.folder))
-        for row, one in decided
+        for row, one in decided_rows(part.content, part.outcomes)
         if isinstance(row, Asked) and _found_none_or_many(one)
     ]
 

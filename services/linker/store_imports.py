@@ -1,6 +1,6 @@
 """The SQL that accepts imports and decides their rows: stored when a file is accepted, decided part by part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import OnExisting
 from services.linker.import_parts import Outcomes, Part
+from shared.arrays import with_arrays
 
 _SETTINGS = "import_id, filename, sha256, fingerprint, folder, park, on_existing, dry_run, linked_by, accepted_at"
 
@@ -38,6 +39,8 @@ class Running:
     last_line: int
     rows: int
     content: str
+    first_lines: Sequence[int]
+    first_ids: Sequence[str]
     replaced: Mapping[str, int]
 
 
@@ -58,29 +61,38 @@ class Imports:
             vars(accepted),
         )
         await self._connection.execute(
-            text("create temporary table import_key (last_line int, line int, key bytea) on commit drop")
+            text("create temporary table import_key (last_line int, line int, key text) on commit drop")
         )
 
     async def add(self, import_id: str, part: Part) -> None:
         """Store some of the file's rows, and what they name, until `accept` has compared it."""
         await self._connection.execute(
-            text("""
-                insert into import_part (import_id, last_line, rows, content, outcomes, counts, need_a_look)
-                values (:import_id, :last_line, :rows, :content, :outcomes, cast(:counts as jsonb), :need_a_look)
+            with_arrays("""
+                insert into import_part (import_id, last_line, rows, content, first_lines, first_ids, first_filenames,
+                    first_called_at, first_tickets, outcomes, counts, need_a_look)
+                values (:import_id, :last_line, :rows, :content,
+                    cast(:first_lines as int[]), cast(:first_ids as text[]), cast(:first_filenames as text[]),
+                    cast(:first_called_at as timestamptz[]), cast(:first_tickets as text[]),
+                    :outcomes, cast(:counts as jsonb), :need_a_look)
             """),
             {
                 "import_id": import_id,
                 "last_line": part.last_line,
                 "rows": part.rows,
                 "content": part.content,
+                "first_lines": part.first.lines,
+                "first_ids": part.first.recording_ids,
+                "first_filenames": part.first.filenames,
+                "first_called_at": part.first.called_at,
+                "first_tickets": part.first.tickets,
                 **_columns(part.outcomes),
             },
         )
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into import_key (last_line, line, key)
                 select :last_line, u.line, u.key
-                from unnest(cast(:lines as int[]), cast(:keys as bytea[])) as u (line, key)
+                from unnest(cast(:lines as int[]), cast(:keys as text[])) as u (line, key)
             """),
             {"last_line": part.last_line, "lines": list(part.keys), "keys": list(part.keys.values())},
         )
@@ -115,7 +127,7 @@ class Imports:
         row = (
             await self._connection.execute(
                 text(f"""
-                    select {_SETTINGS}, last_line, rows, content, replaced
+                    select {_SETTINGS}, last_line, rows, content, first_lines, first_ids, replaced
                     from import join import_part p using (import_id)
                     where finished_at is null and p.outcomes is null
                     order by accepted_at, import_id, last_line limit 1 for update of p skip locked
@@ -124,14 +136,25 @@ class Imports:
         ).one_or_none()
         if row is None:
             return None
-        return Running(Accepted(*row[:-4]), row.last_line, row.rows, row.content, row.replaced or {})
+        return Running(
+            Accepted(*row[:-6]),
+            row.last_line,
+            row.rows,
+            row.content,
+            row.first_lines or (),
+            row.first_ids or (),
+            row.replaced or {},
+        )
 
     async def decide(self, running: Running, outcomes: Outcomes) -> bool:
         """Store what became of the rows of this part. True: now all of the import are decided."""
         import_id = running.accepted.import_id
         await self._connection.execute(
             text("""
-                update import_part set outcomes = :outcomes, counts = cast(:counts as jsonb), need_a_look = :need_a_look
+                update import_part set
+                    outcomes = :outcomes, counts = cast(:counts as jsonb), need_a_look = :need_a_look,
+                    first_lines = null, first_ids = null, first_filenames = null, first_called_at = null,
+                    first_tickets = null
                 where import_id = :import_id and last_line = :last_line
             """),
             {"import_id": import_id, "last_line": running.last_line, **_columns(outcomes)},

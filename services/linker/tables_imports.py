@@ -4,12 +4,17 @@ They are beside the others in services/linker/tables.py. SQL that reads and writ
 """
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, Index, Integer, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field
 
 from services.linker.tables import LinkerTable
-from shared.tables import BIGINT, JSON, MOMENT
+from shared.tables import BIGINT, JSON, MOMENT, TEXTS
+
+NUMBERS: Any = ARRAY(Integer)
+MOMENTS: Any = ARRAY(MOMENT)
 
 
 class Import(LinkerTable, table=True):
@@ -44,9 +49,10 @@ class Import(LinkerTable, table=True):
 class ImportPart(LinkerTable, table=True):
     """Some thousand rows of an import, up to `last_line`; the JSON in it is that of import_parts.py.
 
-    `content`: what the rows ask for. `replaced`: line → the later line that names the same recording. `outcomes`: what
-    became of the rows, once all of them are decided; `counts`: how many came to what, `need_a_look` of them to
-    something that a person has to see to.
+    `content`: what the rows ask for. `first_*`: the links of those whose recordings are known, if they are the first;
+    not needed any more once the part is decided. `replaced`: line → the later line that names the same recording.
+    `outcomes`: what became of the rows, once all of them are decided; `counts`: how many came to what, `need_a_look` of
+    them to something that a person has to see to.
     """
 
     __tablename__ = "import_part"
@@ -55,6 +61,11 @@ class ImportPart(LinkerTable, table=True):
     last_line: int = Field(primary_key=True)
     rows: int
     content: str
+    first_lines: list[int] | None = Field(sa_type=NUMBERS)
+    first_ids: list[str] | None = Field(sa_type=TEXTS)
+    first_filenames: list[str] | None = Field(sa_type=TEXTS)
+    first_called_at: list[datetime] | None = Field(sa_type=MOMENTS)
+    first_tickets: list[str] | None = Field(sa_type=TEXTS)
     replaced: dict[str, int] | None = Field(sa_type=JSON)
     outcomes: str | None
     counts: dict[str, int] | None = Field(sa_type=JSON)

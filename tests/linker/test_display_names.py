@@ -2,7 +2,6 @@
 
 import pytest
 
-from schemas.events import TicketDetails
 from services.linker.display_name import display_name
 from tests.linker.given import NOON
 
@@ -24,22 +23,16 @@ from tests.linker.given import NOON
     ],
 )
 def test_it_is_customer_ticket_and_date_of_letters_and_digits(customer: str | None, ticket: str, expected: str) -> None:
-    assert (
-        display_name(TicketDetails(ticket_id=ticket, customer_name=customer), filename="call one.wav", called_at=NOON)
-        == expected
-    )
+    assert display_name(ticket, customer, filename="call one.wav", called_at=NOON) == expected
 
 
 def test_an_unknown_date_is_left_out() -> None:
-    assert (
-        display_name(TicketDetails(ticket_id="T-1", customer_name="Ann"), filename="call.wav", called_at=None)
-        == "Ann_T1"
-    )
+    assert display_name("T-1", "Ann", filename="call.wav", called_at=None) == "Ann_T1"
 
 
 def test_it_has_500_characters_at_most() -> None:
-    assert display_name(TicketDetails(ticket_id="#"), filename="测" * 500, called_at=None) == "测" * 500
+    assert display_name("#", None, filename="测" * 500, called_at=None) == "测" * 500
 
 
 def test_a_filename_that_stands_in_for_a_name_is_shown_without_control_characters() -> None:
-    assert display_name(TicketDetails(ticket_id="#"), filename="a\x07b.wav", called_at=None) == "ab.wav"
+    assert display_name("#", None, filename="a\x07b.wav", called_at=None) == "ab.wav"
