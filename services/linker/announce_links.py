@@ -5,6 +5,9 @@ published late, and so stands behind a newer one, is corrected by the same rule.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from pydantic_core import to_json
@@ -13,11 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED
+from shared.arrays import with_arrays
 from shared.facts import as_record
 from shared.producer import Outgoing
-
-_FIELDS = tuple(TicketLinked.model_fields)
-_TICKET_PLACE = _FIELDS.index("ticket_info")
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
@@ -31,7 +32,7 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
         """),
         {"limit": limit},
     )
-    return {recording_id: link_version for recording_id, link_version in rows}  # noqa: C416  # a row is no pair to mypy
+    return {row[0]: row[1] for row in rows.all()}
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
@@ -40,14 +41,14 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     They were valid when they were stored, so each goes from its row to JSON without being an event on the way.
     """
     rows = await connection.execute(
-        text("""
+        with_arrays("""
             select recording_id, folder_id, filename, link_version, ticket, source, request_id, requested_at, linked_by,
                    import_id, occurred_at
-            from link where recording_id = any(:ids) order by folder_id, recording_id
+            from link where recording_id = any(cast(:ids as text[])) order by folder_id, recording_id
         """),
-        {"ids": list(recording_ids)},
+        {"ids": recording_ids},
     )
-    return {row.recording_id: (row.link_version, record_of(row)) for row in rows}
+    return {row[0]: (row[3], record_of(row)) for row in rows.all()}
 
 
 async def forget_heard(connection: AsyncConnection) -> None:
@@ -63,16 +64,26 @@ async def forget_heard(connection: AsyncConnection) -> None:
 
 def record_of(row: Row[Any]) -> Outgoing:
     """The record that announces a link, of its row with the fields of TicketLinked in their order."""
-    # A field without a value is left out; a link without a ticket says so. The ticket is JSON as it stands in its row.
-    given = dict(zip(_FIELDS, row, strict=True))
-    ticket = given["ticket_info"] or "null"
-    head = to_json({name: given[name] for name in _FIELDS[:_TICKET_PLACE]})
-    tail = to_json({name: value for name in _FIELDS[_TICKET_PLACE + 1 :] if (value := given[name]) is not None})
+    values: tuple[Any, ...] = tuple(row)
+    recording_id, folder_id, filename, link_version, ticket, source, request_id = values[:7]
+    # Written as text, because the ticket is JSON as it stands in its row and the end is the same for a whole import.
+    value = (
+        f'{{"recording_id":{_quoted(recording_id)},"folder_id":{_quoted(folder_id)},"filename":{_quoted(filename)},'
+        f'"link_version":{link_version},"ticket_info":{ticket or "null"},"source":"{source}",'
+        f'"request_id":{_quoted(request_id)},{_end(*values[7:])}'
+    )
     return as_record(
         TICKET_LINKED,
-        (TicketLinked, b'%b,"ticket_info":%b,%b' % (head[:-1], ticket.encode(), tail[1:])),
-        key=row.recording_id,
-        version=str(row.link_version),
+        (TicketLinked, value.encode()),
+        key=recording_id,
+        version=str(link_version),
         source="linker",
-        time=row.occurred_at,
+        time=values[-1],
     )
+
+
+@lru_cache(maxsize=64)
+def _end(requested_at: datetime, linked_by: str | None, import_id: str | None, occurred_at: datetime) -> str:
+    """The last fields of the value; one without a value is left out."""
+    fields = {"requested_at": requested_at, "linked_by": linked_by, "import_id": import_id, "occurred_at": occurred_at}
+    return to_json({name: value for name, value in fields.items() if value is not None})[1:].decode()

@@ -33,7 +33,7 @@ from services.linker.link_recordings import (
     link_recordings,
 )
 from services.linker.settings import LinkerSettings
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_candidates import Candidates
 from services.linker.store_imports import Imports
 from services.linker.store_matching import Matching
 from services.linker.store_requests import Requests
@@ -232,7 +232,7 @@ async def one_folder(connection: AsyncConnection, folder: str | None) -> str | N
     """The folder_id of the folder of this id or name. A Problem if there is none, or more than one."""
     if folder is None:
         return None
-    found = (await Catalogue(connection).folders([folder]))[folder]
+    found = (await Candidates(connection).folders([folder]))[folder]
     if not found:
         raise Problem(404, "Unknown folder", f"No folder has the id or the name {folder!r}; see GET /folders")
     if len(found) > 1:

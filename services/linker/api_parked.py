@@ -13,7 +13,7 @@ from services.linker import seen_parked
 from services.linker.api import shown
 from services.linker.decisions import KnownRecording, Target
 from services.linker.settings import LinkerSettings
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_candidates import Candidates
 from shared import audit
 from shared.cursors import MAX_CHARS, Cursor, UnknownCursor, cursor_of, place_of
 from shared.requested_by import RequestedBy
@@ -111,7 +111,7 @@ def routes(service: Service, settings: LinkerSettings) -> APIRouter:
         async with service.database.transaction() as connection:
             rows, next_cursor = await seen_parked.parked(connection, wanted)
             targets = [Target(row["recording_id"], row["filename"], row["folder"]) for row in rows]
-            fitting = await Catalogue(connection).candidates(targets)
+            fitting = await Candidates(connection).of(targets)
         items = [
             _answer(row, candidates, now=now, expired_before=expired_before)
             for row, candidates in zip(rows, fitting, strict=True)

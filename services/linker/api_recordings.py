@@ -24,7 +24,7 @@ from services.linker.api_models import (
     StatisticsAnswer,
     with_ticket,
 )
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_candidates import Candidates
 from shared.cursors import Cursor, cursor_of, place_of
 from shared.service import Service
 from shared.web import PROBLEMS, Problem
@@ -125,7 +125,7 @@ def routes(service: Service) -> APIRouter:
             if folder is None:
                 ids = await seen.folder_ids(connection, after=after, limit=limit)
             else:
-                meant = (await Catalogue(connection).folders([folder]))[folder]
+                meant = (await Candidates(connection).folders([folder]))[folder]
                 ids = sorted(one for one in meant if one > after)[:limit]
             rows = await seen.folders(connection, ids)
         return FoldersAnswer(items=[FolderAnswer(**row) for row in rows], next_cursor=_folders_go_on(ids, limit))

@@ -1,20 +1,19 @@
 """What linker decides. Values in, values out: no database, no network, no clock."""
 
-import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from schemas.events import TicketDetails, TicketInfo, TicketLinked
+from schemas.events import TicketDetails, TicketInfo
 from services.linker.display_name import display_name
 
 Source = Literal["api", "import", "event"]
 OnExisting = Literal["overwrite", "keep", "fail"]
 
-_EXTENSION = re.compile(r"(?<=.)\.[^\W_]{1,10}$")
+EXTENSION_MAX = 10
 
 
 class Target(NamedTuple):
@@ -32,7 +31,10 @@ class Target(NamedTuple):
     @property
     def has_extension(self) -> bool:
         """Only a name without one is compared with names without theirs."""
-        return self.filename is None or bool(_EXTENSION.search(self.filename))
+        if self.filename is None:
+            return True
+        stem, dot, extension = self.filename.rpartition(".")
+        return bool(stem and dot) and len(extension) <= EXTENSION_MAX and extension.isalnum()
 
 
 class LinkRequest(NamedTuple):
@@ -179,54 +181,15 @@ def details_of(ticket: TicketInfo | None) -> TicketDetails | None:
 
 def ticket_info(ticket: TicketDetails, recording: KnownRecording, *, now: datetime) -> TicketInfo:
     """The ticket as the cloud shows it. Rule: cloud contract, 'display name' and 'linked_at'."""
-    shown = display_name(ticket, filename=recording.filename, called_at=recording.called_at)
+    shown = display_name(
+        ticket.ticket_id, ticket.customer_name, filename=recording.filename, called_at=recording.called_at
+    )
     return TicketInfo(**vars(ticket), display_name=shown, linked_at=_whole_seconds(now))
 
 
 @lru_cache(maxsize=16)  # the links of one lot are of one moment
 def _whole_seconds(now: datetime) -> datetime:
     return now.replace(microsecond=0)
-
-
-@dataclass(frozen=True)
-class TakeOver:
-    """The topic knows more than the row: the row becomes this fact under `link_version`."""
-
-    fact: TicketLinked
-    link_version: int
-
-
-@dataclass(frozen=True)
-class Lift:
-    """The topic has versions that this database never gave; the row keeps its content under a higher one."""
-
-    link_version: int
-
-
-@dataclass(frozen=True)
-class Heard:
-    """The row stays as it is."""
-
-
-OwnDecision = TakeOver | Lift | Heard
-
-
-def decide_own_link(facts: Iterable[TicketLinked], current: CurrentLink | None) -> OwnDecision:
-    """What our own facts of one recording, read back, say about its row.
-
-    A lost or older database gave fewer versions than the topic has. The newest request decides the content, and the
-    version ends above every version that was ever given.
-    """
-    highest = max(facts, key=lambda fact: fact.link_version)
-    if current is None:
-        return TakeOver(highest, highest.link_version)
-    ours, theirs = current.order, (highest.requested_at, str(highest.request_id))
-    if highest.link_version > current.link_version:
-        return TakeOver(highest, highest.link_version) if theirs >= ours else Lift(highest.link_version + 1)
-    if highest.link_version == current.link_version and highest.request_id != current.request_id:
-        # One version for two links: neither may stand.
-        return TakeOver(highest, highest.link_version + 1) if theirs > ours else Lift(highest.link_version + 1)
-    return Heard()
 
 
 @dataclass(frozen=True)

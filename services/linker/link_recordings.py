@@ -29,9 +29,11 @@ from services.linker.decisions import (
     decide_parked,
     decide_parked_kept,
 )
+from services.linker.link_rows import LinkRow
+from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_choices import Choices
-from services.linker.store_links import LinkRow, Links
+from services.linker.store_links import Links
 from services.linker.store_parked import Parked, target_key
 
 
@@ -99,9 +101,9 @@ class _Work:
 
 
 async def link_recordings(
-    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime
+    requests: Sequence[LinkRequest], connection: AsyncConnection, *, now: datetime, beside: Sequence[str] = ()
 ) -> list[Result]:
-    """One result per request, in their order."""
+    """One result per request, in their order. `beside`: recordings to lock together with those that are meant."""
     # A row of an import is a request that nobody has made before.
     chosen = await Choices(connection).made(requests) if any(one.source != "import" for one in requests) else {}
     requests = [
@@ -109,7 +111,7 @@ async def link_recordings(
         for place, request in enumerate(requests)
     ]
     targets = [request.target for request in requests]
-    matches = [decide_match(found) for found in await Catalogue(connection).candidates(targets)]
+    matches = [decide_match(found) for found in await Candidates(connection).of(targets)]
     results: dict[int, Result] = {}
     meant: list[tuple[int, LinkRequest, KnownRecording]] = []
     homeless: list[tuple[int, LinkRequest]] = []
@@ -127,7 +129,7 @@ async def link_recordings(
             case _:
                 assert_never(match)
     pairs = [(request, recording) for _, request, recording in meant]
-    linked = await link_known(pairs, connection, now=now)
+    linked = await link_known(pairs, connection, now=now, beside=beside)
     results |= {place: result for (place, _, _), result in zip(meant, linked, strict=True)}
     # An event may come again long after; then another recording may have that name, or this one have another.
     by_name = [(request, one.recording_id) for request, one in pairs if request.source == "event" and request.by_name]
@@ -142,13 +144,15 @@ async def link_known(
     connection: AsyncConnection,
     *,
     now: datetime,
+    beside: Sequence[str] = (),
 ) -> list[Result]:
     """The same for requests whose recording is known."""
-    if not pairs:
+    ids = {recording.recording_id for _, recording in pairs}
+    if ids or beside:
+        await Catalogue(connection).lock(ids.union(beside))
+    if not ids:
         return []
     links = Links(connection)
-    ids = {recording.recording_id for _, recording in pairs}
-    await Catalogue(connection).lock(ids)
     current = await links.current(ids)
 
     work = _Work()

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
 from services.linker.link_recordings import HasAnother, link_known
+from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_matching import Matching, Pair
 from services.linker.store_parked import Parked
@@ -69,7 +70,7 @@ class MatchParked:
 async def _link(pairs: Sequence[Pair], connection: AsyncConnection) -> None:
     """Link the pairs. One that was withdrawn meanwhile is undone by the unlink that did it, which waits as well."""
     ordered = sorted(pairs, key=lambda pair: pair.request.order)
-    found = await Catalogue(connection).candidates([Target(pair.recording_id) for pair in ordered])
+    found = await Candidates(connection).of([Target(pair.recording_id) for pair in ordered])
     linked = [(pair.request, recordings[0]) for pair, recordings in zip(ordered, found, strict=True) if recordings]
     if not linked:
         return

@@ -11,8 +11,9 @@ from collections.abc import Collection, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
-from services.linker.decisions import Heard, Lift, TakeOver, decide_own_link
-from services.linker.store_links import LinkRow, Links
+from services.linker.decide_own_links import Heard, Lift, TakeOver, decide_own_link
+from services.linker.link_rows import LinkRow
+from services.linker.store_links import Links
 from services.linker.store_parked import Parked
 from shared.batch import Folded, Incoming, Skimmed
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker import seen_imports
-from services.linker.store_catalogue import Catalogue
+from services.linker.store_candidates import Candidates
 
 
 def fingerprint(sha256: str, options: Mapping[str, object]) -> str:
@@ -32,7 +32,7 @@ async def _recordings_changed(connection: AsyncConnection, import_id: str) -> bo
     line = 0
     while part := await seen_imports.without_recording(connection, import_id, after_line=line):
         line, rows = part
-        found = await Catalogue(connection).candidates([target for _, target in rows])
+        found = await Candidates(connection).of([target for _, target in rows])
         for (outcome, _), candidates in zip(rows, found, strict=True):
             still_so = len(candidates) > 1 if outcome == "ambiguous" else not candidates
             if not still_so:

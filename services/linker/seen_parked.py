@@ -116,11 +116,18 @@ async def drop(
     link all the same, as if it had come before.
     """
     await one_at_a_time(connection)
-    dropped = await connection.execute(
+    dropped = await connection.scalar(
         text("""
-            update parked_link p set state = 'dropped', fresh = false, dropped_at = :now, dropped_by = :dropped_by
-            from unnest(cast(:targets as text[]), cast(:requests as text[])) as u (target, request_id)
-            where p.request_id = u.request_id and p.target = u.target and p.state = 'parked' and p.ticket is not null
+            with dropped as (
+                update parked_link p set state = 'dropped', dropped_at = :now, dropped_by = :dropped_by
+                from unnest(cast(:targets as text[]), cast(:requests as text[])) as u (target, request_id)
+                where p.request_id = u.request_id and p.target = u.target and p.state = 'parked'
+                    and p.ticket is not null
+                returning p.target
+            ), no_longer_fresh as (
+                delete from fresh_parked using dropped where fresh_parked.target = dropped.target
+            )
+            select count(*) from dropped
         """),
         {
             "targets": [target for target, _ in parked],
@@ -129,4 +136,4 @@ async def drop(
             "now": now,
         },
     )
-    return dropped.rowcount
+    return int(dropped or 0)

@@ -1,20 +1,18 @@
-"""The SQL of the catalogue: recordings as the facts describe them, and finding the one that a request means."""
+"""The SQL of the catalogue: recordings as the facts describe them. Finding the one that a request means is in
+store_candidates.py.
+"""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred
-from services.linker.decisions import KnownRecording, Target
+from shared.arrays import with_arrays
 from shared.batch import Incoming
 from shared.places import place_of
-
-_KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"
 
 
 class Known(NamedTuple):
@@ -48,7 +46,7 @@ class Catalogue:
                 newest[fact.recording_id] = (order, fact, place_of(record))
         chosen = [newest[recording_id] for recording_id in sorted(newest)]
         stored = await self._connection.execute(
-            text("""
+            with_arrays("""
                 with u as (
                     select * from unnest(
                         cast(:ids as text[]), cast(:folders as text[]), cast(:folder_names as text[]),
@@ -113,7 +111,7 @@ class Catalogue:
                 newest[fact.recording_id] = incoming
         chosen = [newest[recording_id].event for recording_id in sorted(newest)]
         stored = await self._connection.execute(
-            text("""
+            with_arrays("""
                 with u as (
                     select * from unnest(
                         cast(:ids as text[]), cast(:folders as text[]), cast(:filenames as text[]),
@@ -177,7 +175,7 @@ class Catalogue:
         ids = sorted(links)
         known = [links[one] for one in ids]
         stored = await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into recording (recording_id, requires_ticket, revision, content_hash, transfer_version,
                     known_transfer_version, known_link_version, known_at, known_place)
                 select recording_id, true, 0, '', 0, t, l, at, place
@@ -205,82 +203,13 @@ class Catalogue:
         )
         return stored.rowcount
 
-    async def candidates(self, targets: Sequence[Target]) -> list[list[KnownRecording]]:
-        """For each target the recordings that it may mean, at most ten."""
-        found: list[list[KnownRecording]] = [[] for _ in targets]
-        by_id = defaultdict(list)
-        for place, target in enumerate(targets):
-            by_id[target.recording_id].append(place)
-        rows = await self._connection.execute(
-            text(f"select {_KNOWN} from recording r where recording_id = any(:ids) and filename is not null"),  # noqa: S608
-            {"ids": [one for one in by_id if one is not None]},
-        )
-        for row in rows:
-            for place in by_id[row.recording_id]:
-                found[place] = [_known(row)]
-        await self._by_name(targets, found)
-        return found
-
-    async def _by_name(self, targets: Sequence[Target], found: list[list[KnownRecording]]) -> None:
-        named = [place for place, target in enumerate(targets) if target.recording_id is None]
-        if not named:
-            return
-        folders = await self.folders({folder for place in named if (folder := targets[place].folder) is not None})
-        # A row for each folder that may be meant; an unknown folder has no recordings yet, so none.
-        asked: list[tuple[int, str | None]] = []
-        for place in named:
-            folder = targets[place].folder
-            asked += [(place, None)] if folder is None else [(place, one) for one in folders[folder]]
-        rows = await self._connection.execute(
-            text(f"""
-                with u as (
-                    select * from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]),
-                                         cast(:extended as boolean[])) as u (place, name_key, folder_id, has_extension)
-                )
-                select u.place, c.* from u cross join lateral (
-                    select {_KNOWN} from recording r
-                    where r.name_key = u.name_key and (u.folder_id is null or r.folder_id = u.folder_id)
-                    order by r.arrived limit 10) c
-                union
-                select u.place, c.* from u cross join lateral (
-                    select {_KNOWN} from recording r
-                    where not u.has_extension and r.stem_key = u.name_key
-                      and (u.folder_id is null or r.folder_id = u.folder_id)
-                    order by r.arrived limit 10) c
-            """),  # noqa: S608  # _KNOWN is this module's own text
-            {
-                "places": [place for place, _ in asked],
-                "names": [targets[place].name_key for place, _ in asked],
-                "folders": [folder_id for _, folder_id in asked],
-                "extended": [targets[place].has_extension for place, _ in asked],
-            },
-        )
-        for row in rows:
-            found[row[0]].append(_known(row, 1))
-
-    async def folders(self, given: Collection[str]) -> dict[str, list[str]]:
-        """What people call a folder → the folder_ids that it may be: the one of that id, else those of that name."""
-        rows = await self._connection.execute(
-            text("""
-                select g.folder, array(
-                    select distinct folder_id from recording where folder_id = g.folder
-                    union
-                    select distinct folder_id from recording where folder_name = g.folder
-                      and not exists (select from recording where folder_id = g.folder)
-                    order by 1) as folder_ids
-                from unnest(cast(:given as text[])) as g (folder)
-            """),
-            {"given": sorted(given)},
-        )
-        return {row.folder: row.folder_ids for row in rows}
-
     async def lock(self, recording_ids: Collection[str]) -> None:
         """Lock these recordings, so that nobody else gives them a link now."""
         await self._connection.execute(
-            text("select from recording where recording_id = any(:ids) order by recording_id for update"),
+            with_arrays("""
+                select count(*) from (
+                    select from recording where recording_id = any(cast(:ids as text[]))
+                    order by recording_id for update) locked
+            """),
             {"ids": list(recording_ids)},
         )
-
-
-def _known(row: Row[tuple[object, ...]], first: int = 0) -> KnownRecording:
-    return KnownRecording(*row[first:])  # type: ignore[arg-type]  # the columns of _KNOWN

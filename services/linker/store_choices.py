@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import LinkRequest
 from services.linker.store_parked import IN_FOLDER, NAME, STEM, target_key
+from shared.arrays import with_arrays
 
 
 class Choices:
@@ -29,14 +30,14 @@ class Choices:
         came_before = await self._connection.scalar(
             text("""
                 select exists (select from parked_link where request_id = any(:requests))
-                    or exists (select from link where request_id = any(:requests))
+                    or exists (select from link where source <> 'import' and request_id = any(:requests))
             """),
             {"requests": [one.request_id for one in requests]},
         )
         if not came_before:
             return {}
         found = await self._connection.execute(
-            text(f"""
+            with_arrays(f"""
                 with p as (
                     select * from unnest(cast(:places as int[]), cast(:requests as text[]), cast(:targets as text[]),
                                          cast(:requested as timestamptz[]), cast(:names as text[]),
@@ -49,7 +50,8 @@ class Choices:
                     or (a.state in ('superseded', 'withdrawn', 'dropped') and a.requested_at = p.requested_at)
                 union all
                 select p.place, l.recording_id, false from p join link l using (request_id)
-                where md5({STEM.format("p.name_key")}) = md5({STEM.format(NAME.format("l.filename"))})
+                where l.source <> 'import'
+                    and md5({STEM.format("p.name_key")}) = md5({STEM.format(NAME.format("l.filename"))})
                     and (p.name_key = {NAME.format("l.filename")} or not p.has_extension) and {IN_FOLDER}
             """),  # noqa: S608  # this module's own text
             {
@@ -75,11 +77,11 @@ class Choices:
         """Write down to which recordings these went, though none had to wait: asked again they go to no other."""
         ordered = sorted(requests, key=lambda one: (one[0].request_id, target_key(one[0].target)))
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into parked_link (request_id, target, folder, filename, name_key, has_extension, keeps, source,
-                                         requested_at, on_existing, parked_at, fresh, state, applied_to)
+                                         requested_at, on_existing, parked_at, state, applied_to)
                 select u.request_id, u.target, u.folder, u.filename, u.name_key, u.has_extension, '[]', u.source,
-                       u.requested_at, 'overwrite', now(), false, 'applied', u.applied_to
+                       u.requested_at, 'overwrite', now(), 'applied', u.applied_to
                 from unnest(
                     cast(:requests as text[]), cast(:targets as text[]), cast(:folders as text[]),
                     cast(:filenames as text[]), cast(:names as text[]), cast(:extended as boolean[]),

@@ -6,13 +6,14 @@ of `unheard_link` are written after those of `link`, in the same order.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import TicketInfo, TicketLinked
-from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, NewLink
+from schemas.events import TicketInfo
+from services.linker.decisions import CurrentLink, LinkRequest
+from services.linker.link_rows import LinkRow, columns_of
+from shared.arrays import with_arrays
 
 # What link and link_history have in common.
 _VERSION = """recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id, occurred_at"""
@@ -20,56 +21,6 @@ _VERSION_OF = (
     "recording_id, {0}.link_version, {0}.ticket, {0}.source, {0}.request_id, {0}.requested_at, "
     "{0}.linked_by, {0}.import_id, {0}.occurred_at"
 )
-
-
-class LinkRow(NamedTuple):
-    """A link as it is to be stored."""
-
-    recording_id: str
-    link_version: int
-    ticket: TicketInfo | None
-    folder_id: str
-    filename: str
-    source: str
-    request_id: str
-    requested_at: datetime
-    linked_by: str | None
-    import_id: str | None
-    occurred_at: datetime
-
-    @classmethod
-    def of_request(cls, request: LinkRequest, recording: KnownRecording, link: NewLink, *, now: datetime) -> "LinkRow":
-        """The link that a request made."""
-        return cls(
-            recording.recording_id,
-            link.link_version,
-            link.ticket,
-            recording.folder_id,
-            recording.filename,
-            request.source,
-            request.request_id,
-            request.requested_at,
-            request.linked_by,
-            request.import_id,
-            now,
-        )
-
-    @classmethod
-    def of_fact(cls, fact: TicketLinked, link_version: int) -> "LinkRow":
-        """A link of ours that was read back."""
-        return cls(
-            fact.recording_id,
-            link_version,
-            fact.ticket_info,
-            fact.folder_id,
-            fact.filename,
-            fact.source,
-            fact.request_id,
-            fact.requested_at,
-            fact.linked_by,
-            fact.import_id,
-            fact.occurred_at,
-        )
 
 
 class Links:
@@ -81,9 +32,10 @@ class Links:
     async def current(self, recording_ids: Collection[str]) -> dict[str, CurrentLink]:
         """The newest links of these recordings, locked."""
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select recording_id, link_version, ticket, request_id, last_requested_at, last_request_id from link
-                where recording_id = any(:ids) order by recording_id for update
+                where recording_id = any(cast(:ids as text[]))
+                order by recording_id for update
             """),
             {"ids": list(recording_ids)},
         )
@@ -113,9 +65,9 @@ class Links:
     async def versions(self, recording_ids: Collection[str]) -> dict[str, tuple[int, str, bool]]:
         """(link_version, request_id, whether it was heard) of those that have a link; nothing is locked."""
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select recording_id, link.link_version, request_id, u.recording_id is null as heard
-                from link left join unheard_link u using (recording_id) where recording_id = any(:ids)
+                from link left join unheard_link u using (recording_id) where recording_id = any(cast(:ids as text[]))
             """),
             {"ids": list(recording_ids)},
         )
@@ -127,7 +79,7 @@ class Links:
         """Whether each (recording_id, link_version, request_id) is the newest link as it stands; nothing is locked."""
         given = list(zip(*links, strict=True))
         standing = await self._connection.scalar(
-            text("""
+            with_arrays("""
                 select count(*) from link
                 join unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:requests as text[]))
                     as u (recording_id, link_version, request_id) using (recording_id, link_version, request_id)
@@ -144,7 +96,7 @@ class Links:
         newest = {link.recording_id: link for link in links}
         if passed := [link for link in links if link is not newest[link.recording_id] and link.link_version > 0]:
             await self._connection.execute(
-                text(f"""
+                with_arrays(f"""
                     insert into link_history ({_VERSION})
                     select * from unnest(
                         cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
@@ -152,11 +104,11 @@ class Links:
                         cast(:linked_by as text[]), cast(:imports as text[]), cast(:occurred as timestamptz[]))
                     on conflict do nothing
                 """),  # noqa: S608  # this module's own text
-                _columns(sorted(passed, key=lambda link: (link.recording_id, link.link_version))),
+                columns_of(sorted(passed, key=lambda link: (link.recording_id, link.link_version))),
             )
         stored = [newest[one] for one in sorted(newest)]
         await self._connection.execute(
-            text(f"""
+            with_arrays(f"""
                 with u as (
                     select * from unnest(
                         cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
@@ -187,7 +139,7 @@ class Links:
                 on conflict (recording_id) do update set folder_id = excluded.folder_id,
                     link_version = excluded.link_version, import_id = excluded.import_id
             """),  # noqa: S608  # this module's own text
-            _columns(stored)
+            columns_of(stored)
             | {
                 "folders": [one.folder_id for one in stored],
                 "filenames": [one.filename for one in stored],
@@ -198,7 +150,7 @@ class Links:
     async def lift(self, versions: Mapping[str, int]) -> None:
         """Raise the versions of links that `current` has locked, and keep their content."""
         await self._connection.execute(
-            text(f"""
+            with_arrays(f"""
                 with u as (
                     select * from unnest(cast(:ids as text[]), cast(:versions as int[]))
                         as u (recording_id, link_version)
@@ -223,7 +175,7 @@ class Links:
     async def touch(self, requests: Mapping[str, LinkRequest]) -> None:
         """Remember the newest requests of recordings whose link they left as it was."""
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update link set last_requested_at = u.requested_at, last_request_id = u.request_id
                 from unnest(cast(:ids as text[]), cast(:requested as timestamptz[]), cast(:requests as text[]))
                     as u (recording_id, requested_at, request_id)
@@ -243,7 +195,7 @@ class Links:
         """
         ids = sorted(versions)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 with heard as (
                     select recording_id from unheard_link
                         join unnest(cast(:ids as text[]), cast(:versions as int[]))
@@ -260,7 +212,7 @@ class Links:
         ids = sorted(versions)
         await self.lock(ids)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 with told as (
                     select recording_id, l.folder_id, l.link_version, l.link_version = u.link_version as heard
                     from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, link_version)
@@ -279,20 +231,8 @@ class Links:
     async def lock(self, recording_ids: Collection[str]) -> None:
         """Lock these links in their order, those of them that there are: an update alone locks in the planner's."""
         await self._connection.execute(
-            text("select from link where recording_id = any(:ids) order by recording_id for update"),
+            with_arrays("""
+                select from link where recording_id = any(cast(:ids as text[])) order by recording_id for update
+            """),
             {"ids": list(recording_ids)},
         )
-
-
-def _columns(links: Sequence[LinkRow]) -> dict[str, list[object]]:
-    return {
-        "ids": [one.recording_id for one in links],
-        "versions": [one.link_version for one in links],
-        "tickets": [one.ticket.model_dump_json() if one.ticket else None for one in links],
-        "sources": [one.source for one in links],
-        "requests": [one.request_id for one in links],
-        "requested": [one.requested_at for one in links],
-        "linked_by": [one.linked_by for one in links],
-        "imports": [one.import_id for one in links],
-        "occurred": [one.occurred_at for one in links],
-    }

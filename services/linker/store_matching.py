@@ -1,7 +1,7 @@
 """The SQL that brings parked links and recordings together.
 
 Whatever the order in which a recording arrives and a request for it is parked, one of the two finds the other: an
-arrival is noted in the transaction that stores the recording, a parked link is marked fresh in the one that parks it,
+arrival is noted in the transaction that stores the recording, a parked link is noted as fresh in the one that parks it,
 and the loop looks at either only after it is committed.
 """
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import LinkRequest
 from services.linker.store_parked import COLUMNS, one_at_a_time, parked_request
+from shared.arrays import with_arrays
 
 # An id is meant before a name.
 _IN_FOLDER = """(p.folder is null or p.folder = r.folder_id or (p.folder = r.folder_name
@@ -38,7 +39,7 @@ class Fresh:
 
 
 class Matching:
-    """One transaction's view of the tables `parked_link`, `arrival` and `recording`."""
+    """One transaction's view of the tables `parked_link`, `fresh_parked`, `arrival` and `recording`."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -54,7 +55,8 @@ class Matching:
     async def forget_arrivals(self, recording_ids: Collection[str]) -> None:
         """The parked links were looked through for these."""
         await self._connection.execute(
-            text("delete from arrival where recording_id = any(:ids)"), {"ids": list(recording_ids)}
+            with_arrays("delete from arrival where recording_id = any(cast(:ids as text[]))"),
+            {"ids": list(recording_ids)},
         )
 
     async def for_arrivals(self, recording_ids: Collection[str]) -> list[Pair]:
@@ -63,15 +65,15 @@ class Matching:
             f"""
             select {COLUMNS}, r.recording_id as goes_to, r.arrived from recording r
                 join parked_link p on p.recording_id = r.recording_id
-                where r.recording_id = any(:ids) and p.state = 'parked'
+                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
             union all
             select {COLUMNS}, r.recording_id, r.arrived from recording r
                 join parked_link p on p.name_key = r.name_key and {_IN_FOLDER}
-                where r.recording_id = any(:ids) and p.state = 'parked'
+                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
             union all
             select {COLUMNS}, r.recording_id, r.arrived from recording r
                 join parked_link p on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
-                where r.recording_id = any(:ids) and p.state = 'parked'
+                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
             """,  # noqa: S608  # this module's own text
             recording_ids,
         )
@@ -80,8 +82,7 @@ class Matching:
         """Parked requests for which the catalogue has not been looked through since they were parked."""
         rows = await self._connection.execute(
             text("""
-                select request_id, target, requested_at from parked_link where state = 'parked' and fresh
-                order by target limit :limit
+                select request_id, target, requested_at from fresh_parked order by target limit :limit
             """),
             {"limit": limit},
         )
@@ -93,15 +94,15 @@ class Matching:
             f"""
             select {COLUMNS}, r.recording_id as goes_to, r.arrived from parked_link p
                 join recording r on p.recording_id = r.recording_id and r.filename is not null
-                where p.target = any(:ids) and p.state = 'parked'
+                where p.target = any(cast(:ids as text[])) and p.state = 'parked'
             union all
             select {COLUMNS}, r.recording_id, r.arrived from parked_link p
                 join recording r on p.name_key = r.name_key and {_IN_FOLDER}
-                where p.target = any(:ids) and p.state = 'parked'
+                where p.target = any(cast(:ids as text[])) and p.state = 'parked'
             union all
             select {COLUMNS}, r.recording_id, r.arrived from parked_link p
                 join recording r on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
-                where p.target = any(:ids) and p.state = 'parked'
+                where p.target = any(cast(:ids as text[])) and p.state = 'parked'
             """,  # noqa: S608  # this module's own text
             [one.target for one in fresh],
         )
@@ -110,9 +111,9 @@ class Matching:
         """These are not fresh any more; what has taken their place meanwhile is."""
         await one_at_a_time(self._connection)
         await self._connection.execute(
-            text("""
-                update parked_link p set fresh = false
-                from unnest(cast(:ids as text[]), cast(:targets as text[]), cast(:requested as timestamptz[]))
+            with_arrays("""
+                delete from fresh_parked p
+                using unnest(cast(:ids as text[]), cast(:targets as text[]), cast(:requested as timestamptz[]))
                     as u (request_id, target, requested_at)
                 where p.request_id = u.request_id and p.target = u.target and p.requested_at = u.requested_at
             """),
@@ -125,7 +126,7 @@ class Matching:
 
     async def _pairs(self, found: str, ids: Collection[str]) -> list[Pair]:
         rows = await self._connection.execute(
-            text(f"select distinct on (target) f.* from ({found}) f order by target, arrived"),  # noqa: S608  # as above
+            with_arrays(f"select distinct on (target) f.* from ({found}) f order by target, arrived"),  # noqa: S608  # as above
             {"ids": list(ids)},
         )
         return [Pair(parked_request(row), row.goes_to) for row in rows]
@@ -135,8 +136,7 @@ class Matching:
         return int(
             await self._connection.scalar(
                 text("""
-                    select (select count(*) from arrival)
-                         + (select count(*) from parked_link where state = 'parked' and fresh)
+                    select (select count(*) from arrival) + (select count(*) from fresh_parked)
                 """)
             )
             or 0

@@ -8,13 +8,16 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails, TicketLinked
 from services.linker.decisions import LinkRequest, Target
+from shared.arrays import with_arrays
 
 COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename, p.folder, p.ticket, p.keeps, p.source,
              p.linked_by, p.import_id, p.on_existing"""
@@ -27,10 +30,10 @@ IN_FOLDER = """(p.folder is null or p.folder = l.folder_id
 _WRITERS = 7_411_101  # any constant that no other advisory lock of this database has
 
 
+@lru_cache(maxsize=20_000)  # one request is looked for, parked and settled under it
 def target_key(target: Target) -> str:
     """What makes two requests be for the same recording as long as that is unknown; hashed, to fit into an index."""
-    named = json.dumps([target.recording_id, target.folder, target.name_key])
-    return hashlib.sha256(named.encode()).hexdigest()
+    return hashlib.sha256(to_json((target.recording_id, target.folder, target.name_key))).hexdigest()
 
 
 class Parked:
@@ -43,7 +46,10 @@ class Parked:
         """By target key, the request that is parked for it; nobody else parks or settles until the commit."""
         await one_at_a_time(self._connection)
         rows = await self._connection.execute(
-            text(f"select {COLUMNS} from parked_link p where p.target = any(:targets) and p.state = 'parked'"),  # noqa: S608  # this module's own text
+            with_arrays(f"""
+                select {COLUMNS} from parked_link p
+                where p.target = any(cast(:targets as text[])) and p.state = 'parked'
+            """),  # noqa: S608  # this module's own text
             {"targets": [target_key(one) for one in targets]},
         )
         return {row.target: parked_request(row) for row in rows}
@@ -55,11 +61,12 @@ class Parked:
         """
         ordered = sorted(requests, key=lambda one: target_key(one.target))
         await self._connection.execute(
-            text("""
+            with_arrays("""
+                with parked as (
                 insert into parked_link (request_id, target, recording_id, folder, filename, name_key, has_extension,
                                          ticket, keeps, source, requested_at, linked_by, import_id, on_existing,
-                                         parked_at, fresh, state)
-                select u.*, now(), true, 'parked'
+                                         parked_at, state)
+                select u.*, now(), 'parked'
                 from unnest(
                     cast(:requests as text[]), cast(:targets as text[]), cast(:ids as text[]), cast(:folders as text[]),
                     cast(:filenames as text[]), cast(:names as text[]), cast(:extended as boolean[]),
@@ -70,8 +77,13 @@ class Parked:
                     ticket = excluded.ticket, keeps = excluded.keeps, source = excluded.source,
                     requested_at = excluded.requested_at, linked_by = excluded.linked_by,
                     import_id = excluded.import_id, on_existing = excluded.on_existing,
-                    parked_at = excluded.parked_at, fresh = true, state = 'parked', applied_to = null
+                    parked_at = excluded.parked_at, state = 'parked', applied_to = null
                 where parked_link.requested_at < excluded.requested_at
+                returning target, request_id, requested_at
+                )
+                insert into fresh_parked (target, request_id, requested_at) select * from parked
+                on conflict (target) do update set
+                    request_id = excluded.request_id, requested_at = excluded.requested_at
             """),
             {
                 "requests": [one.request_id for one in ordered],
@@ -99,7 +111,7 @@ class Parked:
         """
         await one_at_a_time(self._connection)  # what is being parked in this moment is meant as well
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select u.place, p.folder, p.filename, p.folder is not distinct from u.folder as is_same,
                        p.folder is not null and u.folder is not null as is_named
                 from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]))
@@ -135,12 +147,16 @@ class Parked:
             return
         await one_at_a_time(self._connection)
         await self._connection.execute(
-            text("""
-                update parked_link p set state = :state, fresh = false, applied_to = u.applied_to
+            with_arrays("""
+                with settled as (
+                update parked_link p set state = :state, applied_to = u.applied_to
                 from unnest(cast(:ids as text[]), cast(:targets as text[]), cast(:requested as timestamptz[]),
                             cast(:applied_to as text[])) as u (request_id, target, requested_at, applied_to)
                 where p.request_id = u.request_id and p.target = u.target and p.requested_at = u.requested_at
                     and p.state = 'parked'
+                returning p.target
+                )
+                delete from fresh_parked using settled where fresh_parked.target = settled.target
             """),
             {
                 "ids": [one.request_id for one in requests],
@@ -162,7 +178,7 @@ class Parked:
             return
         await one_at_a_time(self._connection)
         await self._connection.execute(
-            text(f"""
+            with_arrays(f"""
                 with l as (
                     select *, {NAME.format("filename")} as name_key,
                         {STEM.format(NAME.format("filename"))} as stem_key
@@ -179,9 +195,12 @@ class Parked:
                     select p.request_id, p.target, l.recording_id
                     from p join l on p.request_id = l.request_id and p.name_key = l.stem_key
                     where not p.has_extension and {IN_FOLDER}
+                ), settled as (
+                    update parked_link set state = 'applied', applied_to = done.recording_id from done
+                    where parked_link.request_id = done.request_id and parked_link.target = done.target
+                    returning parked_link.target
                 )
-                update parked_link set state = 'applied', fresh = false, applied_to = done.recording_id from done
-                where parked_link.request_id = done.request_id and parked_link.target = done.target
+                delete from fresh_parked using settled where fresh_parked.target = settled.target
             """),  # noqa: S608  # this module's own text
             {
                 "requests": [fact.request_id for fact in facts],

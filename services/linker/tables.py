@@ -136,7 +136,13 @@ class Link(LinkerTable, table=True):
 
     __table_args__ = (
         # A name may be longer than an index entry can be; its digest is not.
-        Index("link_by_request", "request_id", text(f"md5({_STEM.format('normalize(filename, NFC)')})")),
+        # A row of an import is a request that nobody makes again.
+        Index(
+            "link_by_request",
+            "request_id",
+            text(f"md5({_STEM.format('normalize(filename, NFC)')})"),
+            postgresql_where=text("source <> 'import'"),
+        ),
     )
 
 
@@ -177,9 +183,8 @@ class ParkedLink(LinkerTable, table=True):
     """A request whose recording has not been seen yet; one per target is parked at a time, the newest.
 
     `target`: what the request names, hashed; senders may use one request_id for several. `ticket`: TicketDetails as
-    JSON, null for an unlink; `keeps`: the fields that it leaves as they are, a JSON array. `fresh`: the catalogue has
-    not been looked through since it was parked. `state`: parked, applied, withdrawn,
-    superseded by a newer one, or dropped by a person.
+    JSON, null for an unlink; `keeps`: the fields that it leaves as they are, a JSON array. `state`: parked,
+    applied, withdrawn, superseded by a newer one, or dropped by a person.
     """
 
     __tablename__ = "parked_link"
@@ -199,7 +204,6 @@ class ParkedLink(LinkerTable, table=True):
     import_id: str | None
     on_existing: str
     parked_at: datetime = Field(sa_type=MOMENT)
-    fresh: bool
     state: str
     applied_to: str | None
     dropped_at: datetime | None = Field(sa_type=MOMENT)
@@ -216,10 +220,26 @@ class ParkedLink(LinkerTable, table=True):
             "target",
             postgresql_where=text("state = 'parked' and ticket is not null"),
         ),
-        Index("parked_link_by_recording", "recording_id", postgresql_where=text("state = 'parked'")),
-        Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked'")),
-        Index("parked_link_fresh", "target", postgresql_where=text("state = 'parked' and fresh")),
+        Index(
+            "parked_link_by_recording",
+            "recording_id",
+            postgresql_where=text("state = 'parked' and recording_id is not null"),
+        ),
+        Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked' and name_key is not null")),
     )
+
+
+class FreshParked(LinkerTable, table=True):
+    """A parked request for which the catalogue has not been looked through since it was parked.
+
+    A table of its own: a mark in the wide row of the request would write all of its indexes anew.
+    """
+
+    __tablename__ = "fresh_parked"
+
+    target: str = Field(primary_key=True)
+    request_id: str
+    requested_at: datetime = Field(sa_type=MOMENT)
 
 
 class ApiRequest(LinkerTable, table=True):

@@ -31,7 +31,7 @@ async def linker(_migrated: str) -> AsyncIterator[Linker]:
     await _execute(
         _migrated,
         """truncate audit, position, origin, dead_letter, lease, recording, link, link_history, unheard_link,
-           parked_link, api_request, arrival, import, import_part, upload, upload_part""",
+           parked_link, fresh_parked, api_request, arrival, import, import_part, upload, upload_part""",
         "insert into origin (one, created_at) values (true, now())",
     )
     async with running_linker(_migrated.replace("postgresql:", "postgresql+asyncpg:")) as service:

@@ -53,7 +53,9 @@ async def fold_in_batches(linker: Linker, events: Sequence[Event], chance: rando
 
 async def empty(linker: Linker) -> None:
     async with linker.database.transaction() as connection:
-        await connection.execute(text("truncate recording, link, link_history, unheard_link, parked_link, arrival"))
+        await connection.execute(
+            text("truncate recording, link, link_history, unheard_link, parked_link, fresh_parked, arrival")
+        )
 
 
 # When a recording arrived, and which of two records that say the same was read first.

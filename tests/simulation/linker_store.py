@@ -1,8 +1,8 @@
 """The rules of linker's tables about recordings and links, over the model.
 
-Stands for the SQL of store_catalogue.py, store_links.py and announce_links.py in services/linker; tests hold both to
-the same on PostgreSQL. Each class has the methods of the one it is named after, so the service's own folds and steps
-run over it.
+Stands for the SQL of store_catalogue.py, store_candidates.py, store_links.py and announce_links.py in services/linker;
+tests hold both to the same on PostgreSQL. Each class has the methods of the one it is named after, so the service's own
+folds and steps run over it.
 """
 
 import hashlib
@@ -17,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred, TicketInfo
 from services.linker import announce_links
 from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, Target
+from services.linker.link_rows import LinkRow
+from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue, Known
-from services.linker.store_links import LinkRow, Links
+from services.linker.store_links import Links
 from shared.batch import Incoming
 from shared.places import place_of
 from shared.producer import Outgoing
@@ -191,7 +193,14 @@ class CatalogueModel(Catalogue):
                 news += 1
         return news
 
-    async def candidates(self, targets: Sequence[Target]) -> list[list[KnownRecording]]:
+    async def lock(self, recording_ids: Collection[str]) -> None:
+        """One transaction at a time: nothing to lock."""
+
+
+class CandidatesModel(Candidates):
+    """services.linker.store_candidates.Candidates."""
+
+    async def of(self, targets: Sequence[Target]) -> list[list[KnownRecording]]:
         return [[one.described for one in self._fitting(target)][:CANDIDATES_MAX] for target in targets]
 
     def _fitting(self, target: Target) -> list[Recording]:
@@ -204,9 +213,6 @@ class CatalogueModel(Catalogue):
             by_id = any(one.folder_id == target.folder for one in rows.values())
             fitting = [one for one in fitting if target.folder == (one.folder_id if by_id else one.folder_name)]
         return sorted(fitting, key=lambda one: one.arrived)
-
-    async def lock(self, recording_ids: Collection[str]) -> None:
-        """One transaction at a time: nothing to lock."""
 
 
 def _is_named(row: Recording, target: Target) -> bool:

@@ -53,16 +53,11 @@ RULES: Sequence[Rule] = (
         [("and not exists (select from recording where folder_id = g.folder)", "")],
     ),
     Rule(
-        "other extension",
-        "a name with an extension means a recording that has another",
+        "found under both names",
+        "a recording whose name has no extension is found twice, and so is none that can be chosen",
         "linker",
         named_recordings,
-        [
-            (
-                "where not u.has_extension and r.stem_key = u.name_key",
-                "where r.stem_key = split_part(u.name_key, '.', 1)",
-            )
-        ],
+        [("where r.stem_key = u.name_key and r.name_key <> u.name_key", "where r.stem_key = u.name_key")],
     ),
     Rule(
         "older version of a link stored",

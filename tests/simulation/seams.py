@@ -28,6 +28,7 @@ from services.cloud_updater import store as updater
 from services.linker import (
     match_parked,
     on_ticket_link_requested,
+    store_candidates,
     store_catalogue,
     store_choices,
     store_links,
@@ -62,6 +63,7 @@ MODELS: tuple[tuple[type, type], ...] = (
     (requests.Requests, transfer_store.RequestsModel),
     (conclusions.Conclusions, transfer_store.ConclusionsModel),
     (store_catalogue.Catalogue, linker_store.CatalogueModel),
+    (store_candidates.Candidates, linker_store.CandidatesModel),
     (store_links.Links, linker_store.LinksModel),
     (store_parked.Parked, parked_store.ParkedModel),
     (store_choices.Choices, parked_store.ChoicesModel),

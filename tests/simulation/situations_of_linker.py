@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated
 from services.linker import announce_links
 from services.linker.decisions import LinkRequest, Target
+from services.linker.link_rows import LinkRow
+from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_choices import Choices
-from services.linker.store_links import LinkRow, Links
+from services.linker.store_links import Links
 from services.linker.store_matching import Matching
 from services.linker.store_parked import Parked
 from tests.simulation import linker_store
@@ -19,10 +21,11 @@ from tests.simulation.situations import At, came, linked, moment, over, processe
 
 async def older_facts_of_a_recording(at: At) -> AsyncIterator[object]:
     """Of each fact about a recording the newer comes first."""
-    catalogue = Catalogue(await at(0))
+    connection = await at(0)
+    catalogue = Catalogue(connection)
     for revision in (2, 1, 2):
         yield await catalogue.process([came(processed(revision=revision, filename=f"{revision}.wav"))])
-    yield await catalogue.candidates([Target(recording_id="R1")])
+    yield await Candidates(connection).of([Target(recording_id="R1")])
     for version, link in ((2, 3), (1, 9), (2, 4)):
         yield await catalogue.transfer([came(transferred(version=version, link=link))])
     for version, link in ((2, 5), (2, 4), (1, 9), (3, 1)):
@@ -30,21 +33,23 @@ async def older_facts_of_a_recording(at: At) -> AsyncIterator[object]:
 
 
 async def named_recordings(at: At) -> AsyncIterator[object]:
-    """A name with its extension, one without, a folder's id that is another's label."""
-    catalogue = Catalogue(await at(0))
+    """A name with its extension, one without, one that has none, a folder's id that is another's label."""
+    connection = await at(0)
     facts = [
         processed("R1", filename="call.wav"),
         processed("R2", filename="call.mp3", folder_id="Tuesday", folder_name="Monday"),
+        processed("R3", filename="bare", folder_id="Wednesday"),
     ]
-    await catalogue.process([came(one) for one in facts])
+    await Catalogue(connection).process([came(one) for one in facts])
     targets = [
         Target(filename="call.wav"),
         Target(filename="call.ogg"),
         Target(filename="call", folder="Tuesday"),
         Target(filename="call", folder="Monday"),
         Target(filename="call", folder="Monday's"),
+        Target(filename="bare"),
     ]
-    yield await catalogue.candidates(targets)
+    yield await Candidates(connection).of(targets)
 
 
 async def older_link(at: At) -> AsyncIterator[object]:

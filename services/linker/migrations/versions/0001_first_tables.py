@@ -112,6 +112,7 @@ def upgrade() -> None:
             sa.literal_column("md5(regexp_replace(normalize(filename, NFC), '(.)\\.[[:alnum:]]{1,10}$', '\\1'))"),
         ],
         unique=False,
+        postgresql_where=sa.text("source <> 'import'"),
     )
     op.create_table(
         "link_history",
@@ -150,7 +151,6 @@ def upgrade() -> None:
         sa.Column("import_id", sa.String(), nullable=True),
         sa.Column("on_existing", sa.String(), nullable=False),
         sa.Column("parked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("fresh", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("applied_to", sa.String(), nullable=True),
         sa.Column("dropped_at", sa.DateTime(timezone=True), nullable=True),
@@ -159,21 +159,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", "target"),
     )
     op.create_index(
-        "parked_link_by_name", "parked_link", ["name_key"], unique=False, postgresql_where=sa.text("state = 'parked'")
+        "parked_link_by_name",
+        "parked_link",
+        ["name_key"],
+        unique=False,
+        postgresql_where=sa.text("state = 'parked' and name_key is not null"),
     )
     op.create_index(
         "parked_link_by_recording",
         "parked_link",
         ["recording_id"],
         unique=False,
-        postgresql_where=sa.text("state = 'parked'"),
-    )
-    op.create_index(
-        "parked_link_fresh",
-        "parked_link",
-        ["target"],
-        unique=False,
-        postgresql_where=sa.text("state = 'parked' and fresh"),
+        postgresql_where=sa.text("state = 'parked' and recording_id is not null"),
     )
     op.create_index(
         "parked_link_oldest",
@@ -184,6 +181,13 @@ def upgrade() -> None:
     )
     op.create_index(
         "parked_link_target", "parked_link", ["target"], unique=True, postgresql_where=sa.text("state = 'parked'")
+    )
+    op.create_table(
+        "fresh_parked",
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("request_id", sa.String(), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("target"),
     )
     op.create_table(
         "position",
@@ -282,6 +286,11 @@ def upgrade() -> None:
         sa.Column("last_line", sa.Integer(), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("content", sa.String(), nullable=False),
+        sa.Column("first_lines", postgresql.ARRAY(sa.Integer()), nullable=True),
+        sa.Column("first_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("first_filenames", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("first_called_at", postgresql.ARRAY(sa.DateTime(timezone=True)), nullable=True),
+        sa.Column("first_tickets", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("replaced", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("outcomes", sa.String(), nullable=True),
         sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
@@ -292,6 +301,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("import_id", "last_line"),
     )
+    # Written once and read once: to compress them would take longer than to store them.
+    for column in ("first_lines", "first_ids", "first_filenames", "first_called_at", "first_tickets"):
+        op.execute(f"alter table import_part alter column {column} set storage external")
     op.create_index(
         "import_part_undecided",
         "import_part",
@@ -352,19 +364,27 @@ def downgrade() -> None:
     op.drop_index("recording_by_call", table_name="recording")
     op.drop_table("recording")
     op.drop_table("position")
+    op.drop_table("fresh_parked")
     op.drop_index("parked_link_target", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
     op.drop_index(
         "parked_link_oldest",
         table_name="parked_link",
         postgresql_where=sa.text("state = 'parked' and ticket is not null"),
     )
-    op.drop_index("parked_link_fresh", table_name="parked_link", postgresql_where=sa.text("state = 'parked' and fresh"))
-    op.drop_index("parked_link_by_recording", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
-    op.drop_index("parked_link_by_name", table_name="parked_link", postgresql_where=sa.text("state = 'parked'"))
+    op.drop_index(
+        "parked_link_by_recording",
+        table_name="parked_link",
+        postgresql_where=sa.text("state = 'parked' and recording_id is not null"),
+    )
+    op.drop_index(
+        "parked_link_by_name",
+        table_name="parked_link",
+        postgresql_where=sa.text("state = 'parked' and name_key is not null"),
+    )
     op.drop_table("parked_link")
     op.drop_table("origin")
     op.drop_table("link_history")
-    op.drop_index("link_by_request", table_name="link")
+    op.drop_index("link_by_request", table_name="link", postgresql_where=sa.text("source <> 'import'"))
     op.drop_index(op.f("ix_link_ticket_id"), table_name="link")
     op.drop_table("link")
     op.drop_table("lease")

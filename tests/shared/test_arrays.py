@@ -1,0 +1,54 @@
+"""Arrays that are given to PostgreSQL as text are read as what they were."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.arrays import with_arrays
+from shared.database import Database
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.sampled_from(
+    ['"', "\\", "NULL", "null", "{}", ",", '","', " a ", "", "\\u0041", "'", "a\nb"]
+)
+TIME = st.datetimes(
+    min_value=datetime(1, 1, 2),  # noqa: DTZ001  # hypothesis wants it so
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    made = Database(database_url)
+    yield made
+    await made.close()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    some_texts=st.lists(TEXT | st.none()),
+    whole=st.lists(TEXT),
+    some_numbers=st.lists(st.integers(-(2**63), 2**63 - 1) | st.none()),
+    some_flags=st.lists(st.booleans()),
+    some_moments=st.lists(TIME | st.none()),
+)
+async def test_what_goes_in_comes_out(
+    database: Database,
+    some_texts: list[str | None],
+    whole: list[str],
+    some_numbers: list[int | None],
+    some_flags: list[bool],
+    some_moments: list[datetime | None],
+) -> None:
+    given_arrays = [some_texts, whole, some_numbers, some_flags, some_moments]
+    kinds = ["text", "text", "bigint", "boolean", "timestamptz"]
+    select = ", ".join(f"cast(:a{place} as {kind}[])" for place, kind in enumerate(kinds))
+
+    async with database.transaction() as connection:
+        row = await connection.execute(
+            with_arrays(f"select {select}"), {f"a{place}": array for place, array in enumerate(given_arrays)}
+        )
+
+    assert list(row.one()) == given_arrays
