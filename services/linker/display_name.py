@@ -5,7 +5,7 @@ Rule: the cloud's contract, "display name".
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
 DISPLAY_NAME_MAX = 500
@@ -20,8 +20,13 @@ def display_name(ticket_id: str, customer_name: str | None, *, filename: str, ca
     customer, number = _of_customer(customer_name or ""), _letters_and_digits(ticket_id)
     if not customer and not number:
         return "".join(one for one in filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
-    date = called_at.astimezone(UTC).date().isoformat().replace("-", "") if called_at else ""
-    return "_".join(filter(None, (customer, number, date)))[:DISPLAY_NAME_MAX]
+    day = _written(called_at.astimezone(UTC).date()) if called_at else ""
+    return "_".join(filter(None, (customer, number, day)))[:DISPLAY_NAME_MAX]
+
+
+@lru_cache(maxsize=1_000)
+def _written(day: date) -> str:
+    return day.isoformat().replace("-", "")
 
 
 def _letters_and_digits(value: str) -> str:

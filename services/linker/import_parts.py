@@ -20,7 +20,7 @@ from services.linker.read_row import Asked, Invalid, Row
 
 
 class Part(NamedTuple):
-    """Rows that follow each other, as JSON; `keys`: of those that ask for a link, what each names, hashed.
+    """Rows that follow each other, as JSON; `keys`: of those that ask for a link, what each names.
 
     `first`: the links of those whose recordings are known, if they are the first. `outcomes`: what became of the rows,
     if none of them asks for a link: that is known before anything is linked.
@@ -131,6 +131,7 @@ def _in_folder(row: Row, folder: str | None) -> Row:
 
 def _key(row: Asked) -> str:
     """The same of two rows that name the same recording, in whatever way: the later of them counts."""
-    recording_id = row.means or row.recording_id
-    named = recording_id.encode() if recording_id else to_json((row.folder, Target(filename=row.filename).name_key))
-    return hashlib.blake2b(named, digest_size=16, person=b"id" if recording_id else b"name").hexdigest()
+    if recording_id := row.means or row.recording_id:
+        return f"id {recording_id}"
+    named = to_json((row.folder, Target(filename=row.filename).name_key))
+    return hashlib.blake2b(named, digest_size=16).hexdigest()
