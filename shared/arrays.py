@@ -17,8 +17,15 @@ _ARRAYS = re.compile(r"cast\(:(\w+) as (text|int|bigint|boolean|timestamptz)\[\]
 
 @lru_cache(maxsize=256)  # one for each statement of a store
 def with_arrays(sql: str) -> TextClause:
-    """The statement. Whatever it casts to an array, as in `cast(:ids as text[])`, is given as a list."""
-    kinds = dict(_ARRAYS.findall(sql))
+    """The statement. Whatever it casts to an array, as in `cast(:ids as text[])`, is given as a list.
+
+    Raises ValueError if such a parameter stands somewhere without its cast: there it would be read as one text.
+    """
+    casts = _ARRAYS.findall(sql)
+    kinds = dict(casts)
+    for name in kinds:
+        if len(re.findall(rf"(?<!:):{name}\b", sql)) > sum(one == name for one, _ in casts):
+            raise ValueError(f"parameter {name} is an array, but not cast to one everywhere")
     return text(sql).bindparams(*(bindparam(name, type_=_Array(kind)) for name, kind in kinds.items()))
 
 

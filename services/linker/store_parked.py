@@ -185,7 +185,7 @@ class Parked:
                     from unnest(cast(:requests as text[]), cast(:ids as text[]), cast(:folders as text[]),
                                 cast(:filenames as text[])) as u (request_id, recording_id, folder_id, filename)
                 ), p as (
-                    select * from parked_link where request_id = any(:requests) and state = 'parked'
+                    select * from parked_link where request_id = any(cast(:requests as text[])) and state = 'parked'
                 ), done as (
                     select p.request_id, p.target, l.recording_id from p join l using (request_id, recording_id)
                     union

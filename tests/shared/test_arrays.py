@@ -52,3 +52,8 @@ async def test_what_goes_in_comes_out(
         )
 
     assert list(row.one()) == given_arrays
+
+
+def test_a_parameter_that_is_an_array_in_one_place_only_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="parameter ids"):
+        with_arrays("select 1 where 'a' = any(:ids) or 'b' = any(cast(:ids as text[]))")
