@@ -62,10 +62,10 @@ CLASSES: Mapping[str, Fault] = {
     **{f"{topic} made anew": data.topic_made_anew(topic) for topic in data.OWN.values()},
 }
 # How processes of services may end while a class of faults is going on; under any other they must not end at all.
-_CRASHES, _KILLED, _TOLD, _AWAY = f"exit {EXIT_CRASHED}", "killed by SIGKILL", "exit 0", f"exit {Exit.UNREACHABLE:d}"
+_CRASHES, _TOLD, _AWAY = f"exit {EXIT_CRASHED}", "exit 0", f"exit {Exit.UNREACHABLE:d}"
 ENDS: Mapping[str, tuple[str, ...]] = {
     **{name: (_CRASHES,) for name in CLASSES if name.startswith("crash at ")},
-    "killed": (_KILLED,),
+    "killed": (processes.KILLED,),
     "told to stop in the middle": (_TOLD,),
     # One that was just starting cannot begin without PostgreSQL.
     "PostgreSQL restarted": (_AWAY,),

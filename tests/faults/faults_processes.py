@@ -11,22 +11,23 @@ import psutil
 from tests.faults.claims_seen import claims_seen
 from tests.faults.process import EXIT_CRASHED
 from tests.faults.run import NeverSeen, Run, until
-from tests.faults.site import Copy
+from tests.faults.site import Copy, told
 from tests.simulation.points import Point
 
 SENDS = ("transfer", "cloud_updater")
+KILLED = "killed by SIGKILL"
 ANNOUNCERS_TRIED, CAME_LATE_WITHIN_S = 3, 25.0
 
 
 def crash_at(point: Point, *services: str) -> Callable[[Run], Awaitable[int]]:
-    """The process that next comes to this point ends there, as if its power had been cut."""
+    """The process that next comes to this point, once or for the second time, ends there as if its power were cut."""
 
     async def crash(run: Run) -> int:
         service = run.chance.choice(services)
         copies = run.site.copies_of(service)
         async with run.orders[service]:
             before = _crashes(run, copies)
-            await _order("crash", point, copies)
+            await _order("crash", point, copies, number=run.chance.choice((1, 2)))
 
             async def ended() -> int:
                 return _crashes(run, copies) - before
@@ -40,20 +41,15 @@ def _crashes(run: Run, copies: Sequence[Copy]) -> int:
     return sum(run.site.ended(one.name, f"exit {EXIT_CRASHED}") for one in copies)
 
 
-async def _order(kind: str, point: Point, copies: Sequence[Copy]) -> str:
+async def _order(kind: str, point: Point, copies: Sequence[Copy], *, number: int = 1) -> str:
     """Tell these copies; the first that comes there does it. Returns what it happened to."""
     before = {one.name: len(one.seen()) for one in copies}
-    for one in copies:
-        one.order(kind, point)
 
     async def carried_out() -> list[str]:
         return [line for one in copies for line in one.seen()[before[one.name] :]]
 
-    try:
-        [first, *_] = await until(carried_out, f"{copies[0].service}: {kind} at {point}")
-    finally:
-        for one in copies:
-            one.forget()
+    with told(kind, point, copies, number=number):
+        [first] = await until(carried_out, f"{copies[0].service}: {kind} at {point}")
     return first.split(maxsplit=2)[2]
 
 
@@ -62,10 +58,11 @@ async def killed(run: Run) -> int:
     found = 0
     for service in run.chance.sample(("linker", *SENDS), 2):
         copy = run.one_of(service)
-        before = await _running(copy)
-        before.kill()
+        before, killed = await _running(copy), run.site.ended(copy.name, KILLED)
+        with suppress(psutil.NoSuchProcess):  # another fault of this moment was faster
+            before.kill()
         await until(lambda copy=copy, before=before: _another(copy, before), f"{copy.name} again")  # type: ignore[misc]
-        found += 1
+        found += run.site.ended(copy.name, KILLED) - killed
     return found
 
 
@@ -159,16 +156,13 @@ async def late_announcer(run: Run) -> int:
 async def _overtake_an_announcer(run: Run) -> None:
     one = run.chance.choice(run.load.books.free())
     copies = run.site.copies_of("linker")
-    for copy in copies:
-        copy.order("stop", Point.GATHERED)
-    await run.load.link_one(one)
 
     async def stopped() -> bool:
         return any([await _is_stopped(copy) for copy in copies])
 
-    await until(stopped, "an announcer that stands still")
-    for copy in copies:
-        copy.forget()
+    with told("stop", Point.GATHERED, copies):
+        await run.load.link_one(one)
+        await until(stopped, "an announcer that stands still")
     version = run.watch.version_of(one.recording_id)
     await run.load.link_one(one)
 

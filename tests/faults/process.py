@@ -2,10 +2,10 @@
 
 Run as `python -m tests.faults.process run linker ...`, which takes what `ticketsync run` takes. Nothing in the product
 knows of it: its functions are wrapped here, at the same points as in the simulation; what merely passes by the same
-functions (pings, dead letters) is let by. FAULT_ORDERS names a file; when it holds `crash claimed 2`, the process ends
-without another word at the second `claimed` from then on, and with `stop claimed 2` it stops itself (SIGSTOP). Each
-that happened is a line in the file's neighbour `.seen`, with what it happened to. FAULT_BUG names a deliberate bug
-(bugs.py).
+functions (pings, dead letters) is let by. FAULT_ORDERS names a file; when it holds `crash claimed 2 FILE`, the process
+ends without another word at the second `claimed` from then on, and with `stop claimed 2 FILE` it stops itself
+(SIGSTOP), unless somebody else has taken FILE away. Each that happened is a line in the file's neighbour `.seen`, with
+what it happened to. FAULT_BUG names a deliberate bug (bugs.py).
 """
 
 import os
@@ -109,21 +109,19 @@ class Orders:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._passed: Counter[Point] = Counter()
+        self._passed: Counter[str] = Counter()
 
     def pass_by(self, point: Point, about: str) -> None:
-        """Carry out the order that is meant for this point, if it is time. `about` goes into the record of it."""
+        """Carry out the order, if it is time and nobody else has. `about` goes into the record of it."""
         try:
-            kind, wanted, number = self._file.read_text().split()
-        except (FileNotFoundError, ValueError):
-            self._passed.clear()
+            kind, wanted, number, once = self._file.read_text().split(maxsplit=3)
+            self._passed[once] += wanted == point
+            if self._passed[once] < int(number):
+                return
+            Path(once).unlink()
+        except (FileNotFoundError, ValueError):  # there is none, it is just being written, or another had it first
             return
-        self._passed[point] += wanted == point
-        if self._passed[point] < int(number):
-            return
-        self._passed.clear()
-        self._file.unlink()
-        with self._file.with_suffix(".seen").open("a") as seen:
+        with self._file.with_name(f"{self._file.name}.seen").open("a") as seen:
             seen.write(f"{kind} {point} {about}\n")
         if kind == "crash":
             os._exit(EXIT_CRASHED)

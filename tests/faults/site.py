@@ -11,11 +11,12 @@ import secrets
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -70,18 +71,29 @@ class Copy:
         found = find_processes(self.program.mark.arguments)
         return found[0] if found else None
 
-    def order(self, kind: str, point: str, number: int = 1) -> None:
-        """Tell it what to do when it next comes to this point."""
-        self.orders.write_text(f"{kind} {point} {number}")
-
-    def forget(self) -> None:
-        """Take back an order that was not carried out."""
-        self.orders.unlink(missing_ok=True)
-
     def seen(self) -> list[str]:
         """The orders that it carried out."""
-        file = self.orders.with_suffix(".seen")
+        file = self.orders.with_name(f"{self.orders.name}.seen")
         return file.read_text().splitlines() if file.exists() else []
+
+
+@contextmanager
+def told(kind: str, point: str, copies: Sequence[Copy], *, number: int = 1) -> Iterator[None]:
+    """While the block runs, the first of these copies that comes to the point for the n-th time does it, and no other.
+
+    Whoever takes the file `once` away has the order: a copy that carries it out, or else the end of the block. What was
+    told outlives a process that is killed: the next of that name reads it.
+    """
+    once = copies[0].orders.with_name(f"{uuid4().hex}.once")
+    once.touch()
+    for one in copies:
+        one.orders.write_text(f"{kind} {point} {number} {once}")
+    try:
+        yield
+    finally:
+        once.unlink(missing_ok=True)
+        for one in copies:
+            one.orders.unlink(missing_ok=True)
 
 
 @dataclass(eq=False)
@@ -178,8 +190,6 @@ async def running_site(data_dir: Path, *, bug: str, say: Callable[[str], None]) 
             await supervisor.start([one.program for one in site.copies if one.number])
             yield site
         finally:
-            for one in site.copies:
-                one.forget()
             await supervisor.stop()
             await site.proxy.stop()
             await site.http.aclose()
