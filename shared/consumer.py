@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
 
 from shared.header_names import read_any_header_name
+from shared.reconnect import reconnect_patiently
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ async def start(broker: KafkaBroker) -> None:
     Raises KafkaError or OSError if Kafka cannot be reached; nothing runs then, and it may be tried again.
     """
     read_any_header_name()
+    reconnect_patiently()
     try:
         await broker.connect()
         config = broker.config.broker_config
