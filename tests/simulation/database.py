@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 from uuid import UUID
 
+from sqlalchemy import TextClause
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tests.simulation.clock import Clock
@@ -89,9 +90,9 @@ class Connection:
         """A savepoint."""
         return _Savepoint(self.tables)
 
-    async def execute(self, statement: object, _: object = None) -> None:
+    async def execute(self, statement: TextClause, _: object = None) -> None:
         """Notifications only; nothing waits for them here."""
-        if not any(known in str(statement) for known in ("pg_notify", "plan_cache_mode")):
+        if not any(known in statement.text for known in ("pg_notify", "plan_cache_mode")):
             raise NotImplementedError(f"no model for: {statement}")
 
 

@@ -14,7 +14,7 @@ from tests.simulation.seams import replaced
 
 SEEDS = 1_000
 PARTS = 4  # so that workers share them
-THOUGHT_OF = settings(max_examples=15, stateful_step_count=60, deadline=None, derandomize=True)
+THOUGHT_OF = settings(max_examples=60, stateful_step_count=60, deadline=None, derandomize=True)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
