@@ -146,3 +146,30 @@ async def test_a_folder_that_alone_is_refused_delays_the_others_for_moments(
         assert len(tried) == 1
         assert rejected == []
         assert all(await asyncio.to_thread(lambda: [set(tickets(cloud, uuid).values()) == {"T-4"} for uuid in uuids]))
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_lane_that_opens_after_a_refusal_does_not_call_back_what_was_refused(
+    updater_url: str, cloud: Emulator, status: int
+) -> None:
+    cloud.arm(route="update_ticket", filename="R0.wav", status=status, times=None)
+    async with running_updater(updater_url, cloud) as updater:
+        await transferred(updater, cloud, "R0", folder_id="F0")
+        uuid = await transferred(updater, cloud, "R1", folder_id="F1")
+        await updater.fold(a_link("R0"))
+        await updater.push()
+        stopped = await _lane(updater)
+        await updater.change("update ledger set due_at = now() + interval '1 hour' where attempts > 0")
+        await updater.fold(a_link("R1"))
+        # When it is time for the ping after a 403, and for the probe after a 404.
+        await updater.change(
+            "update lane set pinged_at = null, probe_at = case when probe_at is not null then now() end"
+        )
+        await updater.lane.ping()
+        await updater.push()
+
+        assert stopped == {403: "unauthorized", 404: "no_route"}[status]
+        assert await _lane(updater) is None
+        assert await asyncio.to_thread(tickets, cloud, uuid) == {"R1": "T-1"}
+        assert requests(cloud) == 2  # each was tried once
+        assert len(await updater.rows("select 1 from ledger where attempts = 1 and due_at > now()")) == 1
