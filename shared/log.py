@@ -1,8 +1,9 @@
 """Logging: one JSON object a line on standard output, the same for this code and for every library.
 
 info = done, warning = will be tried again or was skipped, error = needs someone. Transcripts, customers, tokens and
-bodies are never handed to a logger; libraries that print them at DEBUG are kept at WARNING whatever the level, and of
-what they say at it only the first line is kept: below it asyncio quotes the exception of a task that nobody asked.
+bodies are never handed to a logger; libraries print them at DEBUG, so all of those are kept at WARNING whatever the
+level, and of what they say at it only the first line is kept: below it asyncio quotes the exception of a task that
+nobody asked.
 """
 
 import logging
@@ -15,22 +16,12 @@ from structlog.typing import EventDict, ExcInfo, Processor
 
 from shared.database import sqlstate
 
-_TALKATIVE = (
-    "httpx",
-    "httpcore",
-    "aiokafka",
-    "asyncpg",
-    "sqlalchemy",
-    "faststream",
-    "uvicorn",
-    "kafka",
-    "alembic",
-    "asyncio",
-)
+# Whoever else logs is a library, whatever its name; also one that a later version of another brings along.
+_OURS = ("services", "shared", "schemas", "ops", "local")
 
 
 def configure(service: str, level: str) -> None:
-    """Write JSON lines of `level` and above, each naming the service."""
+    """Write JSON lines of `level` and above, each naming the service; of libraries, warnings alone."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -49,12 +40,13 @@ def configure(service: str, level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    own_level = logging.getLevelNamesMapping()[level]
+    root.setLevel(max(logging.WARNING, own_level))
+    for name in _OURS:
+        logging.getLogger(name).setLevel(own_level)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(root.level),
+        wrapper_class=structlog.make_filtering_bound_logger(own_level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )

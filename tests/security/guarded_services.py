@@ -108,6 +108,22 @@ def link(linker_url: str, recording_id: str, ticket_id: str) -> None:
     ).raise_for_status()
 
 
+def ask_strangely(linker_url: str) -> list[int]:
+    """A spreadsheet with a customer in it, values in the wrong places, a guessed token; the status of each answer."""
+    as_one_of_us = {"authorization": f"Bearer {API_TOKEN}"}
+    rows = f"filename;ticket_id;customer_name;agent_name\nR1.wav;T-1;{CUSTOMER};{AGENT}\nR1.wav;;{CUSTOMER};{AGENT}\n"
+    bad_url = {"ticket_id": "T-2", "ticket_url": f"ftp://help/{CUSTOMER}", "customer_name": CUSTOMER}
+    with httpx.Client(base_url=linker_url, trust_env=False) as client:
+        answers = (
+            client.post("/imports?filename=tickets.csv&dry_run=true", content=rows, headers=as_one_of_us),
+            client.post("/links", json={"recording_id": "R1", "ticket_info": bad_url}, headers=as_one_of_us),
+            client.post("/links", content=f'{{"customer_name": "{CUSTOMER}"', headers=as_one_of_us),
+            client.get(f"/recordings/{CUSTOMER}", headers=as_one_of_us),
+            client.get(f"/nowhere/{CUSTOMER}?agent={AGENT}", headers={"authorization": "Bearer canary-guess"}),
+        )
+    return [answer.status_code for answer in answers]
+
+
 def tickets(cloud: Emulator) -> list[str | None]:
     folders = cloud.control("GET", "folders")["folders"]
     return [(file["ticket_info"] or {}).get("ticket_id") for folder in folders for file in folder["files"]]
@@ -118,6 +134,32 @@ async def publish(kafka: GuardedKafka, topic: str, *events: Mapping[str, object]
     async with producer:
         for event in events:
             await producer.send_and_wait(topic, json.dumps(event).encode(), key=str(event["recording_id"]).encode())
+
+
+async def request_badly(kafka: GuardedKafka) -> int:
+    """TicketLinkRequested of which every value says what nobody may read, some of them no JSON; how many."""
+    producer = AIOKafkaProducer(**client_options(kafka.settings("publisher")), enable_idempotence=True)
+    said = {"request_id": "Q1", "requested_at": CUSTOMER, "recording_id": "R1", "ticket_info": {"ticket_url": CUSTOMER}}
+    values = (json.dumps(said).encode(), f"{{{CUSTOMER}".encode())
+    headers: tuple[list[tuple[str, bytes]], ...] = (
+        [],
+        [("content-type", CUSTOMER.encode()), ("ce_type", AGENT.encode())],
+    )
+    bad = [(value, named) for value in values for named in headers]
+    async with producer:
+        for value, named in bad:
+            await producer.send_and_wait("TicketLinkRequested", value, key=CUSTOMER.encode(), headers=named)
+    return len(bad)
+
+
+def bad_requests(linker_url: str) -> int:
+    """How many TicketLinkRequested are dead letters."""
+    answer = httpx.get(
+        f"{linker_url}/dead-letters?topic=TicketLinkRequested&limit=10",
+        headers={"authorization": f"Bearer {API_TOKEN}"},
+        trust_env=False,
+    )
+    return len(answer.raise_for_status().json()["items"])
 
 
 async def reason_of_one(kafka: GuardedKafka, topic: str) -> bytes:

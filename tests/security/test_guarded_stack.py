@@ -8,6 +8,7 @@ nowhere but where it belongs.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -174,12 +175,17 @@ async def test_the_pipeline_does_its_work_with_these_rights_and_tells_nobodys_se
         dead_letters = {
             name: await guarded_services.reason_of_one(kafka, f"{name}.dlq") for name in ("linker", "transfer")
         }
+        requests = await guarded_services.request_badly(kafka)
+        answers = await asyncio.to_thread(guarded_services.ask_strangely, services["linker"])
+        bad = partial(guarded_services.bad_requests, services["linker"])
+        await asyncio.to_thread(eventually, lambda: bad() == requests)
         shown = await asyncio.to_thread(guarded_services.shown_to_anybody, services.values())
 
     logs = {name: (tmp_path / name).read_text() for name in SERVICES}
     secrets = [API_TOKEN, CLOUD_TOKEN, TRANSCRIPT, CUSTOMER, AGENT, "canary"]
     secrets += [password_of(user) for user in SERVICES]
     assert (doctor.code, resync.code) == (0, 0), (doctor.out, resync.err)
+    assert answers == [202, 422, 422, 404, 401]
     assert dead_letters == {"linker": b"schema_invalid", "transfer": b"schema_invalid"}
     assert [one for one in secrets if one.lower() in (shown + "".join(logs.values())).lower()] == []
     assert all("started" in log for log in logs.values())
