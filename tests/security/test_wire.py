@@ -102,3 +102,19 @@ async def test_no_field_adds_a_line_to_a_request(create_database: CreateDatabase
     assert create.header_names == sorted(HEADERS)
     assert set(create.body).isdisjoint(b"\r\n")
     assert json.loads(create.body)["folder"] == f"a{INJECTED}"
+
+
+async def test_no_field_adds_a_line_to_a_push(create_database: CreateDatabase) -> None:
+    database_url = await create_database()
+    await asyncio.to_thread(migrations.upgrade, "cloud_updater", database_url)
+    recording, file = f"R1{INJECTED}", {"filename": f"a{INJECTED}", "size": "1 MB", "token": 1, "transcribe": INJECTED}
+    async with listening(respond) as cloud, running_updater(database_url, cloud.url) as updater:
+        await updater.fold(to_updater.a_transfer(recording, folder_id=f"F1{INJECTED}", file=file))
+        await updater.fold(to_updater.a_link(recording, filename=f"a{INJECTED}"))
+        await updater.push()
+
+    [push] = [one for one in cloud.received if one.path != f"{API}/ping"]
+    assert push.path.startswith(f"{API}/recording/update-ticket/")
+    assert push.header_names == sorted(HEADERS - {"idempotency-key"})
+    assert set(push.body).isdisjoint(b"\r\n")
+    assert json.loads(push.body)["files"][0]["filename"] == f"a{INJECTED}"
