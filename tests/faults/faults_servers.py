@@ -21,6 +21,8 @@ FULL_S = 4.0
 JUMP_S = 60
 JUMPED_S = 4.0
 BLOCK = 1024 * 1024
+# Six processes, of which each consumer has two connections to try once a second: about fifty. Without that, a thousand.
+TRIES_MOST_PER_S = 200
 NO_SPACE = "No space left on device"
 # A clock of the database's own: what it is set by stands in a table, and its functions come before PostgreSQL's.
 CLOCK = (
@@ -62,7 +64,10 @@ def kafka_out(seconds: float) -> Callable[[Run], Awaitable[int]]:
             await asyncio.sleep(seconds)
         finally:
             proxy.away = False
-        return proxy.seen["turned away"] - before
+        tried = proxy.seen["turned away"] - before
+        if tried > seconds * TRIES_MOST_PER_S:
+            run.broken.append(f"Kafka was away, and was tried {tried} times in {seconds:.0f} s")
+        return tried
 
     return out
 
