@@ -20,10 +20,12 @@ TRANSCRIPT = "canary words of the call, " * 40
 BODY = json.dumps({"files": [{"transcribe": TRANSCRIPT, "ticket_info": {"customer_name": CUSTOMER}}]}).encode()
 
 
-async def outcome_at(url: str) -> Outcome:
+async def outcome_at(url: str, *, reading: bool = False) -> Outcome:
     settings = CloudSettings(clouds_url=url, clouds_token=SecretStr(TOKEN))
     cloud = Cloud(settings, token=token_reader(settings))
     try:
+        if reading:
+            return await cloud.read("show", "/recording/uuid-1")
         return await cloud.post("create", "/recording", BODY, repeatable=False)
     finally:
         await cloud.close()
@@ -37,10 +39,10 @@ async def test_the_token_is_never_sent_to_where_a_redirect_leads(status: str) ->
             return answer(status, b"", f"location: {elsewhere.url}/api/external/v1/recording")
 
         async with listening(redirect) as cloud:
-            outcome = await outcome_at(cloud.url)
+            outcomes = [await outcome_at(cloud.url, reading=reading) for reading in (False, True)]
 
-    assert isinstance(outcome, Unknown)
-    assert TOKEN.encode() in cloud.received[0].head
+    assert all(isinstance(one, Unknown) for one in outcomes)
+    assert [TOKEN.encode() in one.head for one in cloud.received] == [True, True]
     assert elsewhere.received == []
 
 
@@ -55,6 +57,15 @@ async def test_a_cloud_that_quotes_what_it_got_brings_it_no_further(status: str)
     kept = repr(outcome)
     assert "Not with [...]: [...] said '[...]'" in kept
     assert "anary" not in kept
+
+
+async def test_a_cloud_that_quotes_the_token_when_it_is_read_brings_it_no_further() -> None:
+    body = json.dumps({"message": f"Not with {TOKEN}."}).encode()
+
+    async with listening(lambda _: answer("403 No", body)) as cloud:
+        outcome = await outcome_at(cloud.url, reading=True)
+
+    assert outcome == Unauthorized("403: Not with [...].")
 
 
 def test_an_echo_is_taken_out_whole_or_cut_off_and_nothing_else_is() -> None:
