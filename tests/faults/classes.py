@@ -67,8 +67,10 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     **{name: (_CRASHES,) for name in CLASSES if name.startswith("crash at ")},
     "killed": (processes.KILLED,),
     "told to stop in the middle": (_TOLD,),
-    # One that was just starting cannot begin without PostgreSQL.
+    # One that was just starting, after a crash before, cannot begin without PostgreSQL.
     "PostgreSQL restarted": (_AWAY,),
+    "connections to PostgreSQL cut": (_AWAY,),
+    "a database's clock jumped": (_AWAY,),
     NEEDS_A_DISK: (_AWAY,),
     **{f"{one}'s database set back": (_AWAY,) for one in ALL},
     # Without its tables a service ends; one copy makes them at its start, and the other may come before it.
