@@ -10,12 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 STATES = ("not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed")
 
-# Asked in this order; the first that is true is the state.
+# Asked in this order; the first that is true is the state. A link without a ticket_id is one without a ticket, which
+# is ten times as wide to carry through a count of all.
 STATE = """
     case when r.transfer_version = 0 then 'not_transferred'
          when (r.transfer_version, coalesce(l.link_version, 0)) > (r.known_transfer_version, r.known_link_version)
              then 'pending'
-         when l.ticket is not null then 'in_sync'
+         when l.ticket_id is not null then 'in_sync'
          when r.requires_ticket then 'waiting_for_ticket'
          else 'no_ticket_needed' end
 """
