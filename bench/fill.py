@@ -2,7 +2,7 @@
 
     ticketsync up --data-dir data &
     python -m bench.fill data --folders 2000 --files 100
-    time ticketsync status --data-dir data        # and explain, verify --all, recordings --format csv
+    python -m bench.looks data
 
 The cloud emulator gets its folders by its own contract; the services' tables get the rows that they would have after
 reading all of it, by SQL, because publishing so many would take longer than looking at them.
