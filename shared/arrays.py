@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Text, TextClause, TypeDecorator, bindparam, text
 
+_END, _NONE = "\0,\0", "\0-\0"
 _ARRAYS = re.compile(r"cast\(:(\w+) as (text|int|bigint|boolean|timestamptz)\[\]\)")
 
 
@@ -30,13 +31,14 @@ def with_arrays(sql: str) -> TextClause:
 
 
 def _texts(values: Sequence[str | None]) -> str:
-    """An array of text."""
-    if None in values:
-        return f"{{{','.join(['NULL' if one is None else _quoted(one) for one in values])}}}"
-    joined = '","'.join(values)  # type: ignore[arg-type]  # there is no None among them
-    if "\\" in joined or joined.count('"') > 2 * max(len(values) - 1, 0):
-        return f"{{{','.join(map(_quoted, values))}}}"  # type: ignore[arg-type]  # as above
-    return f'{{"{joined}"}}' if values else "{}"
+    """An array of text. All of it is escaped at once: no text that PostgreSQL takes holds a NUL, so they mark ends."""
+    joined = _END.join([_NONE if one is None else one for one in values])
+    if joined.count("\0") != 2 * (max(len(values) - 1, 0) + values.count(None)):
+        return (
+            joined  # one of them holds a NUL of its own; PostgreSQL refuses that, as it refuses such a text by itself
+        )
+    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_END, '","')
+    return f'{{"{escaped}"}}'.replace(f'"{_NONE}"', "NULL") if values else "{}"
 
 
 def _numbers(values: Iterable[int | None]) -> str:
@@ -53,10 +55,6 @@ def _moments(values: Sequence[datetime | None]) -> str:
     """An array of timestamptz, of aware times."""
     written = {one: f'"{one.isoformat()}"' if one else "NULL" for one in set(values)}
     return f"{{{','.join([written[one] for one in values])}}}"
-
-
-def _quoted(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 _AS_TEXT: dict[str, Callable[[Any], str]] = {

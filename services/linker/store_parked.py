@@ -36,6 +36,11 @@ def target_key(target: Target) -> str:
     return hashlib.sha256(to_json((target.recording_id, target.folder, target.name_key))).hexdigest()
 
 
+@lru_cache(maxsize=64)  # the rows of a file keep the same
+def _written(keeps: frozenset[str]) -> str:
+    return json.dumps(sorted(keeps))
+
+
 class Parked:
     """One transaction's view of the table `parked_link`."""
 
@@ -94,7 +99,7 @@ class Parked:
                 "names": [one.target.name_key for one in ordered],
                 "extended": [one.target.has_extension for one in ordered],
                 "tickets": [one.ticket.model_dump_json() if one.ticket else None for one in ordered],
-                "keeps": [json.dumps(sorted(one.keeps)) for one in ordered],
+                "keeps": [_written(one.keeps) for one in ordered],
                 "sources": [one.source for one in ordered],
                 "requested": [one.requested_at for one in ordered],
                 "linked_by": [one.linked_by for one in ordered],

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import DBAPIError
 
 from shared.arrays import with_arrays
-from shared.database import Database
+from shared.database import Database, is_refused
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.sampled_from(
     ['"', "\\", "NULL", "null", "{}", ",", '","', " a ", "", "\\u0041", "'", "a\nb"]
@@ -52,6 +53,15 @@ async def test_what_goes_in_comes_out(
         )
 
     assert list(row.one()) == given_arrays
+
+
+@pytest.mark.parametrize("values", [["a\0b"], ["\0,\0"], ["\0-\0", None], ["\0"]])
+async def test_a_text_with_a_nul_is_refused_by_the_database(database: Database, values: list[str | None]) -> None:
+    with pytest.raises(DBAPIError) as raised:
+        async with database.transaction() as connection:
+            await connection.execute(with_arrays("select cast(:array as text[])"), {"array": values})
+
+    assert is_refused(raised.value)
 
 
 def test_a_parameter_that_is_an_array_in_one_place_only_is_a_mistake() -> None:
