@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from pydantic import BaseModel
-from sqlalchemy import text
 
 from shared.database import Database
 from shared.lane import Lane
 from shared.outcome import Done, Outcome
+from shared.sql import text
 
 
 class DatabaseAbout(BaseModel):

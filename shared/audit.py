@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.audited import Audited
 from shared.cursors import UnknownCursor, cursor_of, place_of
+from shared.sql import text
 
 _ORDER = "audit"
 

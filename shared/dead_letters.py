@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiokafka import ConsumerRecord
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.undecodable import Reason
 from shared.header_names import as_bytes, as_name
+from shared.sql import text
 
 MAX_ERROR_LENGTH = 500
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import structlog
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
@@ -30,6 +29,7 @@ from shared.cloud import Cloud
 from shared.database import Database
 from shared.lane_state import PAUSED, PROBE_S, LaneShut, LaneState, Paused
 from shared.outcome import Done, NoRoute, NothingDone, Outcome, RateLimited, Unauthorized, Unknown
+from shared.sql import text
 
 log = structlog.get_logger()
 

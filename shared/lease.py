@@ -6,8 +6,9 @@ a holder that slept through that must not rely on it: what it does late must be 
 
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.sql import text
 
 
 async def take(connection: AsyncConnection, name: str, token: UUID, *, seconds: float) -> bool:

@@ -4,10 +4,10 @@ Requests that are under way end as ever, and what they meet is recorded; then no
 go on. Nothing else is held up: topics are folded, and what waits is shown as blocked, with who paused it and why.
 """
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import audit
+from shared.sql import text
 
 
 async def pause(connection: AsyncConnection, *, who: str | None, why: str) -> None:

@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from aiokafka import ConsumerRecord
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import dead_letters
 from shared.batch import Apply, Folded, fold_records
 from shared.database import notify
+from shared.sql import text
 
 CREATE_TIME = 0
 

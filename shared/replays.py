@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiokafka import TopicPartition
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.batch import Folded
+from shared.sql import text
 
 
 @dataclass(frozen=True)

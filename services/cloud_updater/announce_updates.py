@@ -10,7 +10,6 @@ from datetime import datetime
 from functools import partial
 from json.encoder import encode_basestring as in_quotes
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.envelope import rfc3339
@@ -20,6 +19,7 @@ from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
 from shared.facts import as_record
 from shared.producer import Outgoing
+from shared.sql import text
 
 FOLDERS_AT_ONCE = 500
 FACTS_AT_ONCE = 5_000

@@ -7,11 +7,11 @@ duties, then recordings, then the ledger.
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.claims import Claimed
 from services.cloud_updater.decisions import MAX_FILES
+from shared.sql import text
 
 # Run at start by a process that is alone: what is leased then was left behind by one that died.
 FREE_LEASES = "update ledger set lease_until = now(), due_at = now() where lease_until > now()"

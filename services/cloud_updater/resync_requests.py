@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, text
+from sqlalchemy import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.audited import Audited
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.decisions import OpenRequest
 from shared import audit
+from shared.sql import text
 
 
 class ResyncRequests:

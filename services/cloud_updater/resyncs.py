@@ -9,12 +9,12 @@ cloud had lost, is tried at once.
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import OpenRequest
 from services.cloud_updater.ledgers import Ledgers
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
+from shared.sql import text
 
 # By folder in the cloud, recordings.
 Placed = Mapping[str, Sequence[str]]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, BEHIND, OWED
+from shared.sql import text
 from shared.watch import Pending
 
 _KEPT = "case when l.missing then 'missing_in_cloud' when l.attempts > 0 or :shut then 'retrying' end"

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import Selection, Share
 from services.cloud_updater.predicates import OWED, OWED_AFTER_RESYNC
+from shared.sql import text
 
 _COUNTS = f"""
     count(r.recording_id) as recordings,

@@ -8,13 +8,13 @@ moment the later one sees the earlier one.
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 from shared.batch import Incoming, Skimmed
 from shared.places import place_of
+from shared.sql import text
 
 
 class RecordingRow(NamedTuple):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import from_json
-from sqlalchemy import text
 
 from services.cloud_updater.comparison import Compared, Expected, Shown, attested, compare
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER
@@ -18,6 +17,7 @@ from shared.cloud import Cloud, folder_path
 from shared.database import Database
 from shared.lane import Lane
 from shared.outcome import Done, NoFolder, NoRoute, Outcome, RateLimited
+from shared.sql import text
 
 READ = "read"
 LOOKS_MAX = 3

@@ -11,7 +11,7 @@ from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
@@ -19,6 +19,7 @@ from schemas.topics import TICKET_LINKED
 from shared.arrays import with_arrays
 from shared.facts import as_record
 from shared.producer import Outgoing
+from shared.sql import text
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:

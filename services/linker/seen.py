@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from shared.sql import text
 
 STATES = ("not_transferred", "pending", "in_sync", "waiting_for_ticket", "no_ticket_needed")
 

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
 from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_rows
 from services.linker.read_row import Asked
 from shared.cursors import cursor_of, moment_of, place_of
+from shared.sql import text
 
 _ORDER = "imports"
 _RECEIPT = """select import_id, filename, sha256, dry_run, linked_by, rows_total, rows_done, accepted_at, finished_at,

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.store_parked import one_at_a_time
 from shared.cursors import cursor_of, moment_of, place_of
+from shared.sql import text
 
 LOOK_AT_MAX = 20_000
 

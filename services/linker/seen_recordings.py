@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.seen import KNOWN, LOOK_AT_LINK, RECORDINGS, SHOWN, STATE
 from shared.cursors import UnknownCursor, cursor_of, place_of
+from shared.sql import text
 
 # A page meets so many at most: beside their links, or each with a look for its link. It stops when it is full.
 SWEEP_MAX = 200_000

@@ -6,11 +6,11 @@ asked for in between. That is known for REMEMBERED; each new request clears away
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Target
 from services.linker.store_parked import target_key
+from shared.sql import text
 
 REMEMBERED = timedelta(days=30)
 CLEARED_AT_A_TIME = 10

@@ -8,7 +8,6 @@ from its row, and taken back from its topic after a lost database.
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.adopted import Adopted
@@ -18,6 +17,7 @@ from services.transfer.adopting import Adopt, Adoption, Known, KnownFile, KnownF
 from services.transfer.decisions import Place
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
+from shared.sql import text
 
 FIRST = 1
 # Any constant: two lots could otherwise give one uuid to two folders, each holding its own folder's row.

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TransferredFile
 from schemas.topics import RECORDING_TRANSFERRED
 from shared.facts import as_record
 from shared.producer import Outgoing
+from shared.sql import text
 
 LOT_BYTES = 16_000_000
 

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
@@ -30,6 +29,7 @@ from services.transfer.store import Store
 from services.transfer.transfers import Transfers
 from services.transfer.upload_body import files_in
 from services.transfer.uploads import Uploads
+from shared.sql import text
 
 
 @dataclass(frozen=True)

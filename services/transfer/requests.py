@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer.lots import FrozenFile, Kind, Lot
 from services.transfer.uploads import Folder
+from shared.sql import text
 
 
 @dataclass(frozen=True)

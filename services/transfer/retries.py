@@ -5,13 +5,13 @@ The folders concerned are locked first, as by everybody who changes their record
 
 from collections.abc import Collection
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.answers import GIVEN_UP_MISSING
 from services.transfer.store import Store
 from services.transfer.uploads import Uploads
+from shared.sql import text
 
 
 class Retries:

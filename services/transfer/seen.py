@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.transfer.upload_body import size_text
+from shared.sql import text
 from shared.watch import Pending
 
 # A recording that the cloud is to have and has not: never, or not since it was to be uploaded again.

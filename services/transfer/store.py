@@ -8,12 +8,12 @@ that lock sees them as they are, and whoever makes one ready after that comes la
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from schemas.fields import FolderId, RecordingId
 from services.transfer.decisions import KnownRecording, Processed
+from shared.sql import text
 
 
 class Store:

@@ -5,12 +5,12 @@ The caller holds the folders concerned (see `store.py`). A fact that is not newe
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
 from schemas.fields import FolderId, RecordingId
 from services.transfer.decisions import KnownTransfer, Place
+from shared.sql import text
 
 
 class Transfers:

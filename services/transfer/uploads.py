@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, Ready, Rest
+from shared.sql import text
 
 SHORTEST_WAIT_S = 0.005
 
