@@ -78,17 +78,22 @@ async def fold_records(
     records: Sequence[ConsumerRecord],
     apply: Apply,
     news: News | None = None,
+    halve: bool = True,
 ) -> Folded:
     """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell.
 
-    Raises whatever is neither the records' nor the values' fault.
+    Raises whatever is neither the records' nor the values' fault. With `halve` off also what is the values' (see
+    `is_refused`): the transaction must be rolled back, and the whole be done again with it. A savepoint takes two
+    statements, which hardly any batch needs.
     """
     # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
     valued = [record for record in records if record.value is not None]
     skimmed = _skim(topic, valued) if news else {}
     known = await _known(connection, skimmed, news) if news and skimmed else set()
     parsed, letters = _parse(topic, valued, skimmed=skimmed, known=known)
-    folded = await _store(connection, parsed, apply) if parsed else Folded()
+    folded = Folded()
+    if parsed:
+        folded = await (_store(connection, parsed, apply) if halve else apply(parsed, connection))
     refused = (*letters, *folded.refused)
     return Folded(
         folded.newer,

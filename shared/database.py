@@ -12,10 +12,12 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 import structlog
-from sqlalchemy import URL, make_url, text
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from shared.sql import text
 
 log = structlog.get_logger()
 
@@ -39,10 +41,14 @@ _CUT = asyncpg.InternalClientError
 
 
 class Database:
-    """One PostgreSQL database (15 or later) and the pool that this process holds on it."""
+    """One PostgreSQL database (15 or later) and the pool that this process holds on it.
+
+    `listens`: what is notified reaches this process (see `listen`).
+    """
 
     def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.url: URL = make_url(url)
+        self.listens = False
         self._engine = create_async_engine(
             self.url,
             pool_size=pool_size,
@@ -84,8 +90,10 @@ class Database:
             connection.add_termination_listener(lambda _: lost.set())
             await connection.execute("select pg_advisory_lock_shared($1)", _PRESENCE)
             await connection.add_listener(CHANNEL, lambda *message: wake(message[3]))
+            self.listens = True
             await lost.wait()
         finally:
+            self.listens = False
             connection.terminate()
 
 

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import structlog
@@ -19,15 +21,17 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import positions, replays
 from shared.batch import Apply, Folded, News, count, fold_records
 from shared.consumer import undecoded, without_headers
-from shared.database import Database, is_transient, notify
+from shared.database import Database, is_refused, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed, Offsets
+from shared.own_records import OwnRecords
 from shared.positions import Move
 
 log = structlog.get_logger()
@@ -43,6 +47,7 @@ STOPPED_RETRY_S = 30.0
 LOOK_EVERY_S = 1.0
 LOOK_TIMEOUT_S = 10.0
 STALLED_S = 180.0
+MOSTLY = 0.9
 
 Batch = dict[TopicPartition, list[ConsumerRecord]]
 ForgetHeard = Callable[[AsyncConnection], Awaitable[None]]
@@ -62,8 +67,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
     `news`: tells from key and order alone which facts are known already, so that the rest of them is not read. `own`:
     the service published these facts itself; they decide whether the gate may open, and `forget_heard` lets them be
-    announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they wait while the
-    gate is closed.
+    announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they
+    wait while the gate is closed.
     """
 
     service: str
@@ -83,9 +88,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     _progress_at: float = field(default_factory=time.monotonic)
     _known: dict[TopicPartition, int] = field(default_factory=dict)
     _passed: dict[TopicPartition, int] = field(default_factory=dict)
+    _own_records: OwnRecords = field(default_factory=OwnRecords)
     _replayed_until: dict[TopicPartition, int] = field(default_factory=dict)
     _failed_polls: int = 0
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _mostly_news: bool = False
     _error: Exception | None = None
     _subscriber: Any = None
     _ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -121,11 +128,17 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         """Partitions that this process folds now."""
         return set(self.consumer.assignment()) if self.consumer else set()
 
+    def published(self, partition: TopicPartition, offsets: range) -> None:
+        """This process has published these records, from rows which know all that they say: none need be heard."""
+        if partition in self.assigned:
+            self._own_records.add(partition, offsets)
+
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget where they stood: whoever has them next reads the rows."""
         for partition in revoked:
             self._known.pop(partition, None)
             self.lag.pop(partition, None)
+            self._own_records.forget(partition)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start where the rows say."""
@@ -173,8 +186,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     async def _receive(self, message: KafkaMessage) -> None:
         """Called by FastStream with one batch. What can be tried again is; what cannot ends the process in `watch`."""
         batch: Batch = defaultdict(list)
-        for record in message.raw_message:
-            batch[TopicPartition(record.topic, record.partition)].append(record)
+        for partition, records in groupby(message.raw_message, key=attrgetter("partition")):
+            batch[TopicPartition(self.topic.name, partition)] += records
         async with self._busy:
             folded = await self._try_to_fold(batch)
         if not folded:
@@ -208,29 +221,46 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             return False
         for move in moves:
             del self._known[move.partition]  # until the commit is known to have happened
-        records = [record for move in moves for record in batch[move.partition]]
+        records = [one for move in moves for one in self._own_records.without(move.partition, batch[move.partition])]
+        read = sum(len(batch[move.partition]) for move in moves)
         try:
-            folded = await self._store(moves, records)
+            folded = await self._store_each(moves, records)
         except _RowsElsewhere:
             return False
-        self.limit.passed(Counted(len(records), folded.put_aside))
-        count(self.topic, folded, read=len(records))
+        self.limit.passed(Counted(read, folded.put_aside))
+        count(self.topic, folded, read=read)
+        self._mostly_news = not self.own and folded.newer > read * MOSTLY
         ends = {move.partition: move.end for move in moves}
         self._known.update(ends)
+        self._own_records.passed(ends)
         if self.own:
             self.gate.compare(ends, seen={})
         self._progress_at = time.monotonic()
-        for name in folded.wake:
-            self.wake(name)
+        if not self.database.listens:  # else they are notified like those of all other processes, and once is enough
+            for name in folded.wake:
+                self.wake(name)
         return len(moves) == len(batch)
 
-    async def _store(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+    async def _store_each(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+        """All at once; if the database refuses values, once more, halved until those stand alone."""
+        try:
+            return await self._store(moves, records, halve=False)
+        except DBAPIError as error:
+            if not is_refused(error):
+                raise
+        return await self._store(moves, records, halve=True)
+
+    async def _store(self, moves: list[Move], records: list[ConsumerRecord], *, halve: bool) -> Folded:
         async with self.database.transaction() as connection:
             if self.needs_gate:
                 await self.gate.pass_through(connection)
             if not await positions.move(connection, moves):
                 raise _RowsElsewhere
-            folded = await fold_records(connection, topic=self.topic, records=records, apply=self.apply, news=self.news)
+            # To ask which facts are known pays where some are: of those that follow news, hardly any.
+            news = None if self._mostly_news else self.news
+            folded = await fold_records(
+                connection, topic=self.topic, records=records, apply=self.apply, news=news, halve=halve
+            )
             if folded.refused:
                 self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)
             if any(move.known < self._replayed_until.get(move.partition, 0) for move in moves):
@@ -277,6 +307,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             self.consumer.seek(partition, rows[partition])  # type: ignore[union-attr]  # it has an assignment
             self._known[partition] = rows[partition]
             self._passed.pop(partition, None)
+            self._own_records.forget(partition)
 
     async def _look(self) -> None:
         """Compare rows, topic ends and the consumer's own positions."""

@@ -8,8 +8,9 @@ to publish the same again.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from random import choice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -32,12 +33,19 @@ class Outgoing(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
+Heed = Callable[[TopicPartition, range], None]
+
+
 class Producer:
-    """One per process; made on first use and remade after a failure."""
+    """One per process; made on first use and remade after a failure.
+
+    `heeds`: by topic, who is told the offsets of each batch that Kafka has acknowledged.
+    """
 
     def __init__(self, settings: KafkaSettings, *, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
+        self.heeds: dict[str, Heed] = {}
         self._producer: AIOKafkaProducer | None = None
         self._making = asyncio.Lock()
 
@@ -49,10 +57,11 @@ class Producer:
                 producer = await self._ready()
                 topics = {one.topic for one in records}
                 partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in topics}
-                sent = [
-                    await producer.send_batch(batch, place.topic, partition=place.partition)
-                    for place, batch in _batches(records, partitions, producer.create_batch)
-                ]
+                sent = []
+                for place, batch in _batches(records, partitions, producer.create_batch):
+                    sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
+                    if heed := self.heeds.get(place.topic):
+                        sent[-1].add_done_callback(partial(_tell, heed, place, batch.record_count()))
                 await asyncio.gather(*sent)
         except BaseException:
             if producer and producer is self._producer:
@@ -89,6 +98,12 @@ class Producer:
             await producer.stop()
             raise
         return producer
+
+
+def _tell(heed: Heed, place: TopicPartition, records: int, sent: asyncio.Future[Any]) -> None:
+    # A batch that was sent twice and of which Kafka does not remember where it is, has no offset.
+    if not sent.cancelled() and not sent.exception() and (first := sent.result().offset) >= 0:
+        heed(place, range(first, first + records))
 
 
 def _batches(

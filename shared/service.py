@@ -26,7 +26,6 @@ from aiokafka.errors import (
 )
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
-from sqlalchemy import text
 
 from schemas.topics import Topic
 from shared import consumer, metrics, positions
@@ -40,6 +39,7 @@ from shared.lane import Lane
 from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
+from shared.sql import text
 from shared.topics import cluster, ends
 
 log = structlog.get_logger()
@@ -109,7 +109,7 @@ class Service:
         """Asks Kafka, whenever it is called, for the end offset of every partition of these topics."""
         return partial(self._ends, [topic.name for topic in topics])
 
-    def fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> None:
+    def fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> Fold:
         """Consume `topic` with `apply`."""
         fold = Fold(
             service=self.name,
@@ -127,6 +127,7 @@ class Service:
         )
         fold.subscribe(self._broker)
         self.folds.append(fold)
+        return fold
 
     def loop(
         self,

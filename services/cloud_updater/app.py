@@ -86,7 +86,9 @@ async def serve(
     quiet = Quiet(settings.push_quiet_s, settings.push_quiet_max_s)
     service.fold(TICKET_LINKED, partial(fold_ticket_linked, quiet=quiet), news=new_links)
     service.fold(RECORDING_TRANSFERRED, partial(fold_recording_transferred, quiet=quiet), news=new_transfers)
-    service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated, news=new_acknowledgements)
+    heard = service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated, news=new_acknowledgements)
+    # What is announced stands in rows and cursors already.
+    service.producer.heeds[CLOUD_TICKET_UPDATED.name] = heard.published
     service.fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
 
     pushing = PushTickets(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)

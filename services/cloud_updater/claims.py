@@ -5,16 +5,16 @@ to be pushed once more. Until then its folder cannot be claimed. What is limited
 subquery again for each row of the outer table, and then `skip locked` finds others each time, beyond the limit.
 """
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.predicates import OWED
+from shared.sql import text
 
 MAX_BYTES = 4_000_000
 SHORTEST_WAIT_S = 0.005
@@ -32,7 +32,10 @@ _DUTIES = """
 
 @dataclass(frozen=True)
 class Claimed:
-    """What one request is to hold, and what its outcome is recorded under. `up_to_seq`: the ledger's new cursor."""
+    """One request, and what its outcome is recorded under. `up_to_seq`: the ledger's new cursor.
+
+    `body`: each file with its present ticket, null to remove it, as the cloud takes it.
+    """
 
     clouds_uuid: str
     token: UUID
@@ -40,6 +43,18 @@ class Claimed:
     attempts: int
     up_to_seq: int
     files: Sequence[OwedFile]
+    body: bytes = field(repr=False)
+
+
+class Owed(NamedTuple):
+    """What of a folder fits into one request; `more`: it owes others besides."""
+
+    files: Sequence[OwedFile]
+    more: bool
+    body: bytes
+
+
+NOTHING_OWED = Owed((), more=False, body=b"")
 
 
 class Claims:
@@ -48,7 +63,7 @@ class Claims:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self, token: UUID, *, lease_s: float, limit: int = 1) -> list[Claimed]:
+    async def claim(self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1) -> list[Claimed]:
         """Lease up to `limit` due folders and gather what each owes, perhaps no file at all."""
         ledgers = (
             await self._connection.execute(
@@ -68,16 +83,22 @@ class Claims:
                 {"token": token, "lease_s": lease_s, "limit": limit},
             )
         ).all()
-        owed = await self._owed([one.clouds_uuid for one in ledgers]) if ledgers else {}
+        owed = await self._owed([one.clouds_uuid for one in ledgers], with_versions=with_versions) if ledgers else {}
         claimed = []
         for one in ledgers:
-            files, more = owed.get(one.clouds_uuid, ([], False))
-            up_to_seq = files[-1].seq if more else one.last_seq
-            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files))
+            due = owed.get(one.clouds_uuid, NOTHING_OWED)
+            up_to_seq = due.files[-1].seq if due.more else one.last_seq
+            claimed.append(
+                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, due.files, due.body)
+            )
         return claimed
 
-    async def _owed(self, uuids: Sequence[str]) -> dict[str, tuple[list[OwedFile], bool]]:
-        """By folder, in order of seq: as many as fit into one request, the first whatever its size; are there more?"""
+    async def _owed(self, uuids: Sequence[str], *, with_versions: bool) -> dict[str, Owed]:
+        """By folder, in order of seq: as many as fit into one request, the first whatever its size.
+
+        The request is put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
+        would cost several times as much.
+        """
         rows = await self._connection.execute(
             text(f"""
                 select l.clouds_uuid, fitting.* from ledger l cross join lateral (
@@ -90,20 +111,25 @@ class Claims:
                                row_number() over (order by seq) as place
                         from owed join file f using (recording_id) join ticket t using (recording_id)
                     )
-                    select recording_id, seq, link_version, file, ticket, (select count(*) from owed) as owed
+                    select array_agg(recording_id order by seq) as ids, array_agg(seq order by seq) as seqs,
+                        array_agg(link_version order by seq) as versions,
+                        (select count(*) from owed) > count(*) as more,
+                        convert_to('{{"files":[' || string_agg(
+                            left(file, -1) || ',"ticket_info":' || ticket
+                                || case when :with_versions then ',"link_version":' || link_version else '' end || '}}',
+                            ',' order by seq) || ']}}', 'UTF8') as body
                     from measured
                     where place <= coalesce(l.batch_limit, :max_files) and bytes <= :max_bytes or place = 1
+                    having count(*) > 0
                 ) fitting
-                where l.clouds_uuid = any(:uuids) order by l.clouds_uuid, fitting.seq
+                where l.clouds_uuid = any(:uuids)
             """),  # noqa: S608  # this module's own text
-            {"uuids": uuids, "max_files": MAX_FILES, "max_bytes": MAX_BYTES},
+            {"uuids": uuids, "max_files": MAX_FILES, "max_bytes": MAX_BYTES, "with_versions": with_versions},
         )
-        files: dict[str, list[OwedFile]] = defaultdict(list)
-        counts: dict[str, int] = {}
-        for uuid, recording_id, seq, link_version, file, ticket, count in rows:
-            files[uuid].append(OwedFile(recording_id, seq, link_version, file, ticket))
-            counts[uuid] = count
-        return {uuid: (fitting, counts[uuid] > len(fitting)) for uuid, fitting in files.items()}
+        return {
+            uuid: Owed(list(map(OwedFile, ids, seqs, versions)), more, bytes(body))
+            for uuid, ids, seqs, versions, more, body in rows
+        }
 
     async def next_due_s(self) -> float | None:
         """Seconds until the next folder can be claimed; None: none is planned."""

@@ -143,23 +143,11 @@ def _narrow(files: int, message: str) -> RejectFiles | Narrow:
 
 
 class OwedFile(NamedTuple):
-    """One file of a push: its bookkeeping, and its JSON as it is to be sent."""
+    """One file of a push: which recording's it is, at which seq, and the link that it carries."""
 
     recording_id: str
     seq: int
     link_version: int
-    file: str
-    ticket: str
-
-
-def push_body(files: Sequence[OwedFile], *, with_versions: bool) -> bytes:
-    """The request: each file with its present ticket, null to remove it. `with_versions`: the cloud compares them."""
-    parts = (
-        f'{one.file[:-1]},"ticket_info":{one.ticket}'
-        + (f',"link_version":{one.link_version}}}' if with_versions else "}")
-        for one in files
-    )
-    return f'{{"files":[{",".join(parts)}]}}'.encode()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ recordings are pushed once more after a while, in the state they have then.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.claims import Claimed, Claims
+from services.cloud_updater.claims import SHORTEST_WAIT_S, Claimed, Claims
 from services.cloud_updater.decisions import (
     Acknowledged,
     AfterPush,
@@ -27,8 +28,8 @@ from services.cloud_updater.decisions import (
     RejectFiles,
     TryLater,
     decide_after_push,
-    push_body,
 )
+from services.cloud_updater.log_pushes import log_push
 from services.cloud_updater.pushes import LeaseLost, Pushes
 from services.cloud_updater.resyncs import Resyncs
 from services.cloud_updater.settings import CloudUpdaterSettings
@@ -45,18 +46,21 @@ log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
 DUTIES_AT_ONCE = 500
-REFUSALS_LOGGED = 20
 ANSWERS_WAITED_FOR_MS = 4
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
 @dataclass(frozen=True)
 class _Ready:
-    """A request to send, and the lane as it was when it was let through. `leased_until` is of the monotonic clock."""
+    """A request to send, and the lane as it was when it was let through. `leased_until` is of the monotonic clock.
+
+    `more`: other folders may be due as well; without it, whoever records the outcome asks for the next.
+    """
 
     claimed: Claimed
     lane: LaneState
     leased_until: float
+    more: bool
 
     @property
     def with_versions(self) -> bool:
@@ -81,19 +85,31 @@ class PushTickets:
         self._claim_one = Together(self._claim)
         self._acknowledge_one = Together(self._acknowledge, gather=self._answers_that_come)
         self._sending = 0
+        self._ready: deque[_Ready] = deque()
 
     async def step(self) -> float | None:
-        """Push what one folder owes. Returns 0 if there was a folder, else when to look again."""
-        try:
-            ready = await self._claim_one(None)
-        except LaneShut as shut:
-            return shut.retry_s
-        if not isinstance(ready, _Ready):
-            return ready
-        if time.monotonic() + self.send_within_s > ready.leased_until:
-            # This process slept, and before an answer could come somebody else may push something newer.
-            await self._record(ready, NOT_SENT)
-            return 0
+        """Push what one folder owes, and what was claimed for workers that did not come for it.
+
+        Returns 0 if there was a folder, else when to look again.
+        """
+        if not self._ready:
+            try:
+                ready = await self._claim_one(None)
+            except LaneShut as shut:
+                return shut.retry_s
+            if not isinstance(ready, _Ready):
+                return ready
+            self._ready.appendleft(ready)
+        looks = []
+        while self._ready:
+            looks.append(await self._push(self._ready.popleft()))
+        return 0 if 0 in looks else looks[-1]
+
+    async def _push(self, ready: _Ready) -> float | None:
+        """Returns when to look again."""
+        if time.monotonic() + self.send_within_s > ready.leased_until or not self.gate.is_open:
+            # This process slept, or its database is another: before an answer somebody else may push something newer.
+            return await self._record(ready, NOT_SENT)
         claimed = ready.claimed
         outcome = await self._send(ready)
         decision = decide_after_push(
@@ -103,9 +119,9 @@ class PushTickets:
             probe=ready.lane.probing,
             jitter=random.random(),  # noqa: S311  # nobody is kept out by it
         )
-        await self._record(ready, decision)
+        next_s = await self._record(ready, decision)
         await self.lane.report(outcome, entered=ready.lane)
-        return 0
+        return next_s
 
     async def _send(self, ready: _Ready) -> Outcome:
         self._sending += 1
@@ -113,7 +129,7 @@ class PushTickets:
             return await self.cloud.post(
                 "update_ticket",
                 folder_path("/recording/update-ticket", ready.claimed.clouds_uuid),
-                push_body(ready.claimed.files, with_versions=ready.with_versions),
+                ready.claimed.body,
                 repeatable=True,
             )
         finally:
@@ -130,31 +146,42 @@ class PushTickets:
             await asyncio.sleep(0.001)
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
-        """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut."""
+        """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut.
+
+        A claim costs little more for several folders: what is due besides is for the workers that sleep.
+        """
         leased_until = time.monotonic() + self.settings.lease_s
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
             claims = Claims(connection)
             lane = await self.lane.look(connection)
-            limit = len(workers) if self.lane.unlimited(lane) else 1
-            claimed = await claims.claim(uuid4(), lease_s=self.settings.lease_s, limit=limit)
+            free = self.cloud.workers - self._sending - len(self._ready)
+            limit = max(len(workers), free) if self.lane.unlimited(lane) else 1
+            claimed = await claims.claim(
+                uuid4(), lease_s=self.settings.lease_s, with_versions=LINK_VERSION in lane.capabilities, limit=limit
+            )
             owing = [one for one in claimed if one.files]
             if nothing_owed := [one for one in claimed if not one.files]:
                 await Pushes(connection).acknowledged(nothing_owed, quiet_s=self.settings.push_quiet_s)
             if owing:
                 await self.lane.enter(connection, lane)
-            ready = [_Ready(one, lane, leased_until) for one in owing]
+            ready = [_Ready(one, lane, leased_until, more=len(claimed) == limit) for one in owing]
             for one in ready:
                 if not one.with_versions:
                     await claims.note(one.claimed)
-            rest = await claims.next_due_s() if len(claimed) < limit else 0
-        return [*ready, *[0.0] * len(nothing_owed), *[rest] * (len(workers) - len(claimed))]
+            rest = await claims.next_due_s() if len(claimed) < len(workers) else 0
+        for one in ready[len(workers) :]:
+            self._ready.append(one)
+            self.lane.wake()
+        return [*ready, *[0.0] * len(nothing_owed), *[rest] * len(workers)][: len(workers)]
 
-    async def _record(self, ready: _Ready, decision: AfterPush) -> None:
+    async def _record(self, ready: _Ready, decision: AfterPush) -> float | None:
+        """Returns when to look again."""
         claimed = ready.claimed
+        next_s: float | None = 0.0
         try:
             if isinstance(decision, Acknowledged):
-                recorded = await self._acknowledge_one(ready)
+                recorded, next_s = await self._acknowledge_one(ready)
             else:
                 await insist(partial(self._store, ready, decision), until=ready.leased_until)
                 recorded = True
@@ -163,30 +190,9 @@ class PushTickets:
         if not recorded:
             log.warning("outcome not recorded, the lease was lost", clouds_uuid=claimed.clouds_uuid)
             await self._came_late(ready, decision)
-        elif isinstance(decision, Acknowledged):
-            log.info("tickets pushed", clouds_uuid=claimed.clouds_uuid, files=len(claimed.files))
-        elif isinstance(decision, RejectFiles):
-            for place, message in sorted(decision.messages.items())[:REFUSALS_LOGGED]:
-                one = claimed.files[place]
-                log.error(
-                    "ticket refused by the cloud",
-                    clouds_uuid=claimed.clouds_uuid,
-                    recording_id=one.recording_id,
-                    link_version=one.link_version,
-                    attempt=claimed.attempts + 1,
-                    message=message,
-                )
-            log.error("tickets refused by the cloud", clouds_uuid=claimed.clouds_uuid, files=len(decision.messages))
         else:
-            log.warning(
-                "tickets not pushed",
-                clouds_uuid=claimed.clouds_uuid,
-                files=len(claimed.files),
-                outcome=type(decision).__name__,
-                attempt=claimed.attempts + 1,
-                next_in_s=decision.wait_s if isinstance(decision, TryLater) else None,
-                message=decision.message,
-            )
+            log_push(claimed, decision)
+        return next_s
 
     async def _came_late(self, ready: _Ready, decision: AfterPush) -> None:
         """Somebody else had the folder meanwhile and may have pushed something newer before this took effect."""
@@ -196,12 +202,13 @@ class PushTickets:
         async with self.database.transaction() as connection:
             await Claims(connection).push_once_more(ready.claimed, after_s=self.settings.second_push_after_s)
 
-    async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[bool]:
-        """Record these successes; whether each still had its lease."""
+    async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[tuple[bool, float | None]]:
+        """Record these successes; whether each still had its lease, and when to look again."""
         found: frozenset[str] = frozenset()
+        next_s: float | None = 0.0
 
         async def write() -> None:
-            nonlocal found
+            nonlocal found, next_s
             async with self.database.transaction() as connection:
                 for one in pushed:
                     if not one.with_versions:
@@ -209,9 +216,12 @@ class PushTickets:
                 found = await Pushes(connection).acknowledged(
                     [one.claimed for one in pushed], quiet_s=self.settings.push_quiet_s
                 )
+                if not any(one.more for one in pushed):
+                    due_s = await Claims(connection).next_due_s()
+                    next_s = 0.0 if due_s == SHORTEST_WAIT_S else due_s
 
         await insist(write, until=min(one.leased_until for one in pushed))
-        return [one.claimed.clouds_uuid in found for one in pushed]
+        return [(one.claimed.clouds_uuid in found, next_s) for one in pushed]
 
     async def _store(self, ready: _Ready, decision: NotAcknowledged) -> None:
         """One transaction, in the order of locks: duties, recordings, ledger. Raises LeaseLost."""

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
+from shared.arrays import with_arrays
 from shared.batch import Incoming, Skimmed
 from shared.places import place_of
-from shared.sql import text
 
 
 class RecordingRow(NamedTuple):
@@ -36,7 +36,7 @@ class Store:
     async def new_links(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those whose link_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
-            text("""
+            with_arrays("""
                 select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
                     with ordinality as u (recording_id, link_version, place)
                 where not exists (
@@ -49,7 +49,7 @@ class Store:
     async def new_transfers(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those whose transfer_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
-            text("""
+            with_arrays("""
                 select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
                     with ordinality as u (recording_id, transfer_version, place)
                 where not exists (
@@ -63,7 +63,7 @@ class Store:
     async def new_acknowledgements(self, skimmed: Sequence[Skimmed]) -> set[int]:
         """The places of those that neither the row nor the ledger's announced cursor knows; nothing is locked."""
         found = await self._connection.scalars(
-            text(f"""
+            with_arrays(f"""
                 select place - 1 from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))
                     with ordinality as u (recording_id, transfer_version, link_version, place)
                 where not exists (
@@ -83,7 +83,7 @@ class Store:
         """The rows of these recordings, locked; whoever has none gets an empty one."""
         ids = sorted(recording_ids)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
                                        known_link_version, seq, forced)
                 select recording_id, 0, 0, 0, 0, 0, false
@@ -95,10 +95,10 @@ class Store:
             {"ids": ids},
         )
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select recording_id, clouds_uuid, transfer_version, link_version, known_transfer_version,
                     known_link_version
-                from recording where recording_id = any(:ids) order by recording_id for update
+                from recording where recording_id = any(cast(:ids as text[])) order by recording_id for update
             """),
             {"ids": ids},
         )
@@ -117,7 +117,7 @@ class Store:
         links = [one.event for one in wanted]
         ids = [one.recording_id for one in links]
         await self._connection.execute(
-            text(f"""
+            with_arrays(f"""
                 with stored as (
                     insert into ticket (recording_id, body)
                     select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
@@ -150,7 +150,7 @@ class Store:
         What was forced or rejected in the old folder says nothing of the new one.
         """
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 with stored as (
                     insert into file (recording_id, body)
                     select * from unnest(cast(:ids as text[]), cast(:bodies as text[]))
@@ -185,7 +185,7 @@ class Store:
         The rows are locked.
         """
         stored = await self._connection.execute(
-            text("""
+            with_arrays("""
                 update recording set
                     known_transfer_version = u.transfer_version, known_link_version = u.link_version
                 from unnest(cast(:ids as text[]), cast(:transfers as int[]), cast(:links as int[]))

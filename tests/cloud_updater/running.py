@@ -90,7 +90,7 @@ class Updater:
         """As a worker that dies, or hangs, right after its claim."""
         async with self.database.transaction() as connection:
             claims = Claims(connection)
-            (claimed,) = await claims.claim(uuid4(), lease_s=self.settings.lease_s)
+            (claimed,) = await claims.claim(uuid4(), lease_s=self.settings.lease_s, with_versions=False)
             await claims.note(claimed)
         return claimed
 

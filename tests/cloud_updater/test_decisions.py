@@ -9,7 +9,6 @@ from services.cloud_updater.decisions import (
     AfterPush,
     FolderMissing,
     Narrow,
-    OwedFile,
     RejectFiles,
     TryLater,
     counts_as_asked_at,
@@ -17,7 +16,6 @@ from services.cloud_updater.decisions import (
     newest_acknowledgements,
     newest_links,
     newest_transfers,
-    push_body,
 )
 from shared.outcome import (
     Done,
@@ -98,16 +96,3 @@ def test_a_request_was_asked_for_at_most_when_the_broker_got_it() -> None:
 
     assert counts_as_asked_at(requested_at=NOON, appended_at=later) == NOON
     assert counts_as_asked_at(requested_at=later, appended_at=NOON) == NOON
-
-
-def test_the_body_of_a_push() -> None:
-    files = [
-        OwedFile("R1", 4, 7, '{"filename":"a.wav","size":"1 KB","token":1,"transcribe":"é"}', '{"ticket_id":"T"}'),
-        OwedFile("R2", 5, 2, '{"filename":"b.wav","size":"1 KB","token":1,"transcribe":"b"}', "null"),
-    ]
-
-    assert push_body(files, with_versions=False).decode() == (
-        '{"files":[{"filename":"a.wav","size":"1 KB","token":1,"transcribe":"é","ticket_info":{"ticket_id":"T"}},'
-        '{"filename":"b.wav","size":"1 KB","token":1,"transcribe":"b","ticket_info":null}]}'
-    )
-    assert '"ticket_info":null,"link_version":2}]}' in push_body(files, with_versions=True).decode()

@@ -3,7 +3,9 @@
 import asyncio
 import time
 from functools import partial
+from uuid import uuid4
 
+from services.cloud_updater.claims import Claims
 from services.cloud_updater.ledgers import Quiet
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, pushed, requests, running_updater, tickets, transferred
@@ -26,6 +28,27 @@ async def test_everything_that_is_behind_in_a_folder_is_one_request(updater: Upd
 
     assert requests(cloud) == 2
     assert {**tickets(cloud, uuids[0]), **tickets(cloud, uuids[1])} == {name: f"T-{name}" for name in names}
+
+
+async def test_a_request_holds_each_file_with_its_present_ticket(updater: Updater) -> None:
+    file = {"filename": "a.wav", "size": "1 KB", "token": 1, "transcribe": 'é"}'}
+    await updater.fold(a_transfer("R1", file=file), a_transfer("R2", file={**file, "filename": "b.wav"}))
+    await updater.fold(a_link("R1", 7), a_link("R2", 2, ticket_id=None))
+    bodies = {}
+
+    for with_versions in (False, True):
+        async with updater.database.transaction(keep=False) as connection:
+            (claimed,) = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=with_versions)
+        bodies[with_versions] = claimed.body.decode()
+
+    assert [(one.recording_id, one.link_version) for one in claimed.files] == [("R1", 7), ("R2", 2)]
+    assert bodies[False] == (
+        '{"files":[{"filename":"a.wav","size":"1 KB","token":1,"transcribe":"é\\"}",'
+        '"ticket_info":{"ticket_id":"T-1","linked_at":"2025-01-29T12:00:00Z"}},'
+        '{"filename":"b.wav","size":"1 KB","token":1,"transcribe":"é\\"}","ticket_info":null}]}'
+    )
+    assert '"linked_at":"2025-01-29T12:00:00Z"},"link_version":7},{' in bodies[True]
+    assert bodies[True].endswith('"ticket_info":null,"link_version":2}]}')
 
 
 async def test_a_single_link_on_a_quiet_folder_goes_at_once(updater: Updater, cloud: Emulator) -> None:

@@ -59,7 +59,7 @@ class Found:
     caught: str | None
 
 
-async def _position_first(self: Fold, moves: list[Move], records: list[Any]) -> Folded:
+async def _position_first(self: Fold, moves: list[Move], records: list[Any], **_: bool) -> Folded:
     async with self.database.transaction() as connection:
         if not await positions.move(connection, moves):
             raise _RowsElsewhere
@@ -86,13 +86,13 @@ _claim = ClaimsModel.claim
 
 
 async def _claim_what_others_have(
-    self: ClaimsModel, token: UUID, *, lease_s: float, limit: int = 1
+    self: ClaimsModel, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1
 ) -> Sequence[Claimed]:
     tables = tables_of(self._connection, UpdaterTables)
     for uuid, row in tables.ledger.items():
         if row.lease_until:
             tables.ledger[uuid] = row._replace(lease_until=None, due_at=row.changed_at or row.due_at)
-    return await _claim(self, token, lease_s=lease_s, limit=limit)
+    return await _claim(self, token, lease_s=lease_s, with_versions=with_versions, limit=limit)
 
 
 def _is_there(ledger: Ledger, _: object) -> bool:

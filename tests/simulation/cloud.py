@@ -180,6 +180,8 @@ class Cloud:
 class Client:
     """shared.cloud.Cloud as the services call it."""
 
+    workers = 2
+
     def __init__(self, service: str, cloud: Cloud, clock: Clock) -> None:
         self._service = service
         self._cloud = cloud

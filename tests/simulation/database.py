@@ -126,6 +126,7 @@ class ModelDatabase:
     running: Callable[[], str]
     commits_fail: list[bool] = field(default_factory=list)
     failed_commits: int = 0
+    listens: bool = False  # each wakes its own loops
 
     @property
     def now(self) -> datetime:

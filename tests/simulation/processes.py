@@ -253,7 +253,10 @@ class Process:
 
     async def _publish(self, records: list[Outgoing]) -> None:
         for one in records:
-            self.outside.broker.append(one)
+            place = self.outside.broker.append(one)
+            if one.topic == CLOUD_TICKET_UPDATED.name:
+                offsets = range(place.offset, place.offset + 1)
+                self.folds[one.topic].published(TopicPartition(place.topic, place.partition), offsets)
         await Pause(Point.PUBLISHED)
 
     async def _open_gate(self) -> None:

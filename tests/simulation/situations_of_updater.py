@@ -29,27 +29,27 @@ async def folder_of_another_worker(at: At) -> AsyncIterator[object]:
     connection = await at(0)
     await _link(connection, "R1")
     claims, pushes = Claims(connection), Pushes(connection)
-    [slow] = await claims.claim(ONE, lease_s=LEASE_S)
+    [slow] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
     yield slow
-    yield await claims.claim(OTHER, lease_s=LEASE_S)
+    yield await claims.claim(OTHER, lease_s=LEASE_S, with_versions=True)
     connection = await at(11)
-    yield await claims.claim(OTHER, lease_s=LEASE_S)
+    yield await claims.claim(OTHER, lease_s=LEASE_S, with_versions=True)
     yield await refused(pushes.failed(slow, wait_s=5, message="502"))
     yield await refused(pushes.narrowed(slow, batch_limit=1, message="422"))
     yield await refused(pushes.missing(slow, message="400"))
     yield await pushes.acknowledged([slow], quiet_s=0.2)
     connection = await at(22)
-    yield await claims.claim(ONE, lease_s=LEASE_S)
+    yield await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
 
 
 async def resync_in_a_push(at: At) -> AsyncIterator[object]:
     """Everything is asked for again while a push is under way, which then succeeds."""
     connection = await at(0)
     await _link(connection, "R1")
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await Resyncs(connection).push(_all(force=True), ["U1"])
     yield await Pushes(connection).acknowledged([claimed], quiet_s=0.2)
-    yield await Claims(connection).claim(OTHER, lease_s=LEASE_S)
+    yield await Claims(connection).claim(OTHER, lease_s=LEASE_S, with_versions=True)
 
 
 async def resync_in_an_announcement(at: At) -> AsyncIterator[object]:
@@ -75,17 +75,17 @@ async def refused_ticket(at: At) -> AsyncIterator[object]:
     for one in ("R1", "R2"):
         await _link(connection, one)
     connection = await at(1)
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await _link(connection, "R1", version=2)
     await Pushes(connection).reject(claimed, {0: "too long", 1: "too long"})
     await Pushes(connection).narrowed(claimed, batch_limit=None, message="422")
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     yield claimed
     await Pushes(connection).acknowledged([claimed], quiet_s=AT_ONCE)
     yield await over(connection, announce_updates.next_lot, updater_store.next_lot)(connection)
     await _link(connection, "R2", version=2)
     connection = await at(2)
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     yield claimed
 
 
@@ -93,12 +93,12 @@ async def refused_elsewhere(at: At) -> AsyncIterator[object]:
     """A recording is uploaded anew, elsewhere, while the cloud refuses its ticket in the folder of before."""
     connection = await at(0)
     await _link(connection, "R1")
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await _place(connection, "R1", version=2, uuid="U2")
     await Pushes(connection).reject(claimed, {0: "too long"})
     await Resyncs(connection).push(_all(force=False), ["U2"])
     connection = await at(1)
-    yield await Claims(connection).claim(OTHER, lease_s=LEASE_S)
+    yield await Claims(connection).claim(OTHER, lease_s=LEASE_S, with_versions=True)
 
 
 async def worker_that_died(at: At) -> AsyncIterator[object]:
@@ -106,15 +106,15 @@ async def worker_that_died(at: At) -> AsyncIterator[object]:
     connection = await at(0)
     await _link(connection, "R1")
     claims = Claims(connection)
-    [claimed] = await claims.claim(ONE, lease_s=LEASE_S)
+    [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
     await claims.note(claimed)
     connection = await at(5)
     yield await claims.end_claims_of_the_dead(second_push_after_s=60)
     connection = await at(11)
-    yield await claims.claim(OTHER, lease_s=LEASE_S)
+    yield await claims.claim(OTHER, lease_s=LEASE_S, with_versions=True)
     yield await claims.next_due_s()
     yield await claims.end_claims_of_the_dead(second_push_after_s=60)
-    again = await claims.claim(OTHER, lease_s=LEASE_S)
+    again = await claims.claim(OTHER, lease_s=LEASE_S, with_versions=True)
     yield again
     await claims.note(again[0])
     await claims.end_claim(claimed, may_take_effect=False, second_push_after_s=60)
@@ -132,7 +132,7 @@ async def outcome_known_or_not(at: At) -> AsyncIterator[object]:
     await _link(connection, "R1")
     claims = Claims(connection)
     for may_take_effect in (False, True):
-        [claimed] = await claims.claim(ONE, lease_s=LEASE_S)
+        [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
         await claims.note(claimed)
         await claims.end_claim(claimed, may_take_effect=may_take_effect, second_push_after_s=0)
         await Pushes(connection).failed(claimed, wait_s=0, message="502")
@@ -146,7 +146,7 @@ async def pushed_once_more(at: At) -> AsyncIterator[object]:
         await _place(connection, one, uuid=uuid)
         await _link(connection, one, uuid=uuid)
     connection = await at(1)
-    found = await Claims(connection).claim(ONE, lease_s=LEASE_S, limit=3)
+    found = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True, limit=3)
     [shown, failed, lost] = sorted(found, key=lambda one: one.clouds_uuid)
     pushes = Pushes(connection)
     await pushes.acknowledged([shown], quiet_s=AT_ONCE)
@@ -154,9 +154,14 @@ async def pushed_once_more(at: At) -> AsyncIterator[object]:
     await pushes.missing(lost, message="Recording not found")
     connection = await at(2)
     await Resyncs(connection).push_again(["R1", "R2", "R3"])
-    yield sorted(await Claims(connection).claim(ONE, lease_s=LEASE_S, limit=3), key=lambda one: one.clouds_uuid)
+    yield sorted(
+        await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True, limit=3),
+        key=lambda one: one.clouds_uuid,
+    )
     connection = await at(32)
-    yield [one.clouds_uuid for one in await Claims(connection).claim(OTHER, lease_s=LEASE_S, limit=3)]
+    yield [
+        one.clouds_uuid for one in await Claims(connection).claim(OTHER, lease_s=LEASE_S, with_versions=True, limit=3)
+    ]
 
 
 async def older_facts(at: At) -> AsyncIterator[object]:
@@ -180,10 +185,10 @@ async def link_travels_with_the_upload(at: At) -> AsyncIterator[object]:
     store = Store(connection)
     await _link(connection, "R1", version=3, place=False)
     await _place(connection, "R1", link=3)
-    yield await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    yield await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await _place(connection, "R1", version=2, link=1)
     connection = await at(1)
-    yield await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    yield await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await _place(connection, "R2")
     yield await store.new_acknowledgements([Skimmed("R1", (2, 1), "")])
 
@@ -194,7 +199,7 @@ async def folder_of_which_nothing_is_behind(at: At) -> AsyncIterator[object]:
     await _link(connection, "R1")
     ledgers = Ledgers(connection)
     yield await ledgers.take_seqs([Change("R1", "U1", behind=False, patient=False)], QUIET)
-    yield await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    yield await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
 
 
 async def folder_gathers(at: At) -> AsyncIterator[object]:
@@ -207,7 +212,7 @@ async def folder_gathers(at: At) -> AsyncIterator[object]:
         await _link(connection, recording, version=version)
         yield await Claims(connection).next_due_s()
     connection = await at(11)
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     await Pushes(connection).failed(claimed, wait_s=30, message="503")
     await _link(connection, "R2", version=2)
     yield await Claims(connection).next_due_s()
@@ -223,7 +228,7 @@ async def forced_and_linked_anew(at: At) -> AsyncIterator[object]:
     await _push(connection)
     await _announce(connection)
     await Resyncs(connection).push(_all(force=True), ["U1"])
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     yield claimed
     await Pushes(connection).failed(claimed, wait_s=0, message="503")
     await Resyncs(connection).push_again(["R1"])
@@ -276,7 +281,7 @@ async def _link(
 
 
 async def _push(connection: AsyncConnection, files: int = 1) -> None:
-    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S)
+    [claimed] = await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
     assert len(claimed.files) >= files
     await Pushes(connection).acknowledged([claimed], quiet_s=AT_ONCE)
 

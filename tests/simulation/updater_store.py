@@ -273,7 +273,7 @@ def _due_at(row: Ledger, quiet: Quiet, now: datetime, *, at_once: bool) -> datet
 class ClaimsModel(Claims):
     """services.cloud_updater.claims.Claims."""
 
-    async def claim(self, token: UUID, *, lease_s: float, limit: int = 1) -> list[Claimed]:
+    async def claim(self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1) -> list[Claimed]:
         tables, now = _tables(self._connection), now_of(self._connection)
         until = now + timedelta(seconds=lease_s)
         due = [
@@ -289,7 +289,8 @@ class ClaimsModel(Claims):
             tables.ledger[one.clouds_uuid] = one._replace(lease_token=token, lease_until=until, due_at=until)
             files, more = _gather(one, tables)
             up_to_seq = files[-1].seq if more else one.last_seq
-            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files))
+            body = _body(files, tables, with_versions=with_versions) if files else b""
+            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files, body))
         return claimed
 
     async def next_due_s(self) -> float | None:
@@ -355,8 +356,17 @@ def _gather(ledger: Ledger, tables: UpdaterTables) -> tuple[list[OwedFile], bool
         size_bytes += len(file.encode()) + len(ticket.encode()) + 100
         if files and (len(files) >= limit or size_bytes > MAX_BYTES):
             break
-        files.append(OwedFile(one.recording_id, one.seq, one.link_version, file, ticket))
+        files.append(OwedFile(one.recording_id, one.seq, one.link_version))
     return files, len(rows) > len(files)
+
+
+def _body(files: Iterable[OwedFile], tables: UpdaterTables, *, with_versions: bool) -> bytes:
+    parts = (
+        f'{tables.file[one.recording_id][:-1]},"ticket_info":{tables.ticket[one.recording_id]}'
+        + (f',"link_version":{one.link_version}}}' if with_versions else "}")
+        for one in files
+    )
+    return f'{{"files":[{",".join(parts)}]}}'.encode()
 
 
 async def next_lot(connection: AsyncConnection, *, limit: int = 5_000) -> Lot | None:
