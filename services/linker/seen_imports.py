@@ -116,7 +116,7 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
         await connection.scalar(
             text("""
                 with told as (
-                    select p.last_line, cast(e ->> 0 as int) as line, e ->> 1 as outcome, e ->> 2 as recording_id,
+                    select cast(e ->> 0 as int) as line, e ->> 1 as outcome, e ->> 2 as recording_id,
                            cast(e -> 3 ->> 'link_version' as int) as link_version
                     from import_part p, jsonb_array_elements(cast(p.outcomes as jsonb)) e
                     where p.import_id = :import_id
@@ -125,7 +125,8 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
                     union all  -- of first links nothing is told but in the row itself: what it means
                     select cast(e ->> 0 as int), 'matched', e ->> 5, 1
                     from import_part p, jsonb_array_elements(cast(p.content as jsonb)) e
-                    where p.import_id = :import_id and cast(e ->> 0 as int) not in (select line from told)
+                    where p.import_id = :import_id and e ->> 5 is not null
+                        and not exists (select from told where told.line = cast(e ->> 0 as int))
                 )
                 select exists (
                     select from (
