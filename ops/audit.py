@@ -54,6 +54,7 @@ def audit(
             ("time", "subject", "who did what, through which service"),
             [(show.moment(one.time), one.subject, _in_short(service, one)) for service, one in found],
             ids=("time", "subject"),
+            silent=heard.unreachable,
         )
         if len(found) == limit:
             show.note(f"There may be more: --limit was {limit:,}.")

@@ -93,6 +93,7 @@ def list_letters(  # noqa: PLR0913 - an option per condition
             )
             for of, one in found
         ],
+        silent=heard.unreachable,
     )
     if any(count == limit for count in Counter(of for of, _ in found).values()):
         show.note(f"There may be more: --limit was {limit:,}.")
@@ -171,7 +172,7 @@ def _settle(
 ) -> None:
     heard = Heard()
     found = asyncio.run(found_in(addresses, heard, service, conditions, limit=None))
-    heard.require_all()
+    heard.require_all(meanwhile="Nothing was done; --service names those of one service.")
     if found and not dry_run:
         confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
     done = asyncio.run(settled(addresses, what, found, dry_run=dry_run, by=by))

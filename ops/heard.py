@@ -41,15 +41,12 @@ class Heard:
         if not self._somebody_answered:
             self.require_all()
 
-    def require_all(self) -> None:
-        """Raises Unreachable if somebody was silent; called when all else has been shown."""
+    def require_all(self, *, meanwhile: str = "") -> None:
+        """Raises Unreachable if somebody was silent. All else has been shown, or `meanwhile` says what was done."""
         if self._silent:
-            todo = (
-                f"What it alone knows is missing, or shown as ?. {ASK_DOCTOR}"
-                if self._somebody_answered
-                else ASK_DOCTOR
-            )
-            raise Unreachable("; ".join(self.unreachable.values()), todo=todo)
+            if self._somebody_answered and not meanwhile:
+                meanwhile = "What it alone knows is missing, or shown as ?."
+            raise Unreachable("; ".join(self.unreachable.values()), todo=f"{meanwhile} {ASK_DOCTOR}".strip())
 
 
 def total(*parts: int | None) -> int | None:

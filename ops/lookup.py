@@ -36,7 +36,7 @@ async def folder_id_as_heard(asked: Services, heard: Heard, name: str | None) ->
     if found := await heard.said(asked.linker, one_folder(asked.linker, name)):
         return found.folder_id
     if not await heard.said(asked.transfer, folder_by_id(asked.transfer, name)):
-        heard.require_all()
+        heard.require_all(meanwhile="Without linker a folder is found by its id alone, not by its name.")
     return name
 
 

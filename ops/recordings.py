@@ -152,6 +152,7 @@ def _show(found: Sequence[dict[str, Any]], heard: Heard, *, blocked: bool, json:
     show.table(
         [name.removesuffix("_id") for name in columns],
         [_cells(_for_a_person(one), columns) for one in found],
+        silent=heard.unreachable,
     )
 
 

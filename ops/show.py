@@ -54,13 +54,18 @@ def error(message: str, todo: str = "") -> None:
 
 
 def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "", ids: Collection[str] = ()
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    title: str = "",
+    ids: Collection[str] = (),
+    silent: Collection[str] = (),
 ) -> None:
-    """Print `table_of`; that there is nothing in it is said."""
+    """Print `table_of`; that there is nothing in it is said, as far as that is known: `silent` were asked as well."""
     rows = list(rows)
     out().print(table_of(columns, rows, title=title, ids=ids))
     if not rows:
-        note("There is nothing to list.")
+        note("Those that answer have nothing to list." if silent else "There is nothing to list.")
 
 
 def table_of(

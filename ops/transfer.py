@@ -150,7 +150,7 @@ def _selected(
         raise WrongInput("name exactly one of --folder, --recording and --all")
     heard = Heard()
     found = asyncio.run(held(addresses, heard, folder, recording or [], reason and reason.value))
-    heard.require_all()
+    heard.require_all(meanwhile="Nothing was done.")
     return found
 
 
@@ -180,6 +180,7 @@ def _show(found: Held, *, json: bool, unreachable: Mapping[str, str] | None = No
     show.table(
         ("reason", "folder", "recording or clouds_uuid", "why"),
         [(one.reason, one.folder_id, one.named, one.message) for one in cases[:LIST_MAX]],
+        silent=unreachable or (),
     )
     if len(cases) > LIST_MAX:
         show.note(f"{len(cases):,} in all; --json has every one.")

@@ -244,6 +244,7 @@ def test_while_a_service_is_away_the_others_are_shown_and_nothing_is_made_up(
     assert all("?" in one.out for one in shown[:2])
     _knows_what_the_others_say(status.json, silent)
     assert letters.json["items"] == []
+    assert "Those that answer have nothing to list." in shown[4].err
     assert (exported.code, file.exists()) == (69, False)
     assert held.code == (0 if silent == "linker" else 69)
     assert silent != "cloud-updater" or list(held.json["unreachable"]) == [silent]
