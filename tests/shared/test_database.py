@@ -91,6 +91,26 @@ async def test_a_connection_that_was_cut_between_two_steps_of_a_statement_may_be
     assert is_transient(raised.value)
 
 
+async def test_a_process_that_stands_still_in_a_transaction_does_not_keep_its_locks(database: Database) -> None:
+    async def stand_still() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(text("insert into thing values ('R1', 1, 0)"))
+            await connection.execute(text("set local idle_in_transaction_session_timeout = '50ms'"))
+            async with database.transaction() as another:  # it waits for the row
+                await another.execute(text("insert into thing values ('R1', 2, 0)"))
+            await connection.execute(text("select 1"))
+
+    async with database.transaction() as connection:
+        limit = await connection.scalar(text("show idle_in_transaction_session_timeout"))
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # whatever the driver makes of it
+        await stand_still()
+
+    assert limit == "30s"  # less than the longest that a statement waits
+    assert is_transient(raised.value)
+    async with database.transaction() as connection:
+        assert await connection.scalar(text("select count(*) from thing")) == 1
+
+
 async def test_a_database_that_was_dropped_may_come_back(database: Database) -> None:
     elsewhere = Database(str(database.url.set(database="no_such_database").render_as_string(hide_password=False)))
 
