@@ -85,7 +85,7 @@ COMMANDS = {
     ),
     "resync": Listed(
         "ops.resync:resync",
-        "Push again what the cloud should know; exit 1 if the folder, ticket or a recording is unknown.",
+        "Push again what the cloud should know; exit 1 if the cloud refuses some, or a name is unknown.",
         "resync --folder 2025-01-29 --force --rate 60/m --dry-run",
     ),
     "resyncs": Listed("ops.resyncs:commands", "Resyncs: list, show, pause, resume, cancel."),

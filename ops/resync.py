@@ -1,8 +1,9 @@
 """`ticketsync resync`: asks cloud_updater to look again at some recordings, and to push what is not in sync.
 
 First a plan, which cloud_updater makes by the very query that carries a resync out; then, with a yes, one or several
-TicketSyncRequested, whose progress is shown until all is pushed. With --force everything selected is pushed, in sync or
-not. What was asked for goes on if this command is ended: `ticketsync resyncs` shows it and has it in hand.
+TicketSyncRequested, whose progress is shown until the cloud has acknowledged or refused all. With --force everything
+selected is pushed, in sync or not. What was asked for goes on if this command is ended: `ticketsync resyncs` shows it
+and has it in hand.
 """
 
 import asyncio
@@ -16,17 +17,15 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import State
 from ops.answers.resyncs import ResyncPlan, ResyncProgress
-from ops.answers.status import CloudUpdaterStatus
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
+from ops.resync_progress import acknowledged, refused, watched
 from ops.resync_selection import Asked, Selected, select
-from ops.service_api import ServiceApi, api
+from ops.service_api import api
 from ops.who import asks
 from schemas.events import RESYNC_RATE_MAX
 
-BEAT_S = 0.25
-SLOW_BEAT_S = 2.0
 PLANNED_AT_ONCE = 4
 
 
@@ -62,7 +61,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Push again what the cloud should know; exit 1 if the folder, ticket or a recording is unknown."""
+    """Push again what the cloud should know; exit 1 if the cloud refuses some, or a name is unknown."""
     asked = Asked(everything, folder, recording or [], ticket, since, until, state)
     asked.check()
     common = {"force": force, "rate_per_minute": _per_minute(rate)}
@@ -78,24 +77,37 @@ def resync(  # noqa: PLR0913 - an option per way to select
     else:
         confirm(f"Push {total:,} recordings?", yes=yes, json=json)
         request_ids = _ask([{**one, **common} for one in selected.requests], addresses, by=asks(by))
-        done = _waited(addresses, request_ids, total=total) if wait else []
+        done = watched(addresses, request_ids, total=total) if wait else []
         if not wait:
             show.note("Asked for; how far it is: ticketsync resyncs list")
     if json:
-        selection = [_in_short(one) for one in selected.requests]
-        pushed = sum(one.made_owed for one in done) if done else None
         show.as_json(
             {
                 "request_ids": request_ids,
                 "dry_run": dry_run,
                 "force": force,
-                "selection": selection,
+                "selection": [_in_short(one) for one in selected.requests],
                 "plan": plan,
-                "pushed": pushed,
+                "pushed": acknowledged(done) if done else None,
+                "refused": refused(done) if done else None,
             }
         )
-    if cancelled := [one.request_id for one in done if one.state == "cancelled"]:
-        raise Finding(f"cancelled before its end: {', '.join(cancelled)}")
+    if done:
+        _tell_end(done, json=json)
+
+
+def _tell_end(done: Sequence[ResyncProgress], *, json: bool) -> None:
+    """One line of what became of it. Raises Finding if the cloud refused some, or somebody cancelled it."""
+    end = f"acknowledged {acknowledged(done):,}, refused {refused(done):,}"
+    cancelled = [one.request_id for one in done if one.state == "cancelled"]
+    if cancelled:
+        end = f"cancelled before its end: {', '.join(cancelled)}; {end}"
+    if refused(done):
+        raise Finding(end, todo="Which and why: ticketsync recordings --blocked any")
+    if cancelled:
+        raise Finding(end)
+    if not json:
+        show.out().print(end, highlight=False)
 
 
 def _ask(selections: Sequence[dict[str, Any]], addresses: Addresses, *, by: str) -> list[str]:
@@ -157,44 +169,3 @@ def _time_in_words(requests: int, expected_s: float | None) -> str | None:
 
 def _in_short(selection: dict[str, Any]) -> dict[str, Any]:
     return {name: len(value) if isinstance(value, list) else value for name, value in selection.items()}
-
-
-def _waited(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
-    try:
-        return asyncio.run(_watch(addresses, request_ids, total=total))
-    except KeyboardInterrupt:
-        show.note(f"It goes on by itself; how far it is: ticketsync resyncs show {request_ids[0]}")
-        raise
-
-
-async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
-    """Until nothing of them is to be pushed any more, or they are cancelled. One that was paused is waited for."""
-    beat_s = BEAT_S
-    async with api(addresses, "cloud_updater") as updater:
-        with show.progress() as bar:
-            task = bar.add_task("recordings pushed", total=total)
-            while True:
-                seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
-                pushed = sum(one.made_owed - one.owed for one in seen)
-                bar.update(task, completed=max(0, min(total, pushed)), description=await _doing(updater, seen))
-                if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
-                    return seen
-                await asyncio.sleep(beat_s)
-                beat_s = min(beat_s * 1.5, SLOW_BEAT_S)
-
-
-def _is_over(one: ResyncProgress) -> bool:
-    return one.state == "cancelled" or (one.state == "carried_out" and not one.owed)
-
-
-async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
-    """None: its event is not folded yet."""
-    return await updater.find(f"/resyncs/{request_id}", ResyncProgress)
-
-
-async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> str:
-    """What is said beside the bar."""
-    if any(one.state == "paused" for one in seen):
-        return "paused"
-    lane = (await updater.get("/status", CloudUpdaterStatus)).lane
-    return "recordings pushed" if lane.open else f"stopped: {lane.reason}"

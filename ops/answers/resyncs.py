@@ -34,11 +34,14 @@ class Resync(Answer):
 
 
 class ResyncProgress(Resync):
-    """The same, and how far it is; `owed`: of its recordings, those that are still to be pushed."""
+    """The same, and how far it is; `owed`: of its recordings, those that are still to be pushed; `refused`: those that
+    the cloud refuses, or whose folder it has lost.
+    """
 
     folders: int
     folders_done: int
     owed: int
+    refused: int
 
 
 class Resyncs(Answer):

@@ -97,11 +97,15 @@ class ResyncAnswer(BaseModel):
 
 
 class ResyncWithProgress(ResyncAnswer):
-    """The same, with how many of its folders are looked at, and how many of its recordings are still to be pushed."""
+    """The same, with how many of its folders are looked at, and how many of its recordings are still to be pushed.
+
+    `refused`: of its recordings, those that the cloud refuses, or that lie in a folder which it has lost.
+    """
 
     folders: int
     folders_done: int
     owed: int
+    refused: int
 
 
 class ResyncsAnswer(BaseModel):

@@ -84,11 +84,15 @@ class ResyncsSeen:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far one is: folders looked at, of all that it selects now, and selected recordings still to be pushed."""
+    """How far one is: folders looked at, of all that it selects now, and selected recordings still to be pushed.
+
+    `refused`: selected recordings that no push is tried of, as the cloud refuses them or has lost their folder.
+    """
 
     folders: int
     folders_done: int
     owed: int
+    refused: int
 
 
 _ROW = """
@@ -144,6 +148,15 @@ async def resync(connection: AsyncConnection, request_id: str) -> tuple[Mapping[
         """),  # noqa: S608  # this module's own text
         selected,
     )
+    refused = await connection.scalar(
+        text(f"""
+            select (select count(*) from ledger l join recording r using (clouds_uuid)
+                    where r.rejected is not null and {_SELECTED})
+                 + (select count(*) from ledger l join recording r on {OWED}
+                    where l.cursor < l.last_seq and l.missing and {_SELECTED})
+        """),  # noqa: S608  # this module's own text
+        selected,
+    )
     shown = {name: value for name, value in row.items() if name not in {"after_uuid", "recording_ids"}}
     done = folders.folders if row["state"] == "carried_out" else folders.done
-    return shown, Progress(folders.folders, done, int(owed or 0))
+    return shown, Progress(folders.folders, done, int(owed or 0), int(refused or 0))

@@ -69,6 +69,20 @@ async def test_what_the_plan_says_is_what_is_sent(updater: Updater, cloud: Emula
     assert counts(await plan(updater)) == (0, 0, 4, 1)
 
 
+async def test_what_the_cloud_refuses_or_has_lost_is_told_of_a_resync(updater: Updater, cloud: Emulator) -> None:
+    await mixed(updater, cloud)
+    cloud.arm(status=422, route="update_ticket", filename="X1.wav")
+    cloud.arm(status=400, route="update_ticket", filename="P1.wav", body={"message": "Recording not found"})
+
+    await updater.resync(
+        a_resync("Q1"), a_resync("Q2", folder_id="F2"), a_resync("Q3", recording_ids=["X1", "P1", "W1"])
+    )
+    await updater.push_and_hear()
+    told = [await seen(updater, request_id) for request_id in ("Q1", "Q2", "Q3")]
+
+    assert [(one["owed"], one["refused"]) for one in told] == [(0, 3), (0, 2), (0, 2)]
+
+
 async def test_everything_is_blocked_while_the_lane_is_paused(updater: Updater, cloud: Emulator) -> None:
     await mixed(updater, cloud)
     async with an_api(updater) as api:

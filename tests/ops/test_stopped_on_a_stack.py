@@ -168,7 +168,11 @@ def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
     ]
     assert stack("transfer", "exists-as", there, "--folder", unsure, "--yes").code == 0
     assert stack("transfer", "retry", "--recording", lost, "--yes").code == 0
-    assert stack("resync", "--recording", refused, "--yes").code == 0
+    site.cloud.arm(route="update_ticket", status=422, filename="a.wav")
+    again = stack("resync", "--recording", refused, "--yes", "--json")
+    assert (again.code, again.json["pushed"], again.json["refused"]) == (1, 0, 1)
+    assert "acknowledged 0, refused 1\nWhich and why: ticketsync recordings --blocked any" in again.err
+    assert "acknowledged 1, refused 0" in stack("resync", "--recording", refused, "--yes").out
     stack.settle()
 
 
