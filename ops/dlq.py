@@ -49,7 +49,7 @@ Since = Annotated[
 ]
 At = Annotated[
     str | None,
-    typer.Option("--at", metavar="PARTITION:OFFSET", help="Only the one at this place.", show_default=False),
+    typer.Option("--at", metavar="PARTITION:OFFSET", help="Only the one at this place of --topic.", show_default=False),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All that are open, where no other condition is given.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Try it, say what would become of them, and change nothing.")]
@@ -217,6 +217,11 @@ def _conditions(
 def _some(conditions: dict[str, Any], service: ServiceName | None, *, everything: bool) -> Parameters:
     if not conditions and service is None and not everything:
         raise WrongInput("say which: --service, --topic, --reason, --since, --at or --all")
+    if "offset" in conditions and "topic" not in conditions:
+        raise WrongInput(
+            "--at names a place in one topic, and every topic has such a place: say --topic as well",
+            todo="Topic and place of each: ticketsync dlq list",
+        )
     return conditions
 
 

@@ -137,16 +137,17 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
 
     [letter] = eventually(listed)
     place = f"{letter['partition']}:{letter['offset']}"
+    at = ("--topic", "TicketLinkRequested", "--at", place)
     without = stack("dlq", "show", "linker", "TicketLinkRequested", place, "--json")
     whole = stack("dlq", "show", "linker", "TicketLinkRequested", place, "--value")
     unasked = stack("dlq", "discard", "--service", "linker", "--json")
     unselected = stack("dlq", "redrive", "--yes")
-    still = stack("dlq", "redrive", "--at", place, "--yes", "--json")
-    tried = stack("dlq", "discard", "--at", place, "--dry-run", "--json")
+    still = stack("dlq", "redrive", *at, "--yes", "--json")
+    tried = stack("dlq", "discard", *at, "--dry-run", "--json")
     assert listed() == [letter]
     discarded = stack("dlq", "discard", "--reason", "schema_invalid", "--yes", "--by", "ann", "--json")
     again = stack("dlq", "discard", "--service", "linker", "--yes", "--json")
-    gone = stack("dlq", "discard", "--at", place, "--yes", "--json")
+    gone = stack("dlq", "discard", *at, "--yes", "--json")
     settled = stack("dlq", "list", "--settled", "--json").json["items"]
 
     assert (letter["service"], letter["topic"], letter["reason"]) == ("linker", "TicketLinkRequested", "schema_invalid")

@@ -86,6 +86,8 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         ["recordings", "--since", "2025-01-30T00:00:00Z", "--until", "2025-01-29T00:00:00Z"],
         ["recordings", "--blocked", "any", "--ticket", ""],
         ["replay", "linker", "TicketLinked", "--from", "3:1", "--from", "3:0"],
+        ["dlq", "discard", "--at", "3:1200", "--yes"],
+        ["dlq", "redrive", "--service", "linker", "--at", "3:1200", "--dry-run"],
         ["pause", "linker", "--why", "x"],
         ["pause", "transfer"],
         ["audit", "--since", "yesterday"],
@@ -189,6 +191,11 @@ def test_a_word_that_is_none_is_told_with_those_that_are(capsys: pytest.CaptureF
     assert main(["dlq", "list", "--reason", "rotten"]) == 2
     said = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert "Invalid value for '--reason': 'rotten' is not one of 'malformed_json', " in said
+
+
+def test_a_place_without_its_topic_names_no_dead_letter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dlq", "discard", "--service", "linker", "--at", "3:1200", "--yes"]) == 2
+    assert "say --topic as well" in capsys.readouterr().err
 
 
 def test_the_shell_completes_commands_and_options() -> None:
