@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ops.addresses import SETTING_OF_KEY, Service
 from ops.exits import Finding, Misconfigured, Unreachable
 from shared import migrations
 from shared.settings import ConfigurationError, check_database_url
+
+REFUSALS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+CHECK_URL = "Are the user, the password and the name of the database in it right, and does the database exist?"
+IS_IT_RUNNING = "Is PostgreSQL running, and are the host and port in it right?"
 
 
 def upgrade(service: Service, url: str) -> None:
@@ -45,8 +49,16 @@ def database_answers(service: Service) -> Iterator[None]:
     setting = SETTING_OF_KEY[f"{service}_database_url"]
     try:
         yield
-    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
-        raise Misconfigured(f"{setting} is refused: {error}") from None
-    except (OSError, asyncpg.PostgresConnectionError, SQLAlchemyError) as error:
+    except (OSError, asyncpg.PostgresConnectionError, SQLAlchemyError, *REFUSALS) as error:
+        told = _told_by_the_driver(error)
+        if isinstance(told, REFUSALS):
+            raise Misconfigured(f"{setting} is refused: {told}", todo=CHECK_URL) from None
         why = str(error) if isinstance(error, OSError) else type(error).__name__
-        raise Unreachable(f"the database of {setting} does not answer ({why})") from None
+        raise Unreachable(f"the database of {setting} does not answer ({why})", todo=IS_IT_RUNNING) from None
+
+
+def _told_by_the_driver(error: Exception) -> BaseException:
+    """The driver's own error: SQLAlchemy wraps it in one of its own, and that once more."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error

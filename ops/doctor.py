@@ -22,7 +22,7 @@ from ops import show
 from ops.addresses import SERVICES, SETTING_OF_KEY, Addresses, Service, resolve
 from ops.answers.about import About
 from ops.checks import Check, finding, gravest, of_kafka, of_service, of_topic_sizes, of_versions
-from ops.exits import Stop
+from ops.exits import Misconfigured, Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
 from ops.overview import goes_on, services
@@ -78,16 +78,25 @@ async def _checked(name: str, look: Callable[[], Awaitable[Check]]) -> Check:
         return await look()
     except Stop as stop:
         # Whoever reads this has asked the doctor already.
-        todo = "Is it running, and is its address right?" if stop.todo == ASK_DOCTOR else stop.todo
-        return Check(name, ok=False, found=stop.message, todo=todo, code=stop.code)
+        return _failed(name, stop, todo="Is it running, and is its address right?" if stop.todo == ASK_DOCTOR else None)
+
+
+def _failed(name: str, stop: Stop, *, todo: str | None = None) -> Check:
+    return Check(name, ok=False, found=stop.message, todo=stop.todo if todo is None else todo, code=stop.code)
 
 
 async def _about(addresses: Addresses, service: Service, abouts: dict[Service, About]) -> list[Check]:
-    """What a service says of itself, also kept in `abouts`; that it cannot be reached is told elsewhere."""
+    """What a service says of itself, also kept in `abouts`, or that it does not accept the token; that it cannot be
+    reached is told elsewhere.
+    """
     try:
         async with api(addresses, service) as asked:
             before = datetime.now(UTC)
-            about = await asked.get("/about", About)
+            try:
+                about = await asked.get("/about", About)
+            except Misconfigured as stop:
+                # Nothing else that is looked at needs the token, except what needs all services.
+                return [_failed(f"{asked.service} API token", stop)]
             after = datetime.now(UTC)
     except Stop:
         return []
@@ -206,5 +215,5 @@ def _database(addresses: Addresses, service: Service) -> Check:
     try:
         require_current(service, addresses.database_url(service))
     except Stop as stop:
-        return Check(name, ok=False, found=stop.message, todo=stop.todo, code=stop.code)
+        return _failed(name, stop)
     return Check(name, ok=True, found="up to date")

@@ -14,6 +14,7 @@ from ops.commands import COMMANDS as COMMANDS_LISTED
 from ops.commands import load
 from ops.main import main
 from ops.run import overlay
+from tests.ops.answering import Reply, answering
 from tests.ops.commands import ticketsync
 
 # What takes longer to load than these commands take to run.
@@ -168,6 +169,21 @@ def test_the_doctor_looks_at_everything_and_ends_with_the_gravest_finding(capsys
     told = json.loads(capsys.readouterr().out)
     assert told["ok"] is False
     assert {check["name"] for check in told["checks"]} >= {"kafka topics", "linker", "transfer", "cloud-updater"}
+
+
+def test_the_doctor_names_a_wrong_token_while_another_service_is_away(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(Reply(401)) as linker:
+        monkeypatch.setenv("LINKER_URL", linker.url)
+        monkeypatch.setenv("TRANSFER_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("API_TOKEN", "of-yesterday")
+        main(["doctor", "--json"])
+
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "does not accept this API_TOKEN" in checks["linker API token"]["found"]
+    assert (checks["linker API token"]["ok"], checks["linker API token"]["code"]) == (False, 78)
+    assert "transfer API token" not in checks
 
 
 def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
