@@ -1,6 +1,7 @@
-"""The tickets of adopted recordings, as imports of the linker that keep whatever was linked here since.
+"""The tickets of adopted recordings, as imports of the linker that undo nothing of what was decided here since.
 
-The old application's tickets count as older than any link made here: an import with `on_existing=keep` says just that.
+The old application's tickets count as older than any link and any unlink made here: an import with `on_existing=first`
+says just that, also of a file that is adopted again with more lines.
 Rows name their recordings by id, so one that the linker has not heard of yet is parked and linked as soon as it has.
 """
 
@@ -46,7 +47,7 @@ class Tickets:
             return
         parameters: Parameters = {
             "filename": f"{self._name[:100]}-{self._rows[0][0]}.csv",
-            "on_existing": "keep",
+            "on_existing": "first",
             "dry_run": self._dry_run,
         }
         started = await self._linker.call(

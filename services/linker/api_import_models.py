@@ -37,7 +37,9 @@ class RowOptions(ReadOptions):
 
     folder: Name | None = Field(None, description="folder of rows that do not name theirs")
     on_existing: OnExisting = Field(
-        "overwrite", description="what a row does to another ticket that is there: replace it, keep it, or fail"
+        "overwrite",
+        description="what a row does to another ticket that is there: replace it, keep it, or fail; first: a row links "
+        "only what was never linked or unlinked",
     )
     park: bool = Field(default=True, description="keep links until their recordings arrive; false: refuse them")
     dry_run: bool = Field(default=False, description="decide every row and change nothing")

@@ -11,7 +11,7 @@ from schemas.events import TicketDetails, TicketInfo
 from services.linker.display_name import display_name
 
 Source = Literal["api", "import", "event"]
-OnExisting = Literal["overwrite", "keep", "fail"]
+OnExisting = Literal["overwrite", "keep", "fail", "first"]
 
 EXTENSION_MAX = 10
 
@@ -41,7 +41,8 @@ class LinkRequest(NamedTuple):
     """What somebody wants a recording's ticket to be (None: no ticket), and its place in the order of requests.
 
     `keeps`: fields of the ticket that were not asked for; they stay as they are as long as the ticket_id does.
-    `on_existing`: unless it is overwrite, a recording that has another ticket keeps it; fail calls that a fault.
+    `on_existing`: unless it is overwrite, a recording that has another ticket keeps it; fail calls that a fault. With
+    first nothing is linked where somebody has decided anything before, an unlink as well.
     """
 
     request_id: str
@@ -132,7 +133,7 @@ def decide_link(
         if request.ticket is None:
             return Unchanged(0, newest=True)
         return NewLink(1, ticket_info(request.ticket, recording, now=now), None)
-    if request.order == current.order:
+    if request.order == current.order or request.on_existing == "first":
         return Unchanged(current.link_version, newest=False)
     if request.order < current.order:
         return Stale(current.link_version)

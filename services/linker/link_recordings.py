@@ -210,6 +210,9 @@ async def _park(homeless: Sequence[tuple[int, LinkRequest]], parked: Parked) -> 
         if older and older.order >= request.order:
             results[place] = CameLate(None, 0) if older.order > request.order else Waits(withdrew=False, repeated=True)
             continue
+        if older and request.on_existing == "first":
+            results[place] = CameLate(None, 0)
+            continue
         if (kept := decide_parked_kept(request, older)) is not None:
             results[place] = HasAnother(None, 0, kept, is_fault=request.on_existing == "fail")
             continue

@@ -42,7 +42,7 @@ class Import(LinkerTable, table=True):
         Index("import_running", "accepted_at", postgresql_where=text("finished_at is null")),
         Index("import_by_time", "accepted_at", "import_id"),
         Index("import_by_fingerprint", "fingerprint", "accepted_at", postgresql_where=text("not dry_run")),
-        CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
+        CheckConstraint("on_existing in ('overwrite', 'keep', 'fail', 'first')", name="import_on_existing"),
     )
 
 

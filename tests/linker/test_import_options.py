@@ -98,6 +98,23 @@ async def test_existing_tickets_make_their_rows_fail_if_that_is_wanted(linker: L
     assert (await linker.link("R1"), await linker.link("R2")) == ((1, "T-old"), (1, "T-2"))
 
 
+async def test_what_was_unlinked_stays_so_if_only_first_links_are_wanted(linker: Linker) -> None:
+    await linker.fold(*(a_recording(f"R{number}") for number in (1, 2, 3, 4)))
+    await linker.fold(a_request("a", "T-1", recording_id="R1"), a_request("b", "T-old", recording_id="R2"))
+    await linker.fold(a_request("c", None, recording_id="R1"), a_request("d", None, recording_id="R3"))
+    await linker.fold(a_request("e", "T-waits", recording_id="R5"))
+    rows = "".join(f"R{number},T-{number}\n" for number in range(1, 7))
+
+    found = await imported(linker, f"recording_id,ticket_id\n{rows}", on_existing="first")
+
+    became = ["unchanged", "unchanged", "unchanged", "matched", "unchanged", "parked"]
+    assert outcomes(found) == list(enumerate(became, start=2))
+    assert [await linker.link(f"R{number}") for number in (1, 2, 4)] == [(2, None), (1, "T-old"), (1, "T-4")]
+    await linker.fold(a_recording("R5"), a_recording("R6"))
+    await linker.match()
+    assert [await linker.link(f"R{number}") for number in (5, 6)] == [(1, "T-waits"), (1, "T-6")]
+
+
 async def test_a_link_that_waits_is_an_existing_one(linker: Linker) -> None:
     await imported(linker, "filename,ticket_id\nR1.wav,T-old\n")
     kept = await imported(linker, TWO, on_existing="keep")

@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("rows_total", sa.Integer(), nullable=False),
         sa.Column("rows_done", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("on_existing in ('overwrite', 'keep', 'fail')", name="import_on_existing"),
+        sa.CheckConstraint("on_existing in ('overwrite', 'keep', 'fail', 'first')", name="import_on_existing"),
         sa.PrimaryKeyConstraint("import_id"),
     )
     op.create_index(
