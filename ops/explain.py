@@ -25,6 +25,7 @@ from ops.overview import Services, services
 from shared.path_segment import path_segment
 
 CANDIDATES_MAX = 50
+HEARD_OF_NOTHING = "Has it been read yet? ticketsync lag; or could it not be applied? ticketsync dlq list"
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
 
 LINKER_SILENT = Why("Whether it is in sync, linker knows, which does not answer.", DOCTOR)
@@ -124,7 +125,7 @@ async def _parked(asked: Services, name: str) -> list[dict[str, Any]]:
     pages = await asyncio.gather(*(asked.linker.get("/parked-links", Page, {kind: name}) for kind in kinds))
     found = {one["parked_id"]: one for page in pages for one in page.items}
     if not found:
-        raise Finding(f"no recording, filename or ticket {name} is known", todo="Has it been read yet? ticketsync lag")
+        raise Finding(f"no recording, filename or ticket {name} is known", todo=HEARD_OF_NOTHING)
     return list(found.values())
 
 

@@ -193,7 +193,9 @@ def _blocked(about: About, blocked: Answer, missing: str) -> Why:
             again = f"ticketsync transfer retry --recording {one}"
             return Why(f"{missing}: it is refused: {message}. Once the cause is mended, have it tried again.", again)
         case "outcome_unknown":
-            answer = f"ticketsync transfer exists-as --folder {folder} CLOUDS_UUID"
+            # What was added to a folder is in one that is known.
+            added = ((about.folder or {}).get("open_request") or {}).get("kind") == "inject"
+            answer = f"ticketsync transfer exists-as --folder {folder}" + ("" if added else " CLOUDS_UUID")
             return Why(f"{missing}: nobody knows whether its upload had its effect ({message}). Look there.", answer)
         case _:
             again = f"ticketsync transfer retry --folder {folder}"

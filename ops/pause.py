@@ -13,6 +13,7 @@ import typer
 from ops import show
 from ops.addresses import Addresses, Service, resolve
 from ops.answers.status import LaneState
+from ops.exits import WrongInput
 from ops.options import By, DataDir, Json
 from ops.service_api import api
 from ops.who import asks
@@ -38,6 +39,8 @@ def pause(
     data_dir: DataDir = None,
 ) -> None:
     """Send nothing to the cloud from this service until it is resumed; what is under way ends as ever."""
+    if not why.strip():
+        raise WrongInput("--why is empty: give the reason, which is shown to whoever wonders")
     lane = asyncio.run(_post(resolve(data_dir), service, "/lane/pause", by=asks(by), body={"why": why}))
     _show(service, lane, json=json)
 

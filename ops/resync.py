@@ -75,7 +75,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
     if dry_run or not selected.requests or (not total and not yes):
         show.note("A dry run: nothing was changed." if dry_run else "There is nothing to push.")
     else:
-        confirm(f"Push {total:,} recordings?", yes=yes, json=json)
+        confirm(f"Push {total:,} {'recording' if total == 1 else 'recordings'}?", yes=yes, json=json)
         request_ids = _ask([{**one, **common} for one in selected.requests], addresses, by=asks(by))
         done = watched(addresses, request_ids, total=total) if wait else []
         if not wait:

@@ -197,4 +197,4 @@ def _report(done: Sequence[Decided], *, json: bool) -> None:
                 ("folder", "recording", "why"), [(one.folder_id, one.recording_id, one.message) for one in refused]
             )
     if left := sum(one.outcome == "refused" for one in done):
-        raise Finding(f"{left:,} of {len(done):,} were refused; the others are done")
+        raise Finding(f"refused: {left:,} of {len(done):,}" + ("; the others are done" if left < len(done) else ""))

@@ -91,6 +91,7 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         ["dlq", "redrive", "--service", "linker", "--at", "3:1200", "--dry-run"],
         ["pause", "linker", "--why", "x"],
         ["pause", "transfer"],
+        ["pause", "transfer", "--why", " "],
         ["audit", "--since", "yesterday"],
         ["run", "something"],
         ["run", "linker", "--as-deployed"],
@@ -212,6 +213,11 @@ def test_a_word_that_is_none_is_told_with_those_that_are(capsys: pytest.CaptureF
 def test_a_place_without_its_topic_names_no_dead_letter(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["dlq", "discard", "--service", "linker", "--at", "3:1200", "--yes"]) == 2
     assert "say --topic as well" in capsys.readouterr().err
+
+
+def test_a_pause_without_a_reason_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pause", "transfer", "--why", ""]) == 2
+    assert "--why is empty: give the reason" in capsys.readouterr().err
 
 
 def test_the_shell_completes_commands_and_options() -> None:

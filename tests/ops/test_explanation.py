@@ -162,6 +162,16 @@ def test_what_a_person_has_paused_a_person_lets_go_on() -> None:
     assert reason.command == "ticketsync resume cloud-updater"
 
 
+@pytest.mark.parametrize(("kind", "uuid"), [("create", " CLOUDS_UUID"), ("inject", "")])
+def test_only_an_upload_that_makes_a_folder_is_answered_with_its_uuid(kind: str, uuid: str) -> None:
+    folder = {"open_request": {"request_id": "q-1", "kind": kind, "frozen_at": "2025-01-29T10:00:00Z", "attempts": 1}}
+    said = transfer("uploading", reason="outcome_unknown")
+
+    reason = why(About(linker("not_transferred", transferred=False), said, None, folder))
+
+    assert reason.command == f"ticketsync transfer exists-as --folder F1{uuid}"
+
+
 @pytest.mark.parametrize("reason", ["retrying", "rejected", "outcome_unknown", "missing_in_cloud"])
 def test_the_command_that_mends_it_is_one_that_there_is(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     before_upload = About(linker("not_transferred", transferred=False), transfer("waiting", reason=reason), None, None)
