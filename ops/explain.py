@@ -6,6 +6,7 @@ service does not answer, what the others know is told (ops/heard.py); without li
 """
 
 import asyncio
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -83,12 +84,12 @@ def _tell(found: Found) -> None:
 async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | None, *, json: bool) -> Found:
     async with services(addresses) as asked:
         folder_id = await folder_id_as_heard(asked, heard, folder)
-        candidates = await heard.said(asked.linker, _candidates(asked, name, folder_id))
-        if candidates is None:
+        said = await heard.said(asked.linker, _candidates(asked, name, folder_id))
+        if said is None:
             return await _without_linker(asked, heard, name, folder_id)
+        candidates, kind = said
         if len(candidates) > 1:
-            _list(candidates, json=json)
-            raise Finding(f"{len(candidates)} recordings fit {name}", todo="Name one by its recording_id.")
+            raise _several(candidates, name, kind, json=json)
         if not candidates:
             return Found(None, parked_story(await _parked(asked, name)), NOT_HERE)
         about = await _about(asked, heard, candidates[0]["recording_id"])
@@ -105,17 +106,20 @@ async def _without_linker(asked: Services, heard: Heard, recording_id: str, fold
     return Found(None, story_without_linker(transfer, cloud_updater, folder), LINKER_SILENT)
 
 
-async def _candidates(asked: Services, name: str, folder_id: str | None) -> list[dict[str, Any]]:
-    """The recording of that id; else those of that filename or ticket."""
+async def _candidates(asked: Services, name: str, folder_id: str | None) -> tuple[list[dict[str, Any]], str]:
+    """The recording of that id; else those of that filename or ticket, one more than are shown; and what fits most."""
     by_id = await if_known(asked.linker, name)
     if by_id and folder_id in {None, by_id["folder_id"]}:
-        return [by_id]
-    lists = await asyncio.gather(*(_all(asked, {kind: name, "folder": folder_id}) for kind in ("filename", "ticket")))
-    return list({one["recording_id"]: one for found in lists for one in found}.values())[:CANDIDATES_MAX]
+        return [by_id], "recording_id"
+    filenames, tickets = await asyncio.gather(
+        *(_all(asked, {kind: name, "folder": folder_id}) for kind in ("filename", "ticket"))
+    )
+    found = {one["recording_id"]: one for one in (*filenames, *tickets)}
+    return list(found.values()), "filename" if len(filenames) >= len(tickets) else "ticket"
 
 
 async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    page = await asked.linker.get("/recordings", Page, {**params, "limit": CANDIDATES_MAX})
+    page = await asked.linker.get("/recordings", Page, {**params, "limit": CANDIDATES_MAX + 1})
     return page.items
 
 
@@ -152,12 +156,18 @@ async def _of_the_others(
     return transfer, cloud_updater, folder.root if folder else None
 
 
-def _list(found: Sequence[Mapping[str, Any]], *, json: bool) -> None:
+def _several(found: Sequence[Mapping[str, Any]], name: str, kind: str, *, json: bool) -> Finding:
+    """That several fit, of which the first are shown."""
+    more, shown = len(found) > CANDIDATES_MAX, found[:CANDIDATES_MAX]
     if json:
-        show.as_json({"candidates": found})
-        return
-    columns = ("recording_id", "folder_id", "filename", "state")
-    show.table(columns, [[one[name] for name in columns] for one in found])
+        show.as_json({"candidates": shown, "more": more})
+    else:
+        columns = ("recording_id", "folder_id", "filename", "state")
+        show.table(columns, [[one[column] for column in columns] for one in shown])
+    if more:
+        every = f"ticketsync recordings --{kind} {shlex.quote(name)}"
+        return Finding(f"more than {CANDIDATES_MAX} recordings fit {name}", todo=f"All of them: {every}")
+    return Finding(f"{len(found)} recordings fit {name}", todo="Name one by its recording_id.")
 
 
 def _at(moment: str | None) -> str:
