@@ -57,9 +57,9 @@ def decide_unrecorded_outcome(
 ) -> AfterUnknown:
     """What to do with an upload of which nobody knows the outcome.
 
-    A repeat is harmless only if the cloud honoured the key when the request was first sent and still remembers it;
-    otherwise the folder or its files would be there twice, and an operator has to look. `resend_unknown` is an
-    operator's standing order to take that risk.
+    A repeat is harmless only if the cloud honoured the key when the request was first sent, honours keys to this day
+    and still remembers it; otherwise the folder or its files would be there twice, and an operator has to look.
+    `resend_unknown` is an operator's standing order to take that risk.
     """
     if resend_unknown:
         return SendAgain()

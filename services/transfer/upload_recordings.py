@@ -114,7 +114,7 @@ class UploadRecordings:
 
             found = await Requests(connection).of(folder.folder_id)
             if found:
-                request = await self._take_up(connection, folder, found)
+                request = await self._take_up(connection, folder, found, lane)
             else:
                 request = await self._freeze(connection, folder, lane)
             if request is None:
@@ -125,10 +125,12 @@ class UploadRecordings:
             await uploads.lease(folder.folder_id, token, lease_s=self.settings.lease_s)
         return Claimed(request, folder, token, lane=lane, leased_until=begun_at + self.settings.lease_s)
 
-    async def _take_up(self, connection: AsyncConnection, folder: Folder, found: OpenRequest) -> OpenRequest | None:
+    async def _take_up(
+        self, connection: AsyncConnection, folder: Folder, found: OpenRequest, lane: LaneState
+    ) -> OpenRequest | None:
         """An open request that nobody holds a lease on: it was sent, as far as anybody can know."""
         decision = decide_unrecorded_outcome(
-            keys_honoured=found.keys_honoured,
+            keys_honoured=found.keys_honoured and IDEMPOTENCY_KEY in lane.capabilities,
             first_sent_at=found.first_sent_at,
             resend_unknown=self.settings.cloud_resend_unknown,
             now=folder.now,

@@ -26,6 +26,7 @@ from shared.announce_once import GATHER_S, OnceAnnouncer
 from shared.batch import Folded, Skimmed, fold_records
 from shared.fold import Fold, _RowsElsewhere
 from shared.gate import Gate
+from shared.lane_state import LaneState
 from shared.positions import Move
 from shared.producer import Outgoing
 from tests.simulation import runs, updater_store
@@ -76,10 +77,10 @@ async def _all_are_news(self: updater_store.StoreModel, skimmed: Sequence[Skimme
 
 
 async def _rebuilt(
-    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest
+    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest, lane: LaneState
 ) -> OpenRequest | None:
     await Requests(connection).close(found)
-    return await self._freeze(connection, folder, await self.lane.look(connection))
+    return await self._freeze(connection, folder, lane)
 
 
 _claim = ClaimsModel.claim

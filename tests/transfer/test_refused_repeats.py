@@ -1,10 +1,10 @@
-"""An upload of unknown outcome is repeated, and the repeat is refused: its files never go out under another key."""
+"""An upload of unknown outcome whose repeat is refused, or would be none any more: its files never go out twice."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.emulator.running import Emulator
+from tests.emulator.running import Emulator, running_emulator
 from tests.transfer.api import an_api
 from tests.transfer.given import a_recording
 from tests.transfer.running import Transfer, files_in_cloud, running_transfer
@@ -107,3 +107,22 @@ async def test_a_repeat_that_was_only_put_off_stays_open_and_keeps_its_key(
 
     assert files_in_cloud(deployed) == [("Monday", "R1.wav")]
     assert [effect["idempotency_key"] for effect in deployed.effects()] == [str(frozen["id"])]
+
+
+async def test_what_went_out_under_a_key_is_held_if_the_cloud_honours_keys_no_longer(transfer_url: str) -> None:
+    with running_emulator() as cloud:
+        async with running_transfer(transfer_url, cloud) as transfer:
+            cloud.arm(route="create", kind="close_after_effect")
+            await transfer.fold(a_recording("R1"))
+            await transfer.upload()
+
+            cloud.control("PUT", "capabilities", {"capabilities": ["ticket-info"]})
+            await transfer.lane.ping()
+            await transfer.waits_are_over()
+            await transfer.upload()
+
+            assert files_in_cloud(cloud) == [("Monday", "R1.wav")]
+            assert await transfer.rows("select held from folder") == [{"held": "outcome_unknown"}]
+            async with an_api(transfer) as api:
+                blocked = (await api.get("/recordings/R1")).json()["blocked"]
+            assert blocked["message"].endswith("not repeated, because the cloud honours no idempotency keys")
