@@ -202,7 +202,14 @@ def test_a_wait_is_between_one_second_and_a_quarter_of_an_hour(
 ) -> None:
     wait_s = backoff_s(attempts, asked_s=asked_s, jitter=jitter)
 
-    if asked_s is None:
+    if asked_s is None or asked_s < 1:
         assert 1 <= wait_s <= min(900, 2.0 ** min(attempts, 20))
     else:
         assert asked_s <= wait_s <= asked_s * 1.1
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 0.5])
+def test_a_cloud_that_asks_for_no_wait_is_left_alone_longer_each_time(asked_s: float) -> None:
+    waits = [backoff_s(attempts, asked_s=asked_s, jitter=1.0) for attempts in (1, 2, 3, 20)]
+
+    assert waits == [2, 4, 8, 900]

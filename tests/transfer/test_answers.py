@@ -101,7 +101,7 @@ def test_an_unknown_outcome_is_held_where_keys_are_not_honoured_unless_resending
     ("outcome", "wait_s"),
     [
         (NothingDone("503"), 1.5),
-        (NothingDone("503", retry_after_s=0.0), 0.0),
+        (NothingDone("503", retry_after_s=0.0), 1.5),
         (RateLimited("429", retry_after_s=60.0), 0),
         (Unauthorized("401"), 1.5),
         (NoRoute("404"), 1.5),
