@@ -31,8 +31,9 @@ from shared.outcome import (
 
 # The cloud remembers a key for 24 h at least; a repeat must get there within them.
 KEY_LIFE = timedelta(hours=24) - timedelta(minutes=1)
-GIVEN_UP = "given_up: an operator gave up on its upload, of which the outcome is unknown"
-GIVEN_UP_MISSING = "given_up: an operator gave up on its upload into a folder that the cloud has lost"
+GIVEN_UP_BEGINS = "given_up: "
+GIVEN_UP = GIVEN_UP_BEGINS + "an operator gave up on its upload, of which the outcome is unknown"
+GIVEN_UP_MISSING = GIVEN_UP_BEGINS + "an operator gave up on its upload into a folder that the cloud has lost"
 Answer = Literal["exists_as", "send_again", "give_up"]
 _UUID: TypeAdapter[CloudsUuid] = TypeAdapter(ACloudsUuid)
 

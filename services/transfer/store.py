@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from schemas.fields import FolderId, RecordingId
+from services.transfer.answers import GIVEN_UP_BEGINS
 from services.transfer.decisions import KnownRecording, Processed
 from shared.sql import text
 
@@ -68,7 +69,10 @@ class Store:
         return frozenset(row.recording_id for row in rows)
 
     async def put_recordings(self, news: Sequence[Processed]) -> None:
-        """Store what is newer. A recording that was rejected waits again: what is wrong with it may be mended."""
+        """Store what is newer. A recording that was rejected waits again: what is wrong with it may be mended.
+
+        Not if it was given up: nobody knows whether it is in the cloud, so only an operator takes that back.
+        """
         facts = [one.fact for one in news]
         await self._connection.execute(
             text("""
@@ -90,7 +94,10 @@ class Store:
                     requires_ticket = excluded.requires_ticket, recorded_at = excluded.recorded_at,
                     processed_at = excluded.processed_at, revision = excluded.revision,
                     content_hash = excluded.content_hash,
-                    waiting = recording.waiting or recording.rejected is not null, rejected = null
+                    waiting = recording.waiting or recording.rejected is not null
+                        and not starts_with(recording.rejected, cast(:given_up as text)),
+                    rejected = case when starts_with(recording.rejected, cast(:given_up as text))
+                                    then recording.rejected end
                 where (excluded.revision, excluded.processed_at, excluded.content_hash)
                     > (recording.revision, recording.processed_at, recording.content_hash)
             """),
@@ -107,6 +114,7 @@ class Store:
                 "processed": [fact.processed_at for fact in facts],
                 "revisions": [fact.revision for fact in facts],
                 "hashes": [one.content_hash for one in news],
+                "given_up": GIVEN_UP_BEGINS,
             },
         )
 

@@ -39,6 +39,16 @@ RULES: Sequence[Rule] = (
         [("waiting = recording.waiting or recording.rejected is not null", "waiting = recording.waiting")],
     ),
     Rule(
+        "given up taken back",
+        "a recording that an operator has given up is tried again with its next revision",
+        "transfer",
+        recording_of_before,
+        [
+            ("and not starts_with(recording.rejected,", "and true or starts_with(recording.rejected,"),
+            ("case when starts_with(", "case when false and starts_with("),
+        ],
+    ),
+    Rule(
         "older ticket stored",
         "transfer takes whichever link comes last",
         "transfer",

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
-from services.transfer.answers import Transferred
+from services.transfer.answers import GIVEN_UP, Transferred
 from services.transfer.conclusions import Conclusions
 from services.transfer.decisions import Place, newest_of_each
 from services.transfer.lots import Lot, Ready
@@ -21,7 +21,7 @@ from tests.simulation.clock import BEGINNING
 from tests.simulation.situations import ONE, OTHER, At, linked, moment, over, processed, transferred
 
 MONDAY, TUESDAY = FolderId("Monday"), FolderId("Tuesday")
-R1, R2 = RecordingId("R1"), RecordingId("R2")
+R1, R2, R3 = RecordingId("R1"), RecordingId("R2"), RecordingId("R3")
 GRACE = timedelta(seconds=1)
 REQUEST = UUID(int=7)
 
@@ -35,16 +35,18 @@ async def older_revision(at: At) -> AsyncIterator[object]:
 
 
 async def recording_of_before(at: At) -> AsyncIterator[object]:
-    """A recording is transferred before it is heard of; one that was rejected has a newer revision."""
+    """A recording is transferred before it is heard of; one was rejected, one given up, and both have a revision."""
     connection = await at(0)
     await Transfers(connection).put([transferred("R1")])
     await _process(connection, "R1")
     await _process(connection, "R2")
-    await Uploads(connection).reject({R2: "its name is taken"})
-    yield await Store(connection).folders_waiting_for([R1, R2])
-    await _process(connection, "R2", revision=2)
-    yield await Store(connection).folders_waiting_for([R2])
+    await _process(connection, "R3")
+    await Uploads(connection).reject({R2: "its name is taken", R3: GIVEN_UP})
     yield await Store(connection).folders_waiting_for([R1])
+    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    await _process(connection, "R2", revision=2)
+    await _process(connection, "R3", revision=2)
+    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
 
 
 async def older_ticket(at: At) -> AsyncIterator[object]:

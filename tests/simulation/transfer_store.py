@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
-from services.transfer.answers import Conclusion, Transferred
+from services.transfer.answers import GIVEN_UP_BEGINS, Conclusion, Transferred
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.decisions import KnownRecording, KnownTransfer, Place, Processed, earliest
 from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Lot, Ready, Rest
@@ -175,9 +175,10 @@ class StoreModel(Store):
                 new = Recording(one.fact, one.content_hash, now, 1, recording_id not in tables.transfer)
                 tables.recording[recording_id] = new
             elif one.rank > row.rank:
-                waits = row.waiting or row.rejected is not None
+                given_up = row.rejected if (row.rejected or "").startswith(GIVEN_UP_BEGINS) else None
+                waits = row.waiting or (row.rejected is not None and not given_up)
                 tables.recording[recording_id] = row._replace(
-                    fact=one.fact, content_hash=one.content_hash, waiting=waits, rejected=None
+                    fact=one.fact, content_hash=one.content_hash, waiting=waits, rejected=given_up
                 )
 
     async def link_versions(self, recording_ids: Collection[RecordingId]) -> dict[RecordingId, int]:

@@ -85,6 +85,19 @@ async def test_an_operator_gives_up(held: Transfer) -> None:
     assert names(await held.rows("select recording_id from transfer")) == ["R3"]
 
 
+async def test_what_an_operator_gave_up_stays_so_whatever_revision_comes(held: Transfer, deployed: Emulator) -> None:
+    async with an_api(held) as api:
+        await api.post("/folders/F1/answer", json={"answer": "give_up"})
+        await held.fold(a_recording("R1", revision=2), a_recording("R2", revision=2))
+        await held.upload()
+        given_up = files_in_cloud(deployed)
+        await api.post("/rejected/retry", json={"recording_ids": ["R1"]})
+        await held.upload()
+
+    assert given_up == [("Monday", "R1.wav"), ("Monday", "R2.wav"), ("Monday", "R3.wav")]
+    assert files_in_cloud(deployed) == [("Monday", "R1.wav"), *given_up]
+
+
 async def test_resending_can_be_chosen_for_good(transfer_url: str, deployed: Emulator) -> None:
     async with running_transfer(transfer_url, deployed, cloud_resend_unknown=True) as transfer:
         deployed.arm(route="create", kind="close_before_effect")
