@@ -106,11 +106,15 @@ class Release:
 
 @dataclass(frozen=True)
 class Narrow:
-    """The cloud refuses the request as it is: `rejected` stay out of the next one, which has at most `max_files`."""
+    """The cloud refuses the request as it is: `rejected` stay out of the next one, which has at most `max_files`.
+
+    `newer_too`: also what of them came after the request was frozen. The cloud has not seen that, an operator may have.
+    """
 
     message: str
     rejected: Mapping[RecordingId, str]
     max_files: int
+    newer_too: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +223,7 @@ def decide_answer(
         case "send_again":
             return Release("an operator said: send again", 0)
         case "give_up":
-            return Narrow("an operator gave up", dict.fromkeys(recording_ids, GIVEN_UP), MAX_FILES)
+            return Narrow("an operator gave up", dict.fromkeys(recording_ids, GIVEN_UP), MAX_FILES, newer_too=True)
         case never:
             assert_never(never)
 

@@ -88,7 +88,7 @@ class Conclusions:
                 await self._settle(request.folder_id, max_files=max_files, message=message, wait_s=wait_s, failed=True)
             case Narrow(message, rejected, narrower):
                 await self._requests.close(request)
-                await Uploads(self._connection).reject(rejected)
+                await Uploads(self._connection).reject(rejected, sent=() if conclusion.newer_too else request.files)
                 await self._settle(request.folder_id, max_files=narrower, message=message)
             case Repeat(message, wait_s):
                 await self._settle(request.folder_id, max_files=max_files, message=message, wait_s=wait_s, failed=True)

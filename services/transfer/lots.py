@@ -33,15 +33,18 @@ class Ready:
     transfer_version: int
     link_version: int
     ticket_info: Mapping[str, Any] | None
+    content_hash: bytes
 
 
 @dataclass(frozen=True)
 class FrozenFile:
-    """A recording in an open request: the versions that it will have been transferred as, and with."""
+    """A recording in an open request: the versions that it will have been transferred as, and with, and of which
+    RecordingProcessed."""
 
     recording_id: RecordingId
     transfer_version: int
     link_version: int
+    content_hash: bytes
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,13 @@ class Lot:
     files: tuple[Ready, ...]
     body: bytes = field(repr=False)
     rejected: Mapping[RecordingId, str]
+
+    @property
+    def frozen(self) -> tuple[FrozenFile, ...]:
+        """What is known of its files once it is frozen."""
+        return tuple(
+            FrozenFile(one.recording_id, one.transfer_version, one.link_version, one.content_hash) for one in self.files
+        )
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Requests:
             return None
         files = await self._connection.execute(
             text("""
-                select recording_id, transfer_version, link_version from frozen_file
+                select recording_id, transfer_version, link_version, content_hash from frozen_file
                 where request_id = :id order by position
             """),
             {"id": row.id},
@@ -63,7 +63,10 @@ class Requests:
             row.keys_honoured,
             row.frozen_at,
             repeated=True,
-            files=tuple(FrozenFile(*one) for one in files),
+            files=tuple(
+                FrozenFile(one.recording_id, one.transfer_version, one.link_version, bytes(one.content_hash))
+                for one in files
+            ),
         )
 
     async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
@@ -83,19 +86,22 @@ class Requests:
                 "now": folder.now,
             },
         )
-        files = tuple(FrozenFile(one.recording_id, one.transfer_version, one.link_version) for one in lot.files)
+        files = lot.frozen
         await self._connection.execute(
             text("""
-                insert into frozen_file (recording_id, request_id, position, transfer_version, link_version)
-                select recording_id, :id, place - 1, transfer_version, link_version
-                from unnest(cast(:recording_ids as text[]), cast(:versions as int[]), cast(:links as int[]))
-                    with ordinality as u (recording_id, transfer_version, link_version, place)
+                insert into frozen_file (
+                    recording_id, request_id, position, transfer_version, link_version, content_hash)
+                select recording_id, :id, place - 1, transfer_version, link_version, content_hash
+                from unnest(cast(:recording_ids as text[]), cast(:versions as int[]), cast(:links as int[]),
+                        cast(:hashes as bytea[]))
+                    with ordinality as u (recording_id, transfer_version, link_version, content_hash, place)
             """),
             {
                 "id": request_id,
                 "recording_ids": [one.recording_id for one in files],
                 "versions": [one.transfer_version for one in files],
                 "links": [one.link_version for one in files],
+                "hashes": [one.content_hash for one in files],
             },
         )
         return OpenRequest(

@@ -194,3 +194,4 @@ class FrozenFile(TransferTable, table=True):
     position: int
     transfer_version: int
     link_version: int
+    content_hash: bytes

@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
-from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, Ready, Rest
+from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Ready, Rest
 from shared.sql import text
 
 SHORTEST_WAIT_S = 0.005
@@ -82,7 +82,7 @@ class Uploads:
             text(f"""
                 with ready as (
                     select r.recording_id, r.folder_name, r.filename, r.size_bytes, r.token, r.transcript,
-                        r.processed_at, octet_length(r.transcript) as bytes,
+                        r.content_hash, r.processed_at, octet_length(r.transcript) as bytes,
                         coalesce(t.transfer_version, 0) + 1 as transfer_version
                     from recording r left join transfer t using (recording_id)
                     where r.folder_id = :folder_id and {_TO_UPLOAD}
@@ -113,6 +113,7 @@ class Uploads:
                 transfer_version=row.transfer_version,
                 link_version=row.link_version,
                 ticket_info=row.ticket_info,
+                content_hash=bytes(row.content_hash),
             )
             for row in rows
         ]
@@ -149,18 +150,31 @@ class Uploads:
         ).one()
         return Rest(row.waiting_since, row.frozen_elsewhere)
 
-    async def reject(self, messages: Mapping[RecordingId, str]) -> None:
-        """These will not be uploaded as they are."""
+    async def reject(self, messages: Mapping[RecordingId, str], *, sent: Collection[FrozenFile] = ()) -> None:
+        """These will not be uploaded as they are.
+
+        With `sent`, only those that are still what was sent: a newer revision or link may be just what mends them.
+        """
+        as_sent = {one.recording_id: one for one in sent}
         await self._connection.execute(
             text("""
                 update recording set waiting = false, rejected = u.message
-                from unnest(cast(:ids as text[]), cast(:messages as text[])) as u (recording_id, message)
+                from unnest(cast(:ids as text[]), cast(:messages as text[]), cast(:hashes as bytea[]),
+                        cast(:links as int[])) as u (recording_id, message, content_hash, link_version)
+                    left join ticket k using (recording_id)
                 where recording.recording_id = u.recording_id and recording.waiting
+                    and recording.content_hash = coalesce(u.content_hash, recording.content_hash)
+                    and coalesce(k.link_version, 0) = coalesce(u.link_version, k.link_version, 0)
                     and recording.recording_id in (
                         select recording_id from recording where recording_id = any(:ids)
                         order by recording_id for no key update)
             """),
-            {"ids": list(messages), "messages": list(messages.values())},
+            {
+                "ids": list(messages),
+                "messages": list(messages.values()),
+                "hashes": [as_sent[one].content_hash if one in as_sent else None for one in messages],
+                "links": [as_sent[one].link_version if one in as_sent else None for one in messages],
+            },
         )
 
     async def look_again(self, folder: Folder, due_at: datetime | None) -> None:

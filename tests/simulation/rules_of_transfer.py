@@ -12,6 +12,7 @@ from tests.simulation.situations_of_transfer import (
     outcome_after_the_end,
     ready_to_go,
     recording_of_before,
+    refused_after_news,
     request_done_in_part,
     transfer_of_before,
 )
@@ -145,6 +146,20 @@ RULES: Sequence[Rule] = (
         "transfer",
         ready_to_go,
         [("r.waiting and coalesce(", "coalesce(")],
+    ),
+    Rule(
+        "newer revision refused",
+        "what the cloud said of one revision counts for the next, which is never tried",
+        "transfer",
+        refused_after_news,
+        [("and recording.content_hash = coalesce(u.content_hash, recording.content_hash)", "")],
+    ),
+    Rule(
+        "newer link refused",
+        "what the cloud said of an upload with one link counts for the next link, which is never tried",
+        "transfer",
+        refused_after_news,
+        [("and coalesce(k.link_version, 0) = coalesce(u.link_version, k.link_version, 0)", "")],
     ),
     Rule(
         "name given twice",

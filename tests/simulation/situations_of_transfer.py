@@ -164,6 +164,22 @@ async def outcome_after_the_end(at: At) -> AsyncIterator[object]:
     yield await conclusions.may_record(request, ONE, done)
 
 
+async def refused_after_news(at: At) -> AsyncIterator[object]:
+    """The cloud refuses three files; one has a newer revision meanwhile, one a link, one is as it was sent."""
+    connection = await at(0)
+    uploads = Uploads(connection)
+    await Store(connection).look_at({MONDAY: BEGINNING})
+    for one in (R1, R2, R3):
+        await _process(connection, one)
+    lot = Lot("create", None, tuple(await uploads.ready(_folder(5), grace=GRACE)), b"{}", {})
+    request = await Requests(connection).freeze(_folder(5), lot, request_id=REQUEST, keys_honoured=True)
+    await _process(connection, R1, revision=2)
+    await Store(connection).put_tickets([linked(R2)])
+    await Requests(connection).close(request)
+    await uploads.reject(dict.fromkeys((R1, R2, R3), "no"), sent=request.files)
+    yield [one.recording_id for one in await uploads.ready(_folder(5), grace=GRACE)]
+
+
 async def _process(connection: AsyncConnection, recording: str = "R1", **fields: object) -> None:
     fact = processed(recording, **fields)  # type: ignore[arg-type]  # of a fact
     await Store(connection).put_recordings(list(newest_of_each([fact]).values()))
@@ -171,7 +187,7 @@ async def _process(connection: AsyncConnection, recording: str = "R1", **fields:
 
 async def _open_request(connection: AsyncConnection, *recordings: str) -> OpenRequest:
     await Store(connection).look_at({MONDAY: BEGINNING})
-    files = tuple(Ready(RecordingId(one), "Monday's", f"{one}.wav", 1, 1, "words", 1, 0, None) for one in recordings)
+    files = tuple(Ready(RecordingId(one), "", f"{one}.wav", 1, 1, "words", 1, 0, None, b"1") for one in recordings)
     lot = Lot("create", None, files, b"{}", {})
     return await Requests(connection).freeze(_folder(0), lot, request_id=REQUEST, keys_honoured=True)
 

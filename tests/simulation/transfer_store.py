@@ -316,6 +316,7 @@ class UploadsModel(Uploads):
                     version,
                     link_version,
                     ticket,
+                    row.content_hash,
                 )
             )
             bytes_before += len(fact.transcript.encode())
@@ -339,10 +340,15 @@ class UploadsModel(Uploads):
         )
         return Rest(min((one.folded_at for one in waiting), default=None), elsewhere)
 
-    async def reject(self, messages: Mapping[RecordingId, str]) -> None:
-        rows = _tables(self._connection).recording
+    async def reject(self, messages: Mapping[RecordingId, str], *, sent: Collection[FrozenFile] = ()) -> None:
+        tables = _tables(self._connection)
+        rows = tables.recording
+        sent_as = {one.recording_id: (one.content_hash, one.link_version) for one in sent}
         for one, message in messages.items():
-            if one in rows and rows[one].waiting:
+            if one not in rows or not rows[one].waiting:
+                continue
+            present = (rows[one].content_hash, tables.ticket.get(one, (0, None))[0])
+            if sent_as.get(one, present) == present:
                 rows[one] = rows[one]._replace(waiting=False, rejected=message)
 
     async def look_again(self, folder: Folder, due_at: datetime | None) -> None:
@@ -366,7 +372,7 @@ class RequestsModel(Requests):
 
     async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
         tables = _tables(self._connection)
-        files = tuple(FrozenFile(one.recording_id, one.transfer_version, one.link_version) for one in lot.files)
+        files = lot.frozen
         assert not {one.recording_id for one in files} & tables.frozen.keys(), "frozen_file_pkey"
         assert all(one.folder_id != folder.folder_id for one in tables.upload_request.values()), "one open request"
         request = OpenRequest(

@@ -41,6 +41,7 @@ def a_ready(recording_id: str = "R1", **fields: object) -> Ready:
         transfer_version=1,
         link_version=0,
         ticket_info=None,
+        content_hash=b"",
     )
     return replace(one, **fields)  # type: ignore[arg-type]
 

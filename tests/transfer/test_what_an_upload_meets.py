@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 import pytest
 
+from schemas.events import Event
+from services.transfer.upload_recordings import Claimed
 from tests.emulator.running import Emulator
 from tests.transfer.api import an_api
-from tests.transfer.given import a_recording
+from tests.transfer.given import a_link, a_recording
 from tests.transfer.running import Transfer, files_in_cloud, running_transfer
 
 NOTHING_DONE: Mapping[str, dict[str, object]] = {
@@ -100,3 +102,19 @@ async def test_what_nobody_knows_is_held_and_not_repeated_where_keys_mean_nothin
     assert set(blocked) == {"outcome_unknown"}
     assert held == [{"held": "outcome_unknown"}]
     assert after == before
+
+
+@pytest.mark.parametrize("news", [a_recording("R1", revision=2, transcript="mended"), a_link("R1")])
+async def test_a_refusal_counts_for_what_was_sent_and_not_for_what_came_meanwhile(
+    transfer: Transfer, cloud: Emulator, news: Event
+) -> None:
+    cloud.arm(route="create", status=422, filename="R1.wav")
+    await transfer.fold(a_recording("R1"), a_recording("R2"))
+    claimed = await transfer.uploading._claim()
+    assert isinstance(claimed, Claimed)
+
+    await transfer.fold(news)
+    await transfer.uploading._record(claimed, await transfer.uploading._send(claimed))
+    await transfer.upload_until_settled()
+
+    assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]

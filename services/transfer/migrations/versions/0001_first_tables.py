@@ -117,6 +117,7 @@ def _folders_and_requests() -> None:
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("transfer_version", sa.Integer, nullable=False),
         sa.Column("link_version", sa.Integer, nullable=False),
+        sa.Column("content_hash", sa.LargeBinary, nullable=False),
     )
 
 
