@@ -1,8 +1,9 @@
 """Folds TicketLinked: the newest link of each recording, to go with its upload.
 
 In: the events of one batch. Out: the ticket, also of recordings that are not known yet. A recording that waited for it
-need not wait longer. A link that comes after the upload was frozen is not this service's business: the version that
-went with the upload is announced, and cloud_updater pushes what is newer.
+need not wait longer, and one that the cloud has rejected is tried with it. A link that comes after the upload was
+frozen is not this service's business: the version that went with the upload is announced, and cloud_updater pushes
+what is newer.
 """
 
 from collections.abc import Sequence
@@ -28,8 +29,10 @@ async def fold_ticket_linked(
         return Folded()
 
     await store.put_tickets(links)
-    folders = await store.folders_waiting_for({link.recording_id for link in links if link.ticket_info})
+    linked = {link.recording_id for link in links}
+    folders = await store.folders_not_uploaded(linked)
     if not folders:
         return Folded(newer=len(links))
     await store.look_at(dict.fromkeys(folders, await store.now() + waits.quiet))
+    await store.try_again(linked)
     return Folded(newer=len(links), wake=("upload_recordings",))

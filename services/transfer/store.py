@@ -14,6 +14,7 @@ from schemas.events import TicketLinked
 from schemas.fields import FolderId, RecordingId
 from services.transfer.answers import GIVEN_UP_BEGINS
 from services.transfer.decisions import KnownRecording, Processed
+from services.transfer.lots import FILENAME_TAKEN
 from shared.sql import text
 
 
@@ -147,13 +148,33 @@ class Store:
             },
         )
 
-    async def folders_waiting_for(self, recording_ids: Collection[RecordingId]) -> frozenset[FolderId]:
-        """Folders in which one of these recordings waits for its ticket."""
+    async def folders_not_uploaded(self, recording_ids: Collection[RecordingId]) -> frozenset[FolderId]:
+        """Folders in which one of these recordings waits, for its ticket or for an answer of the cloud, or is rejected.
+
+        Whoever looks at them before it tries again sees what became of an answer that was being recorded.
+        """
         rows = await self._connection.execute(
             text("""
                 select distinct folder_id from recording
-                where recording_id = any(:ids) and waiting and requires_ticket
+                where recording_id = any(:ids) and (waiting or rejected is not null)
             """),
             {"ids": list(recording_ids)},
         )
         return frozenset(row.folder_id for row in rows)
+
+    async def try_again(self, recording_ids: Collection[RecordingId]) -> None:
+        """Let those wait again that the cloud rejected: another ticket may be what it wants. The caller holds them.
+
+        Neither an operator's word nor a name that another recording has is changed by that.
+        """
+        await self._connection.execute(
+            text("""
+                update recording set waiting = true, rejected = null
+                where rejected is not null and not starts_with(rejected, cast(:given_up as text))
+                    and rejected <> :filename_taken
+                    and recording_id in (
+                        select recording_id from recording where recording_id = any(:ids)
+                        order by recording_id for no key update)
+            """),
+            {"ids": list(recording_ids), "given_up": GIVEN_UP_BEGINS, "filename_taken": FILENAME_TAKEN},
+        )

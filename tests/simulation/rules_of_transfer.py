@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from tests.simulation.situations import Rule
 from tests.simulation.situations_of_transfer import (
     folders_that_are_due,
+    linked_after_a_refusal,
     names_in_the_cloud,
     older_revision,
     older_ticket,
@@ -160,6 +161,20 @@ RULES: Sequence[Rule] = (
         "transfer",
         refused_after_news,
         [("and coalesce(k.link_version, 0) = coalesce(u.link_version, k.link_version, 0)", "")],
+    ),
+    Rule(
+        "rejected folder not looked at",
+        "a link does not wake the folder of a recording that the cloud has rejected",
+        "transfer",
+        linked_after_a_refusal,
+        [("and (waiting or rejected is not null)", "and waiting")],
+    ),
+    Rule(
+        "given up and linked",
+        "a recording that an operator has given up is tried again with its next link",
+        "transfer",
+        linked_after_a_refusal,
+        [("rejected is not null and not starts_with(rejected,", "rejected is not null or starts_with(rejected,")],
     ),
     Rule(
         "name given twice",

@@ -11,7 +11,7 @@ from services.transfer import announce_transfers
 from services.transfer.answers import GIVEN_UP, Transferred
 from services.transfer.conclusions import Conclusions
 from services.transfer.decisions import Place, newest_of_each
-from services.transfer.lots import Lot, Ready
+from services.transfer.lots import FILENAME_TAKEN, Lot, Ready
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
@@ -42,7 +42,7 @@ async def recording_of_before(at: At) -> AsyncIterator[object]:
     await _process(connection, "R2")
     await _process(connection, "R3")
     await Uploads(connection).reject({R2: "its name is taken", R3: GIVEN_UP})
-    yield await Store(connection).folders_waiting_for([R1])
+    yield await Store(connection).folders_not_uploaded([R1])
     yield await Uploads(connection).ready(_folder(5), grace=GRACE)
     await _process(connection, "R2", revision=2)
     await _process(connection, "R3", revision=2)
@@ -177,6 +177,18 @@ async def refused_after_news(at: At) -> AsyncIterator[object]:
     await Store(connection).put_tickets([linked(R2)])
     await Requests(connection).close(request)
     await uploads.reject(dict.fromkeys((R1, R2, R3), "no"), sent=request.files)
+    yield [one.recording_id for one in await uploads.ready(_folder(5), grace=GRACE)]
+
+
+async def linked_after_a_refusal(at: At) -> AsyncIterator[object]:
+    """One recording was rejected by the cloud, one given up, one has a name that is taken; each gets a link."""
+    connection = await at(0)
+    uploads = Uploads(connection)
+    for one in (R1, R2, R3):
+        await _process(connection, one)
+    await uploads.reject({R1: "ticket_info: no", R2: GIVEN_UP, R3: FILENAME_TAKEN})
+    yield await Store(connection).folders_not_uploaded([R1])
+    await Store(connection).try_again({R1, R2, R3})
     yield [one.recording_id for one in await uploads.ready(_folder(5), grace=GRACE)]
 
 

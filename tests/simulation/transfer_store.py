@@ -19,7 +19,7 @@ from services.transfer import announce_transfers
 from services.transfer.answers import GIVEN_UP_BEGINS, Conclusion, Transferred
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.decisions import KnownRecording, KnownTransfer, Place, Processed, earliest
-from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Lot, Ready, Rest
+from services.transfer.lots import FILENAME_TAKEN, MAX_BODY_BYTES, MAX_FILES, FrozenFile, Lot, Ready, Rest
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
@@ -192,10 +192,17 @@ class StoreModel(Store):
             if link.link_version > rows.get(link.recording_id, (0, None))[0]:
                 rows[link.recording_id] = (link.link_version, info)
 
-    async def folders_waiting_for(self, recording_ids: Collection[RecordingId]) -> frozenset[FolderId]:
+    async def folders_not_uploaded(self, recording_ids: Collection[RecordingId]) -> frozenset[FolderId]:
         rows = _tables(self._connection).recording
-        waiting = [rows[one] for one in recording_ids if one in rows and rows[one].waiting]
-        return frozenset(one.fact.folder_id for one in waiting if one.fact.requires_ticket)
+        known = [rows[one] for one in recording_ids if one in rows]
+        return frozenset(one.fact.folder_id for one in known if one.waiting or one.rejected is not None)
+
+    async def try_again(self, recording_ids: Collection[RecordingId]) -> None:
+        rows = _tables(self._connection).recording
+        for one in recording_ids & rows.keys():
+            why = rows[one].rejected
+            if why is not None and not why.startswith(GIVEN_UP_BEGINS) and why != FILENAME_TAKEN:
+                rows[one] = rows[one]._replace(waiting=True, rejected=None)
 
 
 class TransfersModel(Transfers):

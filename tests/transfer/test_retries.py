@@ -2,8 +2,8 @@
 
 from tests.emulator.running import Emulator
 from tests.transfer.api import an_api
-from tests.transfer.given import a_recording
-from tests.transfer.running import files_in_cloud, running_transfer
+from tests.transfer.given import a_link, a_recording
+from tests.transfer.running import Transfer, files_in_cloud, running_transfer, tickets_in_cloud
 
 
 async def test_a_rejected_recording_is_uploaded_when_it_is_tried_again(transfer_url: str, deployed: Emulator) -> None:
@@ -53,3 +53,19 @@ async def test_what_waits_in_a_lost_folder_can_be_given_up(transfer_url: str, de
         assert recording["blocked"]["reason"] == "rejected"
         assert recording["blocked"]["message"].startswith("given_up: ")
         assert left == []
+
+
+async def test_what_the_cloud_rejected_is_tried_again_with_a_newer_link(transfer: Transfer, cloud: Emulator) -> None:
+    refused = {"message": "invalid", "errors": {"files.0.ticket_info.url": ["is no address"]}}
+    cloud.arm(route="create", status=422, body=refused)
+    await transfer.fold(a_link("R1", 1, "T-1"))
+    await transfer.fold(a_recording("R1"), a_recording("R2"), a_recording("R3", filename="R2.wav"))
+    await transfer.upload_until_settled()
+    rejected = await transfer.rows("select recording_id from recording where rejected is not null order by 1")
+
+    await transfer.fold(a_link("R1", 2, "T-2"), a_link("R3", 1, "T-3"))
+    await transfer.upload_until_settled()
+
+    assert rejected == [{"recording_id": "R1"}, {"recording_id": "R3"}]
+    assert tickets_in_cloud(cloud) == {"R1.wav": "T-2", "R2.wav": None}
+    assert await transfer.rows("select recording_id from recording where rejected is not null") == rejected[1:]
