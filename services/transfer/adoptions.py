@@ -33,7 +33,7 @@ class Adoptions:
     async def adopt(self, lot: Sequence[Adopted]) -> list[Adoption]:
         """What became of each, in their order."""
         store = Store(self._connection)
-        await self._connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _UUIDS})
+        await self._hold_uuids()
         await store.look_at(dict.fromkeys({one.folder_id for one in lot}, await store.now()))
         files = await self._files({one.recording_id for one in lot})
         known = Known(
@@ -47,6 +47,17 @@ class Adoptions:
 
         await self._take_over([one for one in done if isinstance(one, Adopt)], await store.now())
         return done
+
+    async def owner_of(self, clouds_uuid: CloudsUuid) -> FolderId | None:
+        """Which folder is known to be this one in the cloud. It stays so while the transaction lasts.
+
+        To be asked before any folder is held, in the order of `adopt`: else each could wait for the other.
+        """
+        await self._hold_uuids()
+        return (await self._uuids({clouds_uuid})).get(clouds_uuid)
+
+    async def _hold_uuids(self) -> None:
+        await self._connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _UUIDS})
 
     async def _take_over(self, taken: Sequence[Adopt], now: datetime) -> None:
         if not taken:

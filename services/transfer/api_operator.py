@@ -10,11 +10,14 @@ from typing import Any, assert_never
 import structlog
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import ACloudsUuid, ARecordingId, CloudsUuid, FolderId
+from services.transfer.adoptions import Adoptions
 from services.transfer.answers import Answer, Unfit, decide_answer
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.lots import MAX_FILES
+from services.transfer.requests import OpenRequest
 from services.transfer.retries import Retries
 from shared import audit
 from shared.database import notify
@@ -87,9 +90,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
         """Say what became of the folder's request of unknown outcome, so that it goes on."""
         async with service.database.transaction() as connection:
             await service.gate.pass_through(connection)
-            request = await Conclusions(connection).held_request(folder_id)
-            if request is None:
-                raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
+            request = await _asked_about(connection, folder_id, said)
             conclusion = decide_answer(
                 said.answer,
                 sent_to=request.clouds_uuid,
@@ -150,6 +151,19 @@ def decided(service: Service, known: Gate) -> APIRouter:
         return RetriedAnswer(retried=list(retried))
 
     return router
+
+
+async def _asked_about(connection: AsyncConnection, folder_id: FolderId, said: OperatorsAnswer) -> OpenRequest:
+    """Lock the folder. Its request of unknown outcome, if what was said may be so."""
+    named = said.clouds_uuid if said.answer == "exists_as" else None
+    owner = await Adoptions(connection).owner_of(named) if named else None
+    request = await Conclusions(connection).held_request(folder_id)
+    if request is None:
+        raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
+    if owner not in {None, folder_id}:
+        detail = f"{named} is folder {owner} in the cloud: name what the upload of this folder has made"
+        raise Problem(409, "Another folder", detail, folder_id=owner)
+    return request
 
 
 def _refusal(why: Elsewhere | Busy | Unprocessed, lost: CloudsUuid) -> Problem:

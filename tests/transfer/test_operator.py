@@ -59,6 +59,19 @@ async def test_an_operator_says_that_the_folder_exists(held: Transfer, deployed:
     assert rows == [{"clouds_uuid": uuid}] * 3
 
 
+async def test_an_operator_cannot_say_that_it_exists_as_another_folder(held: Transfer) -> None:
+    await held.fold(a_recording("R9", folder_id="F2", folder_name="Tuesday"))
+    await held.upload()
+    others = await held.clouds_uuid("F2")
+
+    async with an_api(held) as api:
+        answer = await api.post("/folders/F1/answer", json={"answer": "exists_as", "clouds_uuid": others})
+
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith(f"{others} is folder F2 in the cloud")
+    assert await held.rows("select held from folder where folder_id = 'F1'") == [{"held": "outcome_unknown"}]
+
+
 async def test_an_operator_says_send_again(held: Transfer, deployed: Emulator) -> None:
     deployed.delete(deployed.control("GET", "folders")["folders"][0]["uuid"])
     await held.fold(a_link("R1"))
