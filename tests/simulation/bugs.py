@@ -231,7 +231,7 @@ BUGS = (
         "claim not noted",
         "a crash between sending and recording leaves no duty",
         ((ClaimsModel, "note", _note_nothing), (ClaimsModel, "end_claim", _end_what_was_not_noted)),
-        seeds=60,
+        seeds=400,
         breaks="its newest ticket is",
     ),
     Bug(
@@ -245,7 +245,7 @@ BUGS = (
         "generation ignored",
         "a push that was under way moves the cursor that a forced resync has set back",
         ((PushesModel, "acknowledged", _forget_the_generation),),
-        seeds=60,
+        seeds=250,
         breaks="its newest ticket is",
     ),
 )
