@@ -6,7 +6,6 @@ changes nothing that is known already, publishes nothing, and sends nothing for 
 
 import asyncio
 from enum import StrEnum
-from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -18,11 +17,12 @@ from ops.confirm import confirm
 from ops.exits import Finding, Unreachable, WrongInput
 from ops.given import moment, places
 from ops.options import By, DataDir, Json, Yes
+from ops.patience import Patience
 from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
 
 BEAT_S = 0.2
-PATIENCE_S = 30.0
+GOES_ON = "If it has begun, the replay goes on by itself; the service shows how far it is under GET /replays."
 
 
 class ServiceName(StrEnum):
@@ -85,7 +85,11 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
             _show_plan(planned, json=False)
         question = f"Let {service} read up to {planned.records:,} records of {topic} again?"
         confirm(question, yes=yes, json=json)
-        done = asyncio.run(_replay(addresses, service, body, by=asks(by)))
+        try:
+            done = asyncio.run(_replay(addresses, service, body, by=asks(by)))
+        except KeyboardInterrupt:
+            show.note(GOES_ON)
+            raise
     else:
         done = asyncio.run(_refused_while_one_runs(addresses, service, topic))
     _show(done, topic, json=json)
@@ -125,7 +129,7 @@ async def _replay(addresses: Addresses, service: ServiceName, body: dict[str, An
 
 async def _watched(asked: ServiceApi, begun: ReplayPlan) -> Replay:
     """A service that is started again goes on, so it is given time. Raises Unreachable if that is over."""
-    heard_at = monotonic()
+    patience = Patience()
     with show.progress() as bar:
         task = bar.add_task("offsets read", total=begun.records)
         while True:
@@ -133,11 +137,9 @@ async def _watched(asked: ServiceApi, begun: ReplayPlan) -> Replay:
                 answer = await asked.get("/replays", Replays)
                 stopped = (await asked.readiness()).stopped
             except Unreachable as error:
-                if monotonic() - heard_at > PATIENCE_S:
-                    error.todo = "The replay goes on by itself; the service shows it under /replays."
-                    raise
+                patience.bear(error, todo=GOES_ON)
             else:
-                heard_at = monotonic()
+                patience.heard()
                 [now] = [one for one in answer.items if one.topic == begun.topic]
                 bar.update(task, total=now.to_read, completed=now.to_read - now.left)
                 if now.left == 0:

@@ -10,6 +10,8 @@ from ops import show
 from ops.addresses import Addresses
 from ops.answers.resyncs import ResyncProgress
 from ops.answers.status import CloudUpdaterStatus
+from ops.exits import Unreachable
+from ops.patience import Patience
 from ops.service_api import ServiceApi, api
 
 BEAT_S = 0.25
@@ -21,7 +23,7 @@ def watched(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> 
     try:
         return asyncio.run(_watch(addresses, request_ids, total=total))
     except KeyboardInterrupt:
-        show.note(f"It goes on by itself; how far it is: ticketsync resyncs show {request_ids[0]}")
+        show.note(_goes_on(request_ids))
         raise
 
 
@@ -38,17 +40,28 @@ def refused(done: Sequence[ResyncProgress]) -> int:
 async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
     """Until nothing of them is to be pushed any more, or they are cancelled."""
     beat_s = BEAT_S
+    patience = Patience()
     async with api(addresses, "cloud_updater") as updater:
         with show.progress() as bar:
             task = bar.add_task("recordings pushed", total=total)
             while True:
-                seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
-                pushed = sum(one.made_owed - one.owed for one in seen)
-                bar.update(task, completed=max(0, min(total, pushed)), description=await _doing(updater, seen))
-                if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
-                    return seen
+                try:
+                    seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
+                    doing = await _doing(updater, seen)
+                except Unreachable as error:
+                    patience.bear(error, todo=_goes_on(request_ids))
+                else:
+                    patience.heard()
+                    pushed = sum(one.made_owed - one.owed for one in seen)
+                    bar.update(task, completed=max(0, min(total, pushed)), description=doing)
+                    if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
+                        return seen
                 await asyncio.sleep(beat_s)
                 beat_s = min(beat_s * 1.5, SLOW_BEAT_S)
+
+
+def _goes_on(request_ids: Sequence[str]) -> str:
+    return f"It goes on by itself; how far it is: ticketsync resyncs show {request_ids[0]}"
 
 
 def _is_over(one: ResyncProgress) -> bool:
