@@ -192,9 +192,8 @@ def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
 ) -> None:
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"CLOUDS_TOKEN": "of the stack", "API_TOKEN_FILE": "/of/the/stack"}))
-    monkeypatch.setenv("API_TOKEN", "of elsewhere")
-    monkeypatch.setenv("CLOUDS_TOKEN", "of elsewhere")
-    monkeypatch.setenv("CLOUDS_TOKEN_FILE", "/elsewhere")
+    for name in ("API_TOKEN", "API_TOKEN_FILE", "CLOUDS_TOKEN", "CLOUDS_TOKEN_FILE"):
+        monkeypatch.setenv(name, "/elsewhere")
 
     overlay(file)
 

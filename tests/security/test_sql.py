@@ -13,13 +13,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TAKE_SQL = {
     "text", "execute", "executemany", "exec_driver_sql", "scalar", "scalars", "stream", "stream_scalars", "prepare",
-    "cursor", "fetch", "fetchval", "fetchrow", "fetchmany", "copy_from_query",
+    "cursor", "fetch", "fetchval", "fetchrow", "fetchmany", "copy_from_query", "with_arrays",
 }  # fmt: skip
 STATEMENT = {"statement", "text", "query", "command", None}  # None: `**given`, which may name it
 # file, function → what the statement is made of besides.
 LOOKED_AT = {
     # One of the two statements above it, each a literal with constants in it.
     ("services/linker/store_matching.py", "_pairs", "found"),
+    ("services/linker/store_candidates.py", "_find", "select"),
+    # Its own callers are looked at.
+    ("shared/arrays.py", "with_arrays", "sql"),
     # Pieces of this module's constants, chosen by which conditions were given and never by their values.
     ("services/linker/seen_parked.py", "parked", "' and '.join([*walked, *conditions])"),
     ("services/linker/seen_parked.py", "parked", "' and '.join(walked)"),
@@ -63,10 +66,10 @@ def _foreign(statement: ast.expr) -> Iterator[ast.expr]:
                 yield from _foreign(one.value if isinstance(one, ast.FormattedValue) else one)
         case ast.IfExp(body=body, orelse=other):
             yield from (*_foreign(body), *_foreign(other))
-        case ast.Call(func=function, args=[inner, *_]) if _name(function) == "text":
+        case ast.Call(func=function, args=[inner, *_]) if _name(function) in {"text", "with_arrays"}:
             yield from _foreign(inner)
-        case ast.Call(func=ast.Attribute(value=ast.Name() as pattern, attr="format"), args=filled):
-            for one in (pattern, *filled):
+        case ast.Call(func=ast.Attribute(value=ast.Name() as pattern, attr="format"), args=filled, keywords=named):
+            for one in (pattern, *filled, *(one.value for one in named)):
                 yield from _foreign(one)
         case _:
             yield statement
@@ -97,6 +100,8 @@ def test_every_statement_is_the_programs_own_text() -> None:
         "'select * from t where id = %s' % given",
         "'select * from t where id = {}'.format(given)",
         "_OWN.format(given)",
+        "_OWN.format(name=given)",
+        "with_arrays(f'select {one.given}')",
         "text(f'select {one.given}')",
         "given",
         "statement=given",
