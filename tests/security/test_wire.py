@@ -19,7 +19,6 @@ HEADERS = {
     "accept",
     "accept-encoding",
     "authorization",
-    "connection",
     "content-length",
     "content-type",
     "host",

@@ -41,12 +41,21 @@ async def test_a_batch_takes_as_much_of_every_partition(things: Things, kafka_bo
     """What belongs together is spread over them, such as the links of a folder: it comes together."""
     await publish(kafka_bootstrap_servers, _records(things, 400))
     batches: list[Counter[int]] = []
+    both_fetched = asyncio.Event()
 
     async def apply(batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:
+        await both_fetched.wait()
         batches.append(Counter(incoming.record.partition for incoming in batch))
         return await fold_things(batch, connection)
 
-    async with running_process(things, kafka_bootstrap_servers, apply=apply, batch_records=40):
+    async with running_process(things, kafka_bootstrap_servers, apply=apply, batch_records=40) as process:
+
+        async def fetched() -> bool:
+            consumer, assigned = process.fold.consumer, process.fold.assigned
+            return consumer is not None and len(assigned) == 2 and all(map(consumer.highwater, assigned))
+
+        await until(fetched)
+        both_fetched.set()
         await until_read(things, kafka_bootstrap_servers)
 
     assert sum(Counter(batch) == {0: 20, 1: 20} for batch in batches) >= 5
