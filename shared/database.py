@@ -114,14 +114,6 @@ async def is_alone(connection: AsyncConnection) -> bool:
     return bool(await connection.scalar(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": _PRESENCE}))
 
 
-async def plan_anew(connection: AsyncConnection) -> None:
-    """Have this transaction's statements planned for the tables as they are now.
-
-    For transactions of many rows: a plan that was kept from when a table was empty reads all of it for each row.
-    """
-    await connection.execute(text("set local plan_cache_mode = force_custom_plan"))
-
-
 async def notify(connection: AsyncConnection, names: Iterable[str]) -> None:
     """Wake the loops of these names in every process once the transaction is committed."""
     for name in sorted(set(names)):

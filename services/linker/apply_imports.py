@@ -31,7 +31,7 @@ from services.linker.read_row import Asked
 from services.linker.settings import LinkerSettings
 from services.linker.store_first_links import FirstLinksOf
 from services.linker.store_imports import Accepted, Imports, Running
-from shared.database import Database, notify, plan_anew
+from shared.database import Database, notify
 from shared.gate import Gate
 
 log = structlog.get_logger()
@@ -58,7 +58,6 @@ class ApplyImports:
         """Link the next part of the oldest running import that has one left."""
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            await plan_anew(connection)
             imports = Imports(connection)
             part = await imports.claim_part()
             if part is None:

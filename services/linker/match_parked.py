@@ -18,7 +18,7 @@ from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_matching import Matching, Pair
 from services.linker.store_parked import Parked
-from shared.database import Database, notify, plan_anew
+from shared.database import Database, notify
 from shared.gate import Gate
 
 log = structlog.get_logger()
@@ -45,7 +45,6 @@ class MatchParked:
     async def _match_arrivals(self) -> int:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            await plan_anew(connection)
             matching = Matching(connection)
             arrived = await matching.arrivals(LOT)
             if arrived:
@@ -58,7 +57,6 @@ class MatchParked:
     async def _match_fresh(self) -> int:
         async with self.database.transaction() as connection:
             await self.gate.pass_through(connection)
-            await plan_anew(connection)
             matching = Matching(connection)
             fresh = await matching.fresh(LOT)
             if fresh:
