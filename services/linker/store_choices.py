@@ -6,12 +6,12 @@ as a row of `parked_link` in the state applied, whether or not the request had t
 
 from collections.abc import Sequence
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import LinkRequest
 from services.linker.store_parked import IN_FOLDER, NAME, STEM, target_key
 from shared.arrays import with_arrays
+from shared.sql import text
 
 
 class Choices:

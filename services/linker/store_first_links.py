@@ -7,11 +7,11 @@ key of `link` refuses the part, which is then decided anew.
 
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.first_links import linked_at
 from services.linker.store_imports import Running
+from shared.sql import text
 
 
 class FirstLinksOf:

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import OnExisting
 from services.linker.import_parts import Outcomes, Part
 from shared.arrays import with_arrays
+from shared.sql import text
 
 _SETTINGS = "import_id, filename, sha256, fingerprint, folder, park, on_existing, dry_run, linked_by, accepted_at"
 

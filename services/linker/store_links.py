@@ -7,13 +7,13 @@ of `unheard_link` are written after those of `link`, in the same order.
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketInfo
 from services.linker.decisions import CurrentLink, LinkRequest
 from services.linker.link_rows import LinkRow, columns_of
 from shared.arrays import with_arrays
+from shared.sql import text
 
 # What link and link_history have in common.
 _VERSION = """recording_id, link_version, ticket, source, request_id, requested_at, linked_by, import_id, occurred_at"""

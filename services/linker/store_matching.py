@@ -9,12 +9,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import LinkRequest
 from services.linker.store_parked import COLUMNS, one_at_a_time, parked_request
 from shared.arrays import with_arrays
+from shared.sql import text
 
 # An id is meant before a name.
 _IN_FOLDER = """(p.folder is null or p.folder = r.folder_id or (p.folder = r.folder_name

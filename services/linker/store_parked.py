@@ -12,12 +12,13 @@ from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Row, text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails, TicketLinked
 from services.linker.decisions import LinkRequest, Target
 from shared.arrays import with_arrays
+from shared.sql import text
 
 COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename, p.folder, p.ticket, p.keeps, p.source,
              p.linked_by, p.import_id, p.on_existing"""
