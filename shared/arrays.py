@@ -34,9 +34,8 @@ def _texts(values: Sequence[str | None]) -> str:
     """An array of text. All of it is escaped at once: no text that PostgreSQL takes holds a NUL, so they mark ends."""
     joined = _END.join([_NONE if one is None else one for one in values])
     if joined.count("\0") != 2 * (max(len(values) - 1, 0) + values.count(None)):
-        return (
-            joined  # one of them holds a NUL of its own; PostgreSQL refuses that, as it refuses such a text by itself
-        )
+        # One of them holds a NUL of its own; PostgreSQL refuses that, as it refuses such a text by itself.
+        return joined
     escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace(_END, '","')
     return f'{{"{escaped}"}}'.replace(f'"{_NONE}"', "NULL") if values else "{}"
 

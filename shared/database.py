@@ -23,13 +23,13 @@ log = structlog.get_logger()
 
 CHANNEL = "ticketsync_wake"
 WAIT_FOR_LISTENER_S = 2.0
+# A process that stands still in the middle of a transaction, stopped with its machine for example, keeps its locks no
+# longer than this; no transaction waits for anything but the database.
+IDLE_IN_TRANSACTION_MS = 30_000
 # A plan that is kept is one for the table as it was: made while it was empty, it passes over all of its rows once it is
 # not, and for minutes. To plan each statement anew costs a tenth of a millisecond, whatever number of rows it is for.
 # Its default price for a look into an index is that of a turning disk: below some hundred thousand rows, a batch's
 # thousand looks would seem to cost more than to pass over the whole table, which takes ten times as long.
-# A process that stands still in the middle of a transaction, stopped with its machine for example, keeps its locks no
-# longer than this; no transaction waits for anything but the database.
-IDLE_IN_TRANSACTION_MS = 30_000
 SESSION = {
     "timezone": "UTC",
     "plan_cache_mode": "force_custom_plan",
@@ -42,11 +42,11 @@ _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and tha
 # A unique violation is always a race here: whatever may be there already is written with ON CONFLICT.
 # 25P03: it stood still for too long in the middle of a transaction.
 # 55000 on a connection: the database takes none for now, as while a copy of it is made.
-_CAPITAL = re.compile("(?=[A-Z])")
 _TRANSIENT = ("08", "23505", "25P03", "40", "53", "55000", "55P03", "57P", "58", "3D000", "25006")
 _REFUSED = ("22", "23", "54")
 # How asyncpg finds a connection that the server has cut between two steps of a statement.
 _CUT = asyncpg.InternalClientError
+_CAPITAL = re.compile("(?=[A-Z])")
 
 
 class Database:

@@ -63,10 +63,7 @@ class Requests:
             row.keys_honoured,
             row.frozen_at,
             repeated=True,
-            files=tuple(
-                FrozenFile(one.recording_id, one.transfer_version, one.link_version, bytes(one.content_hash))
-                for one in files
-            ),
+            files=tuple(FrozenFile(*one) for one in files),
         )
 
     async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
