@@ -82,6 +82,7 @@ class Service:
     def __post_init__(self) -> None:
         self._gates: list[Gate] = []
         self.gate = self.gate_on(self.own_topics)
+        metrics.GATE_OPEN.set_function(lambda: self.gate.is_open)
         self.producer = Producer(self.kafka, client_id=f"ticketsync.{self.name}")
         try:
             options = broker_options(self.kafka)
@@ -126,6 +127,8 @@ class Service:
             needs_gate=needs_gate,
         )
         fold.subscribe(self._broker)
+        metrics.LAG.labels(topic.name).set_function(lambda: sum(fold.lag.values()))
+        metrics.STOPPED.labels(topic.name).set_function(lambda: fold.limit.stopped is not None)
         self.folds.append(fold)
         return fold
 
@@ -159,7 +162,7 @@ class Service:
         await self._free_leases()
         try:
             async with asyncio.TaskGroup() as group:
-                background = [group.create_task(work) for work in (server.serve(), self._work(), self._report())]
+                background = [group.create_task(work) for work in (server.serve(), self._work())]
                 background += [group.create_task(gate.keep()) for gate in self._gates]
                 background.append(group.create_task(self.database.listen(self.wake)))
                 running = [group.create_task(loop.run()) for loop in self.loops]
@@ -219,14 +222,6 @@ class Service:
         if {topic for topic, _ in found} != set(topics):
             raise UnknownTopicOrPartitionError  # nothing is known of what was done as long as Kafka does not show it
         return {TopicPartition(*partition): end for partition, end in found.items()}
-
-    async def _report(self) -> None:
-        while True:
-            metrics.GATE_OPEN.set(self.gate.is_open)
-            for fold in self.folds:
-                metrics.LAG.labels(fold.topic.name).set(sum(fold.lag.values()))
-                metrics.STOPPED.labels(fold.topic.name).set(fold.limit.stopped is not None)
-            await asyncio.sleep(1)
 
     async def _close(self) -> None:
         for close in (self._broker.stop, self.producer.close, self.database.close):
