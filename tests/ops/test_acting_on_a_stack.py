@@ -249,11 +249,11 @@ def test_an_upload_of_unknown_outcome_is_found_in_the_cloud_and_said_to_exist(st
     said = stack(
         "transfer", "exists-as", there, "--recording", f"{folder}/unsure.wav", "--yes", "--by", "ann", "--json"
     )
-    stack.settle()
 
     assert case["reason"] == "outcome_unknown"
     assert (without_uuid.code, without_uuid.json["items"][0]["outcome"]) == (1, "refused")
     assert (said.code, [one["outcome"] for one in said.json["items"]]) == (0, ["done"])
+    stack.settle()
     assert held() == []
     assert (stack("transfer", "retry", "--folder", folder).code, stack("transfer", "retry", "--all").code) == (1, 0)
     about = stack.about(folder, "unsure.wav")
