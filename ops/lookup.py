@@ -17,7 +17,7 @@ async def one_folder(linker: ServiceApi, name: str) -> Folder:
     """The folder of that id, else the only one of that name. Raises Finding."""
     found = (await linker.get("/folders", Folders, {"folder": name})).items
     if not found:
-        raise Finding(f"no folder has the id or the name {name}")
+        raise Finding(f"no folder has the id or the name {name}", todo="Has it been read yet? ticketsync lag")
     if len(found) > 1:
         ids = ", ".join(folder.folder_id for folder in found)
         raise Finding(f"{len(found)} folders have the name {name}", todo=f"Name one by its id: {ids}")

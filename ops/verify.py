@@ -2,7 +2,8 @@
 
 cloud_updater reads and compares, since it has the token and keeps to the cloud's limit; this command walks the folders
 with a few in flight. Without a finding it ends with 0. A recording without a ticket on both sides is in order, and what
-is not transferred is not looked for. --repair asks cloud_updater to push exactly the findings once more.
+is not transferred is not looked for, and a folder of which nothing is there is a finding. --repair asks cloud_updater
+to push exactly the findings once more, and what no push mends is told with its next step (ops/verify_findings.py).
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from ops.overview import Services, services
 from ops.pages import pages
 from ops.resync_selection import in_lots
 from ops.service_api import ServiceApi
+from ops.verify_findings import next_steps, to_push
 from ops.who import asks
 from shared.path_segment import path_segment
 
@@ -91,8 +93,10 @@ def verify(
         _show(report)
     if not report.observed:
         show.note(ATTESTED)
-    if repair and report.found:
+    if repair and report.pushed:
         show.note(f"Asked to push {report.pushed:,} again; look once more after: ticketsync status --wait settled")
+    for step in next_steps(report.findings, repair=repair):
+        show.note(step)
     raise typer.Exit(Exit.FINDING if report.found else Exit.OK)
 
 
@@ -105,14 +109,26 @@ async def _verify(
         with show.progress() as progress:
             task = progress.add_task("recordings", total=None)
             if recording is None:
-                folders = await _folders(asked, await folder_id_of(asked.linker, folder), sample)
+                folder_id = await folder_id_of(asked.linker, folder)
+                folders = await _folders(asked, folder_id, sample)
+                if folder_id is not None and not folders:
+                    raise _not_there(folder_id)
                 progress.update(task, total=sum(one.recordings for one in folders))
                 await _walk(asked.cloud_updater, folders, report, progress, task)
             else:
                 await _one(asked.cloud_updater, recording, report)
-    if repair and report.findings:
-        report.pushed = await _repair(addresses, report, by=repair)
+    if repair and (found := to_push(report.findings)):
+        await _repair(addresses, found, by=repair)
+        report.pushed = len(found)
     return report
+
+
+def _not_there(folder_id: str) -> Finding:
+    """Counts of nothing would look as if all were in order."""
+    return Finding(
+        f"no recording of folder {folder_id} is in the cloud yet",
+        todo=f"What keeps them: ticketsync status --folder {shlex.quote(folder_id)}",
+    )
 
 
 async def _folders(asked: Services, folder_id: str | None, sample: int | None) -> list[CloudFolder]:
@@ -166,14 +182,12 @@ def _add(report: Report, answer: Verification) -> None:
     report.findings += [(answer.folder_id, one) for one in answer.items if one.verdict != "in_sync"]
 
 
-async def _repair(addresses: Addresses, report: Report, *, by: str) -> int:
-    """Forced requests that name the findings. What no recording explains cannot be pushed."""
-    found = sorted((folder_id, one.recording_id) for folder_id, one in report.findings if one.recording_id is not None)
+async def _repair(addresses: Addresses, found: Sequence[tuple[str, str]], *, by: str) -> None:
+    """Forced requests that name these recordings, each with its folder."""
     # On demand: whoever only looks needs no client of Kafka.
     from ops.resync_requests import publish, request_for  # noqa: PLC0415
 
     await publish(addresses, [request_for({**lot, "force": True}, by) for lot in in_lots(found)])
-    return len(found)
 
 
 def _show(report: Report) -> None:

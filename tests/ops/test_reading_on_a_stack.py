@@ -172,6 +172,22 @@ def test_verify_finds_nothing_where_all_is_in_order(stack: Stack, folder: str) -
     assert sample.json["folders"] == 1
 
 
+def test_verify_of_a_folder_that_is_not_in_the_cloud_says_so(stack: Stack) -> None:
+    assert stack("pause", "transfer", "--why", "nobody uploads now").code == 0
+    stack.publish(recording("not there", "never.wav", requires_ticket=False))
+
+    waits = stack("verify", "--folder", "not there", "--json")
+    stack("resume", "transfer")
+    stack.settle()
+    unknown = stack("verify", "--folder", "never heard of", "--json")
+
+    assert (waits.code, waits.out) == (1, "")
+    assert "no recording of folder not there is in the cloud yet" in waits.err
+    assert "ticketsync status --folder 'not there'" in waits.err
+    assert (unknown.code, unknown.out) == (1, "")
+    assert "ticketsync lag" in unknown.err
+
+
 def forget_the_ticket(stack: Stack, folder: str, name: str) -> None:
     """Somebody else removes it in the cloud."""
     uuid = quote(stack.about(folder, name)["clouds_uuid"], safe="")
