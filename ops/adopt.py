@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from ops import show
 from ops.addresses import Addresses, resolve
+from ops.adopt_rehearsal import Rehearsal
 from ops.adopt_tickets import Tickets
-from ops.answers.adopted import AdoptedRecordings
+from ops.answers.adopted import AdoptedRecording, AdoptedRecordings
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
@@ -82,10 +83,11 @@ async def _adopt(addresses: Addresses, file: Path, size_bytes: int, *, dry_run: 
     done = Done()
     async with api(addresses, "transfer", by=by) as transfer, api(addresses, "linker", by=by) as linker:
         tickets = Tickets(linker, file.name, dry_run=dry_run)
+        rehearsal = Rehearsal() if dry_run else None
         with show.progress() as bar:
             task = bar.add_task("bytes read", total=size_bytes)
             async for lot, read_bytes in _lots(file, done):
-                for line in await _take_over(transfer, lot, done, dry_run=dry_run):
+                for line in await _take_over(transfer, lot, done, rehearsal):
                     if line.said.ticket_info is not None:
                         await tickets.add(line.number, line.said.recording_id, line.said.ticket_info)
                 bar.update(task, completed=read_bytes)
@@ -140,20 +142,30 @@ def _parse(number: int, line: bytes, done: Done) -> AdoptedLine | None:
         return None
 
 
-async def _take_over(transfer: ServiceApi, lot: Sequence[Line], done: Done, *, dry_run: bool) -> list[Line]:
-    """Those that are transferred now, or were."""
-    recordings = [one.said.model_dump(exclude={"ticket_info"}, exclude_none=True) for one in lot]
-    body: dict[str, Any] = {"recordings": recordings, "dry_run": dry_run}
-    answer = await transfer.call("POST", "/adoptions", AdoptedRecordings, json=body, time_limit_s=LOT_TIME_LIMIT_S)
+async def _take_over(transfer: ServiceApi, lot: Sequence[Line], done: Done, rehearsal: Rehearsal | None) -> list[Line]:
+    """Those that are transferred now, or were. `rehearsal`: it is a dry run, which has heard so much of the file."""
+    became = {one.number: known for one in lot if rehearsal and (known := rehearsal.judge(one.said))}
+    asked = [one for one in lot if one.number not in became]
+    for line, answer in zip(asked, await _asked_for(transfer, asked, dry_run=rehearsal is not None), strict=True):
+        became[line.number] = rehearsal.take(line.said, answer) if rehearsal else answer
     taken = []
-    for line, became in zip(lot, answer.items, strict=True):
-        done.outcomes[became.outcome] += 1
-        if became.outcome == "conflict":
-            why = (line.number, became.recording_id, became.reason or "conflict", became.message or "")
-            done.findings.append(why)
+    for line in lot:
+        one = became[line.number]
+        done.outcomes[one.outcome] += 1
+        if one.outcome == "conflict":
+            done.findings.append((line.number, one.recording_id, one.reason or "conflict", one.message or ""))
         else:
             taken.append(line)
     return taken
+
+
+async def _asked_for(transfer: ServiceApi, lot: Sequence[Line], *, dry_run: bool) -> Sequence[AdoptedRecording]:
+    if not lot:
+        return ()
+    recordings = [one.said.model_dump(exclude={"ticket_info"}, exclude_none=True) for one in lot]
+    body: dict[str, Any] = {"recordings": recordings, "dry_run": dry_run}
+    answer = await transfer.call("POST", "/adoptions", AdoptedRecordings, json=body, time_limit_s=LOT_TIME_LIMIT_S)
+    return answer.items
 
 
 def _show(done: Done, *, dry_run: bool, json: bool) -> None:

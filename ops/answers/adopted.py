@@ -10,6 +10,7 @@ class AdoptedRecording(Answer):
 
     recording_id: str
     outcome: Literal["adopted", "already", "conflict"]
+    filename: str | None = None
     reason: str | None = None
     message: str | None = None
 

@@ -4,7 +4,7 @@ In: what is said, and what the rows say, as values. Out: one of a closed union. 
 has sent or is sending is ever contradicted, and no name of a folder belongs to two recordings.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from schemas.adopted import Adopted
@@ -65,7 +65,9 @@ class Adopt:
 
 @dataclass(frozen=True)
 class Already:
-    """It is known to be there."""
+    """It is known to be there, under this name."""
+
+    filename: str
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def decide_adoption(said: Adopted, known: Known) -> Adoption:
     if file.transferred_to is not None:
         folder_id, clouds_uuid, name = file.transferred_to
         if (folder_id, clouds_uuid) == (said.folder_id, said.clouds_uuid) and filename in {None, name}:
-            return Already()
+            return Already(name)
         return Conflict("already_elsewhere", f"it is in folder {folder_id}, {clouds_uuid}, as {name}")
     if file.processed_folder_id not in {None, said.folder_id}:
         return Conflict("other_folder", f"its RecordingProcessed names folder {file.processed_folder_id}")
@@ -107,7 +109,7 @@ def decide_adoption(said: Adopted, known: Known) -> Adoption:
     known.names[said.folder_id, filename] = said.recording_id
     known.uuids[said.clouds_uuid] = said.folder_id
     known.folders[said.folder_id] = KnownFolder(said.clouds_uuid)
-    known.files[said.recording_id] = KnownFile(transferred_to=(said.folder_id, said.clouds_uuid, filename))
+    known.files[said.recording_id] = replace(file, transferred_to=(said.folder_id, said.clouds_uuid, filename))
     return Adopt(said, TransferredFile(filename=filename, size=size, token=token, transcribe=transcript))
 
 

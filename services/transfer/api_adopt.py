@@ -33,10 +33,14 @@ class AdoptBody(BaseModel):
 
 
 class AdoptedAnswer(BaseModel):
-    """What became of one: `adopted`, `already` there, or `conflict` with the reason and a message."""
+    """What became of one: `adopted`, `already` there, or `conflict` with the reason and a message.
+
+    `filename`: under which it is in the cloud, also if that was left out; null for a conflict.
+    """
 
     recording_id: str
     outcome: Literal["adopted", "already", "conflict"]
+    filename: str | None = None
     reason: str | None = None
     message: str | None = None
 
@@ -78,9 +82,9 @@ async def _record(connection: AsyncConnection, done: list[Adoption], *, who: str
 def _answer(recording_id: str, done: Adoption) -> AdoptedAnswer:
     match done:
         case Adopt():
-            return AdoptedAnswer(recording_id=recording_id, outcome="adopted")
-        case Already():
-            return AdoptedAnswer(recording_id=recording_id, outcome="already")
+            return AdoptedAnswer(recording_id=recording_id, outcome="adopted", filename=done.file.filename)
+        case Already(filename):
+            return AdoptedAnswer(recording_id=recording_id, outcome="already", filename=filename)
         case Conflict(why, message):
             return AdoptedAnswer(recording_id=recording_id, outcome="conflict", reason=why, message=message)
         case never:
