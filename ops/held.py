@@ -1,19 +1,21 @@
 """Finds what waits for a person before it is in the cloud: transfer's held folders and rejected recordings.
 
 That the cloud has lost a folder is often known to cloud_updater alone, which pushes to folders that nobody uploads to
-any more; so it is asked as well.
+any more; so it is asked as well. Tickets that the cloud refuses are another matter, which a resync tries again: they
+are counted, so that nobody takes an empty list for a site where nothing is refused.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ops.addresses import Addresses
-from ops.answers.held import HeldFolder, HeldFolders, TransferRecording
-from ops.answers.status import BlockedRecording, BlockedRecordings
+from ops.answers.held import HeldFolder, HeldFolders, PushedRecording, TransferRecording
+from ops.answers.status import BlockedRecording, BlockedRecordings, CloudUpdaterStatus
 from ops.heard import Heard
 from ops.lookup import about_recording, folder_by_id, one_folder
 from ops.pages import whole
 from ops.service_api import ServiceApi, api
+from shared.path_segment import path_segment
 
 PAGE = 1_000
 MISSING = "missing_in_cloud"
@@ -55,10 +57,13 @@ class RejectedCase:
 
 @dataclass(frozen=True)
 class Held:
-    """What waits for a person."""
+    """What waits for a person. `refused_tickets`: recordings that are in the cloud and whose ticket it refuses; None:
+    nobody says.
+    """
 
     folders: Sequence[FolderCase]
     rejected: Sequence[RejectedCase]
+    refused_tickets: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,11 @@ async def held(
     """
     async with api(addresses, "transfer") as transfer, api(addresses, "cloud_updater") as cloud_updater:
         asked = _Asked(transfer, cloud_updater, heard)
-        if recordings:
-            found = await _of_recordings(asked, recordings)
-        else:
-            folder_id = await _folder_id(addresses, transfer, folder)
-            found = await _of_folders(asked, folder_id, reason)
-    if reason is None:
-        return found
-    return Held([one for one in found.folders if one.reason == reason], found.rejected if reason == REJECTED else [])
+        folder_id = await _folder_id(addresses, transfer, folder)
+        found = await (_of_recordings(asked, recordings) if recordings else _of_folders(asked, folder_id, reason))
+        refused = await _refused_tickets(asked, folder_id, recordings) if reason in {None, REJECTED} else 0
+    folders = [one for one in found.folders if reason in {None, one.reason}]
+    return Held(folders, found.rejected if reason in {None, REJECTED} else [], refused)
 
 
 async def _folder_id(addresses: Addresses, transfer: ServiceApi, folder: str | None) -> str | None:
@@ -127,6 +129,22 @@ async def _of_folders(asked: _Asked, folder_id: str | None, reason: str | None) 
             for one in await _blocked(transfer, {"folder": folder_id, "reason": REJECTED})
         ]
     return Held([cases[one] for one in sorted(cases)], rejected)
+
+
+async def _refused_tickets(asked: _Asked, folder_id: str | None, recordings: Sequence[str]) -> int | None:
+    """Of these recordings, else of the folder or all."""
+    updater = asked.cloud_updater
+    if not recordings:
+        said = await asked.heard.said(updater, updater.get("/status", CloudUpdaterStatus, {"folder": folder_id}))
+        return None if said is None else said.blocked.get("rejected", 0)
+    refused = 0
+    for recording_id in dict.fromkeys(recordings):
+        path = f"/recordings/{path_segment(recording_id)}"
+        one = await asked.heard.said(updater, updater.find(path, PushedRecording))
+        if updater.service in asked.heard.unreachable:
+            return None
+        refused += bool(one and one.blocked and one.blocked.reason == REJECTED)
+    return refused
 
 
 async def _known_to_be_lost(asked: _Asked, folder_id: str | None) -> dict[str, FolderCase]:

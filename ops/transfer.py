@@ -27,6 +27,7 @@ LIST_MAX = 1_000
 NOTHING = "nothing of it waits for a person"
 NO_FOLDER = "no folder waits there; what was rejected is out of the way already"
 NO_UPLOAD = "no upload of unknown outcome waits there"
+TICKETS = "Which and why: ticketsync recordings --blocked rejected; tried again: ticketsync resync"
 
 commands = typer.Typer(
     help="What waits for a person before it is in the cloud: list, retry, exists-as, give-up.", no_args_is_help=True
@@ -62,7 +63,7 @@ def list_held(
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List what waits for a person, with what the cloud said."""
+    """List what waits for a person, with what the cloud said; refused tickets of what is there are counted."""
     heard = Heard()
     found = asyncio.run(held(resolve(data_dir), heard, folder, recording or [], reason and reason.value))
     _show(found, json=json, unreachable=heard.unreachable)
@@ -173,7 +174,11 @@ def _plan(found: Held, what: str, *, nothing: str | None, dry_run: bool, yes: bo
 
 def _show(found: Held, *, json: bool, unreachable: Mapping[str, str] | None = None) -> None:
     if json:
-        items = {"folders": [vars(one) for one in found.folders], "recordings": [vars(one) for one in found.rejected]}
+        items = {
+            "folders": [vars(one) for one in found.folders],
+            "recordings": [vars(one) for one in found.rejected],
+            "refused_tickets": found.refused_tickets,
+        }
         show.as_json(items if unreachable is None else {**items, "unreachable": unreachable})
         return
     cases: Sequence[FolderCase | RejectedCase] = [*found.folders, *found.rejected]
@@ -184,6 +189,10 @@ def _show(found: Held, *, json: bool, unreachable: Mapping[str, str] | None = No
     )
     if len(cases) > LIST_MAX:
         show.note(f"{len(cases):,} in all; --json has every one.")
+    if found.refused_tickets:
+        show.note(
+            f"Not listed here: recordings in the cloud whose ticket it refuses, {found.refused_tickets:,}. {TICKETS}"
+        )
 
 
 def _report(done: Sequence[Decided], *, json: bool) -> None:

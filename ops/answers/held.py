@@ -41,6 +41,12 @@ class TransferRecording(Answer):
     blocked: WhyBlocked | None
 
 
+class PushedRecording(Answer):
+    """A recording as cloud_updater knows it."""
+
+    blocked: WhyBlocked | None
+
+
 class Retried(Answer):
     """Which recordings were rejected and wait for their upload again."""
 

@@ -190,7 +190,7 @@ def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     assert case["reason"] == "rejected"
     assert tried.json["recordings"] == [case]
     assert (unasked.code, wrong.code) == (2, 2)
-    assert (nothing.code, nothing.json) == (1, {"folders": [], "recordings": []})
+    assert (nothing.code, nothing.json) == (1, {"folders": [], "recordings": [], "refused_tickets": 0})
     assert "no folder waits there" in nothing.err
     assert (retried.code, [one["outcome"] for one in retried.json["items"]]) == (0, ["done"])
     assert stack.about(folder, "bad.wav")["state"] == "no_ticket_needed"

@@ -162,6 +162,7 @@ def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
     ):
         assert stack("explain", recording_id, "--json").json["mend"], reason
         assert any(recording_id in line and reason in line for line in shown.out.splitlines()), shown.out
+    _are_not_taken_for_nothing(stack, refused)
     assert stack("status", "--wait", "settled").code == 1
     [there] = [
         one["uuid"] for one in site.cloud.control("GET", "folders")["folders"] if one["folder"] == "unsure by name"
@@ -174,6 +175,22 @@ def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
     assert "acknowledged 0, refused 1\nWhich and why: ticketsync recordings --blocked any" in again.err
     assert "acknowledged 1, refused 0" in stack("resync", "--recording", refused, "--yes").out
     stack.settle()
+
+
+def _are_not_taken_for_nothing(stack: Stack, refused: str) -> None:
+    """Refused tickets are no uploads that wait, and whoever looks for those hears of them."""
+    everything = stack("transfer", "list", "--json").json
+    elsewhere = stack("transfer", "list", "--folder", PUSHED[2])
+    listed = {
+        words: (stack("transfer", "list", *words.split()), stack("transfer", "list", *words.split(), "--json").json)
+        for words in ("--reason rejected", f"--folder {refused}", f"--recording {refused}")
+    }
+
+    assert everything["refused_tickets"] == 1
+    assert "recordings --blocked rejected" not in elsewhere.err
+    for shown, as_json in listed.values():
+        assert (shown.code, as_json["recordings"], as_json["refused_tickets"]) == (0, [], 1)
+        assert "whose ticket it refuses: 1. Which and why: ticketsync recordings --blocked rejected" in shown.err
 
 
 def test_a_route_that_is_not_there_is_called_so(site: Site) -> None:
