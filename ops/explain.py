@@ -20,6 +20,7 @@ from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
 from ops.explanation import DOCTOR, About, Happened, Why, parked_story, story, story_without_linker, why
 from ops.heard import Heard
+from ops.held import MISSING
 from ops.lookup import folder_id_as_heard, if_known, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
@@ -145,12 +146,13 @@ async def _about(asked: Services, heard: Heard, recording_id: str) -> About:
 async def _of_the_others(
     asked: Services, heard: Heard, recording_id: str
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None, dict[str, Any] | None]:
-    """What transfer and cloud_updater say of it, and transfer of its folder while it is uploaded."""
+    """What transfer and cloud_updater say of it, and transfer of its folder while that is uploaded or lost."""
     transfer, cloud_updater = await asyncio.gather(
         *(heard.said(one, if_known(one, recording_id)) for one in (asked.transfer, asked.cloud_updater))
     )
     folder = None
-    if transfer and transfer["phase"] == "uploading":
+    lost = any(((one or {}).get("blocked") or {}).get("reason") == MISSING for one in (transfer, cloud_updater))
+    if transfer and (lost or transfer["phase"] == "uploading"):
         path = f"/folders/{path_segment(transfer['folder_id'])}"
         folder = await heard.said(asked.transfer, asked.transfer.get(path, Anything))
     return transfer, cloud_updater, folder.root if folder else None

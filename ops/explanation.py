@@ -21,7 +21,7 @@ DOCTOR = "ticketsync doctor"
 class About:
     """What each service says of one recording; None: it never heard of it, or is one of the `silent`.
 
-    `folder`: of transfer, while it uploads.
+    `folder`: of transfer, while it uploads or the cloud has lost it.
     """
 
     linker: Answer
@@ -198,8 +198,18 @@ def _blocked(about: About, blocked: Answer, missing: str) -> Why:
             answer = f"ticketsync transfer exists-as --folder {folder}" + ("" if added else " CLOUDS_UUID")
             return Why(f"{missing}: nobody knows whether its upload had its effect ({message}). Look there.", answer)
         case _:
-            again = f"ticketsync transfer retry --folder {folder}"
-            return Why(f"{missing}: the cloud has lost its folder {about.linker['clouds_uuid']}.", again)
+            return _lost(about, missing, f"ticketsync transfer retry --folder {folder}")
+
+
+def _lost(about: About, missing: str, again: str) -> Why:
+    """What was adopted and never processed cannot be uploaded, so transfer refuses to make its folder anew."""
+    lost = f"{missing}: the cloud has lost its folder {about.linker['clouds_uuid']}"
+    unprocessed = (about.folder or {}).get("unprocessed", 0)
+    if not unprocessed:
+        return Why(f"{lost}.", again)
+    which = "is one recording" if unprocessed == 1 else f"are {unprocessed:,} recordings"
+    first = f"there {which} of it, adopted, without a RecordingProcessed: publish that first, then {again}"
+    return Why(f"{lost}, and {first}.", "ticketsync publish recording-processed FILE")
 
 
 def parked_story(links: Sequence[Answer]) -> list[Happened]:

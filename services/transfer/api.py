@@ -99,7 +99,9 @@ class RequestAnswer(BaseModel):
 
 
 class FolderAnswer(BaseModel):
-    """One folder. `held`, unless null: why it waits for an operator."""
+    """One folder. `held`, unless null: why it waits for an operator. `unprocessed`: recordings that were adopted into
+    it and have no RecordingProcessed, without which it cannot be uploaded again.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -111,6 +113,7 @@ class FolderAnswer(BaseModel):
     next_try_at: datetime | None
     waiting: int
     rejected: int
+    unprocessed: int
     open_request: RequestAnswer | None
 
 

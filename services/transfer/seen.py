@@ -204,7 +204,9 @@ class RequestSeen:
 
 @dataclass(frozen=True)
 class FolderSeen:
-    """One folder. `held` says why it waits for an operator, None if it does not."""
+    """One folder. `held` says why it waits for an operator, None if it does not. `unprocessed`: recordings that were
+    adopted into it and have no RecordingProcessed.
+    """
 
     folder_id: str
     clouds_uuid: str | None
@@ -214,6 +216,7 @@ class FolderSeen:
     next_try_at: datetime | None
     waiting: int
     rejected: int
+    unprocessed: int
     open_request: RequestSeen | None
 
 
@@ -227,6 +230,8 @@ async def folders(
                 (select count(*) from recording r where r.folder_id = d.folder_id and r.waiting) as waiting,
                 (select count(*) from recording r
                  where r.folder_id = d.folder_id and r.rejected is not null) as rejected,
+                (select count(*) from transfer t where t.folder_id = d.folder_id
+                    and not exists (select from recording r where r.recording_id = t.recording_id)) as unprocessed,
                 q.id, q.kind, q.frozen_at, q.attempts as sends, q.keys_honoured,
                 (select count(*) from frozen_file f where f.request_id = q.id) as files
             from folder d left join upload_request q using (folder_id)
@@ -246,6 +251,7 @@ async def folders(
             next_try_at=row.next_try_at,
             waiting=row.waiting,
             rejected=row.rejected,
+            unprocessed=row.unprocessed,
             open_request=RequestSeen(row.id, row.kind, row.frozen_at, row.sends, row.keys_honoured, row.files)
             if row.id
             else None,

@@ -394,3 +394,27 @@ def test_what_is_adopted_is_not_uploaded_when_its_event_comes_and_new_recordings
     [folder] = [one for one in seen_by_cloud(stack, "folders")["folders"] if one["folder"] == "joined"]
     assert sorted(one["filename"] for one in folder["files"]) == ["a.wav", "b.wav"]
     assert stack.about("joined", "a.wav")["state"] == "no_ticket_needed"
+
+
+def test_a_lost_folder_of_adopted_recordings_is_made_anew_once_they_are_published(stack: Stack, tmp_path: Path) -> None:
+    uuid = in_the_cloud_before(stack, "gone", "a.wav")
+    stack("adopt", lines_of(tmp_path / "old.jsonl", old("gone", "a.wav", uuid)), "--yes")
+    delete_in_the_cloud(stack, uuid)
+    stack("link", "gone/a.wav", "--ticket", "T-1")
+
+    def explained() -> dict[str, Any] | None:
+        told = stack("explain", "gone/a.wav", "--json")
+        found: dict[str, Any] | None = told.json if told.code == 0 and "has lost its folder" in told.out else None
+        return found
+
+    first = eventually(explained)
+    stack.publish(recording("gone", "a.wav", requires_ticket=True))
+    then = eventually(lambda: (told := explained()) and (told["mend"] != first["mend"] and told))
+    done = stack("transfer", "retry", "--folder", "gone", "--yes", "--json")
+    stack.settle()
+
+    assert first["mend"] == "ticketsync publish recording-processed FILE"
+    assert "publish that first, then ticketsync transfer retry --folder gone" in first["why"]
+    assert then["mend"] == "ticketsync transfer retry --folder gone"
+    assert done.code == 0
+    assert stack.about("gone", "a.wav")["state"] == "in_sync"

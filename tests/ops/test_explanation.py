@@ -172,6 +172,26 @@ def test_only_an_upload_that_makes_a_folder_is_answered_with_its_uuid(kind: str,
     assert reason.command == f"ticketsync transfer exists-as --folder F1{uuid}"
 
 
+@pytest.mark.parametrize(
+    ("unprocessed", "said", "command"),
+    [
+        (0, "lost its folder uuid-1.", "ticketsync transfer retry --folder F1"),
+        (1, "there is one recording of it, adopted, without", "ticketsync publish recording-processed FILE"),
+        (3, "there are 3 recordings of it, adopted, without", "ticketsync publish recording-processed FILE"),
+    ],
+)
+def test_a_lost_folder_is_made_anew_only_once_what_was_adopted_into_it_is_published(
+    unprocessed: int, said: str, command: str
+) -> None:
+    folder = {"open_request": None, "unprocessed": unprocessed}
+
+    reason = why(About(linker("pending"), transfer(), cloud_updater(reason="missing_in_cloud"), folder))
+
+    assert said in reason.line
+    assert reason.command == command
+    assert not unprocessed or "publish that first, then ticketsync transfer retry --folder F1" in reason.line
+
+
 @pytest.mark.parametrize("reason", ["retrying", "rejected", "outcome_unknown", "missing_in_cloud"])
 def test_the_command_that_mends_it_is_one_that_there_is(reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     before_upload = About(linker("not_transferred", transferred=False), transfer("waiting", reason=reason), None, None)

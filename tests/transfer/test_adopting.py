@@ -153,12 +153,13 @@ async def test_what_was_adopted_and_lost_in_the_cloud_is_uploaded_again_once_it_
             refused = await api.post(path, json=lost)
             folder = (await api.get("/folders/F1")).json()
             await transfer.fold(a_recording("R2"))
+            processed = (await api.get("/folders/F1")).json()
             answer = await api.post(path, json=lost)
         await transfer.waits_are_over()
         await transfer.upload()
 
         assert (refused.status_code, refused.json()["title"]) == (409, "Not processed")
         assert (refused.json()["recordings"], refused.json()["recording_id"]) == (1, "R2")
-        assert folder["clouds_uuid"] == "U1"
+        assert (folder["clouds_uuid"], folder["unprocessed"], processed["unprocessed"]) == ("U1", 1, 0)
         assert answer.json() == {"recordings": 2}
         assert files_in_cloud(deployed) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
