@@ -58,12 +58,12 @@ class RejectedCase:
 @dataclass(frozen=True)
 class Held:
     """What waits for a person. `refused_tickets`: recordings that are in the cloud and whose ticket it refuses; None:
-    nobody says.
+    nobody says, or was asked.
     """
 
     folders: Sequence[FolderCase]
     rejected: Sequence[RejectedCase]
-    refused_tickets: int | None = 0
+    refused_tickets: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ async def held(
         asked = _Asked(transfer, cloud_updater, heard)
         folder_id = await _folder_id(addresses, transfer, folder)
         found = await (_of_recordings(asked, recordings) if recordings else _of_folders(asked, folder_id, reason))
-        refused = await _refused_tickets(asked, folder_id, recordings) if reason in {None, REJECTED} else 0
+        refused = await _refused_tickets(asked, folder_id, recordings) if reason in {None, REJECTED} else None
     folders = [one for one in found.folders if reason in {None, one.reason}]
     return Held(folders, found.rejected if reason in {None, REJECTED} else [], refused)
 

@@ -40,7 +40,7 @@ async def retry(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
     return await _each(addresses, found, folder, by=by)
 
 
-async def exists_as(addresses: Addresses, found: Held, clouds_uuid: str | None, *, by: str) -> list[Decided]:
+async def exists_as(addresses: Addresses, found: Held, *, clouds_uuid: str | None, by: str) -> list[Decided]:
     """Count the open requests as done; `clouds_uuid` is the folder that was made, needed for a new one."""
 
     async def folder(transfer: ServiceApi, case: FolderCase) -> None:

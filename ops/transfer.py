@@ -6,9 +6,11 @@ has lost. Each decision is for what was listed for it: transfer refuses one abou
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -66,7 +68,10 @@ def list_held(
     """List what waits for a person, with what the cloud said; refused tickets of what is there are counted."""
     heard = Heard()
     found = asyncio.run(held(resolve(data_dir), heard, folder, recording or [], reason and reason.value))
-    _show(found, json=json, unreachable=heard.unreachable)
+    if json:
+        show.as_json({**_as_json(found), "unreachable": heard.unreachable})
+    else:
+        _show_held(found, silent=heard.unreachable)
     heard.require_all()
 
 
@@ -86,8 +91,8 @@ def retry_held(  # noqa: PLR0913 - an option per condition
     """Upload again: what was rejected, what may have arrived (it is there twice if it had), what the cloud has lost."""
     addresses = resolve(data_dir)
     found = _selected(addresses, folder, recording, reason, everything=everything)
-    if _plan(found, "Upload again", nothing=None if everything else NOTHING, dry_run=dry_run, yes=yes, json=json):
-        _report(asyncio.run(retry(addresses, found, by=asks(by))), json=json)
+    again = Decision("Upload again", None if everything else NOTHING, partial(retry, addresses, by=asks(by)))
+    _decide(found, again, dry_run=dry_run, yes=yes, json=json)
 
 
 @commands.command("exists-as", epilog="Example: ticketsync transfer exists-as --folder 2025-01-29 Zm9sZGVyLTE=")
@@ -113,8 +118,8 @@ def say_exists_as(  # noqa: PLR0913 - an option per condition
     found = _selected(addresses, folder, recording, Reason.OUTCOME_UNKNOWN, everything=everything)
     if clouds_uuid is not None and len(found.folders) > 1:
         raise WrongInput(f"one uuid cannot be {len(found.folders)} folders: name one folder")
-    if _plan(found, "Count as uploaded", nothing=NO_UPLOAD, dry_run=dry_run, yes=yes, json=json):
-        _report(asyncio.run(exists_as(addresses, found, clouds_uuid, by=asks(by))), json=json)
+    said = partial(exists_as, addresses, clouds_uuid=clouds_uuid, by=asks(by))
+    _decide(found, Decision("Count as uploaded", NO_UPLOAD, said), dry_run=dry_run, yes=yes, json=json)
 
 
 @commands.command("give-up", epilog="Example: ticketsync transfer give-up --folder 2025-01-29 --dry-run")
@@ -135,8 +140,8 @@ def give_up_held(  # noqa: PLR0913 - an option per condition
     if reason is Reason.REJECTED:
         raise WrongInput("what was rejected is out of the way already; nothing waits for it")
     found = Held(_selected(addresses, folder, recording, reason, everything=everything).folders, [])
-    if _plan(found, "Give up", nothing=None if everything else NO_FOLDER, dry_run=dry_run, yes=yes, json=json):
-        _report(asyncio.run(give_up(addresses, found, by=asks(by))), json=json)
+    given_up = Decision("Give up", None if everything else NO_FOLDER, partial(give_up, addresses, by=asks(by)))
+    _decide(found, given_up, dry_run=dry_run, yes=yes, json=json)
 
 
 def _selected(
@@ -155,55 +160,61 @@ def _selected(
     return found
 
 
-def _plan(found: Held, what: str, *, nothing: str | None, dry_run: bool, yes: bool, json: bool) -> bool:
-    """Whether to go on. Shows what it is about, and asks. Raises Finding(`nothing`), if given, where nothing waits."""
+@dataclass(frozen=True)
+class Decision:
+    """What is asked of an operator, and then done. `nothing`: that nothing waits is a finding, and this is told."""
+
+    question: str
+    nothing: str | None
+    carry_out: Callable[[Held], Coroutine[Any, Any, list[Decided]]]
+
+
+def _decide(found: Held, decision: Decision, *, dry_run: bool, yes: bool, json: bool) -> None:
+    """Show what it is about, ask, have it done, and show what became of it. With --json that is one object."""
     waits = bool(found.folders or found.rejected)
-    if dry_run or not waits:
-        _show(found, json=json)
-        if dry_run:
-            show.note("A dry run: nothing was changed.")
-        if nothing and not waits:
-            raise Finding(nothing, todo="See what waits: ticketsync transfer list")
-        return False
     if not json:
-        _show(found, json=False)
-    question = f"{what}: {len(found.folders):,} folders and {len(found.rejected):,} rejected recordings?"
-    confirm(question, yes=yes, json=json)
-    return True
-
-
-def _show(found: Held, *, json: bool, unreachable: Mapping[str, str] | None = None) -> None:
+        _show_held(found)
+    done: list[Decided] = []
+    if waits and not dry_run:
+        about = f"{len(found.folders):,} folders and {len(found.rejected):,} rejected recordings"
+        confirm(f"{decision.question}: {about}?", yes=yes, json=json)
+        done = asyncio.run(decision.carry_out(found))
     if json:
-        items = {
-            "folders": [vars(one) for one in found.folders],
-            "recordings": [vars(one) for one in found.rejected],
-            "refused_tickets": found.refused_tickets,
-        }
-        show.as_json(items if unreachable is None else {**items, "unreachable": unreachable})
-        return
+        show.as_json({"dry_run": dry_run, **_as_json(found), "items": [vars(one) for one in done]})
+    elif done:
+        _show_done(done)
+    if dry_run:
+        show.note("A dry run: nothing was changed.")
+    if decision.nothing and not waits:
+        raise Finding(decision.nothing, todo="See what waits: ticketsync transfer list")
+    if left := sum(one.outcome == "refused" for one in done):
+        raise Finding(f"refused: {left:,} of {len(done):,}" + ("; the others are done" if left < len(done) else ""))
+
+
+def _as_json(found: Held) -> dict[str, object]:
+    return {
+        "folders": [vars(one) for one in found.folders],
+        "recordings": [vars(one) for one in found.rejected],
+        "refused_tickets": found.refused_tickets,
+    }
+
+
+def _show_held(found: Held, *, silent: Collection[str] = ()) -> None:
     cases: Sequence[FolderCase | RejectedCase] = [*found.folders, *found.rejected]
     show.table(
         ("reason", "folder", "recording or clouds_uuid", "why"),
         [(one.reason, one.folder_id, one.named, one.message) for one in cases[:LIST_MAX]],
-        silent=unreachable or (),
+        silent=silent,
     )
     if len(cases) > LIST_MAX:
         show.note(f"{len(cases):,} in all; --json has every one.")
     if found.refused_tickets:
-        show.note(
-            f"Not listed here: recordings in the cloud whose ticket it refuses, {found.refused_tickets:,}. {TICKETS}"
-        )
+        number = f"{found.refused_tickets:,}"
+        show.note(f"Not listed here: recordings in the cloud whose ticket it refuses: {number}. {TICKETS}")
 
 
-def _report(done: Sequence[Decided], *, json: bool) -> None:
-    if json:
-        show.as_json({"items": [vars(one) for one in done]})
-    else:
-        show.pairs(Counter(one.outcome for one in done))
-        refused = [one for one in done if one.message]
-        if refused:
-            show.table(
-                ("folder", "recording", "why"), [(one.folder_id, one.recording_id, one.message) for one in refused]
-            )
-    if left := sum(one.outcome == "refused" for one in done):
-        raise Finding(f"refused: {left:,} of {len(done):,}" + ("; the others are done" if left < len(done) else ""))
+def _show_done(done: Sequence[Decided]) -> None:
+    show.pairs(Counter(one.outcome for one in done))
+    refused = [one for one in done if one.message]
+    if refused:
+        show.table(("folder", "recording", "why"), [(one.folder_id, one.recording_id, one.message) for one in refused])

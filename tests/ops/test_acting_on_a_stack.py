@@ -167,6 +167,8 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
 
 # -- what waits for a person
 
+NOTHING_TO_DECIDE = {"dry_run": False, "folders": [], "recordings": [], "refused_tickets": None, "items": []}
+
 
 def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     folder = "refused"
@@ -190,9 +192,11 @@ def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
     assert case["reason"] == "rejected"
     assert tried.json["recordings"] == [case]
     assert (unasked.code, wrong.code) == (2, 2)
-    assert (nothing.code, nothing.json) == (1, {"folders": [], "recordings": [], "refused_tickets": 0})
+    assert (nothing.code, nothing.json) == (1, NOTHING_TO_DECIDE)
     assert "no folder waits there" in nothing.err
     assert (retried.code, [one["outcome"] for one in retried.json["items"]]) == (0, ["done"])
+    assert tried.json.keys() == retried.json.keys() == nothing.json.keys()
+    assert (tried.json["dry_run"], retried.json["dry_run"], tried.json["items"]) == (True, False, [])
     assert stack.about(folder, "bad.wav")["state"] == "no_ticket_needed"
     assert [one["who"] for one in audited(stack, "transfer", "recordings_retried")] == ["ann"]
 
