@@ -24,6 +24,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
 from ops.service_api import ServiceApi, api
+from ops.so_far import SoFar
 from ops.who import asks
 from schemas.adopted import ADOPTED_MAX, AdoptedLine
 from schemas.rules import broken_rules
@@ -55,14 +56,17 @@ def adopt(
         confirm(question, yes=yes, json=json)
     done = asyncio.run(_adopt(addresses, file, file.stat().st_size, dry_run=dry_run, by=asks(by)))
     _show(done, dry_run=dry_run, json=json)
+    done.require_end()
     if done.findings:
         lines = {line for line, *_ in done.findings}
         raise Finding(f"{len(lines):,} of {done.lines:,} lines need a look")
 
 
 @dataclass
-class Done:
-    """What became of the file. `findings`: line, recording_id, what (a field, or the reason of a conflict), message."""
+class Done(SoFar):
+    """What became of the file, as far as it was read. `findings`: line, recording_id, what (a field, or the reason of a
+    conflict), message.
+    """
 
     lines: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -84,14 +88,14 @@ async def _adopt(addresses: Addresses, file: Path, size_bytes: int, *, dry_run: 
     async with api(addresses, "transfer", by=by) as transfer, api(addresses, "linker", by=by) as linker:
         tickets = Tickets(linker, file.name, dry_run=dry_run)
         rehearsal = Rehearsal() if dry_run else None
-        with show.progress() as bar:
+        with done.noted(), show.progress() as bar:
             task = bar.add_task("bytes read", total=size_bytes)
             async for lot, read_bytes in _lots(file, done):
                 for line in await _take_over(transfer, lot, done, rehearsal):
                     if line.said.ticket_info is not None:
                         await tickets.add(line.number, line.said.recording_id, line.said.ticket_info)
                 bar.update(task, completed=read_bytes)
-        await tickets.send()
+            await tickets.send()
     done.tickets = tickets.outcomes
     done.findings += tickets.findings
     done.findings.sort(key=lambda one: one[0])
@@ -175,9 +179,8 @@ def _show(done: Done, *, dry_run: bool, json: bool) -> None:
             {"line": line, "recording_id": recording_id, "what": what, "message": message}
             for line, recording_id, what, message in done.findings
         ]
-        show.as_json(
-            {"dry_run": dry_run, "lines": done.lines, **counts, "tickets": dict(done.tickets), "findings": findings}
-        )
+        became = {**counts, "tickets": dict(done.tickets), "findings": findings}
+        show.as_json({"dry_run": dry_run, "lines": done.lines, **became, "ended_early": done.ended_early})
     else:
         show.pairs({"lines": done.lines, **counts, **{f"ticket {name}": one for name, one in done.tickets.items()}})
         if done.findings:

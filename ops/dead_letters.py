@@ -1,9 +1,11 @@
 """Asks the services for their dead letters, and has them redriven or discarded, for the commands of `ticketsync dlq`.
 
 A topic that no service reads, or not the one that is asked, is wrong use: it would look like one without dead letters.
+What was settled before a service went away is told (ops/so_far.py).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ops import show
 from ops.addresses import Addresses
@@ -13,6 +15,7 @@ from ops.heard import Heard
 from ops.pages import whole
 from ops.replay import ServiceName
 from ops.service_api import Parameters, api
+from ops.so_far import SoFar
 from shared.path_segment import path_segment
 
 LOT = 100
@@ -44,12 +47,17 @@ async def standing_at(
         return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
 
 
-async def settled(
-    addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str
-) -> Sequence[tuple[ServiceName, Settled]]:
+@dataclass
+class Settling(SoFar):
+    """What became of those that were redriven or discarded."""
+
+    items: list[tuple[ServiceName, Settled]] = field(default_factory=list)
+
+
+async def settled(addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str) -> Settling:
     """What became of each by `what`, which is redrive or discard."""
-    done: list[tuple[ServiceName, Settled]] = []
-    with show.progress() as bar:
+    done = Settling()
+    with done.noted(), show.progress() as bar:
         task = bar.add_task(what, total=len(found))
         for of in ServiceName:
             letters = [one for owner, one in found if owner is of]
@@ -63,7 +71,7 @@ async def settled(
                     answer = await asked.call(
                         "POST", f"/dead-letters/{what}", Settleds, json=body, time_limit_s=TIME_LIMIT_S
                     )
-                    done += [(of, one) for one in answer.items]
+                    done.items += [(of, one) for one in answer.items]
                     bar.advance(task, len(places))
     return done
 

@@ -177,9 +177,9 @@ def _settle(
         confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
     done = asyncio.run(settled(addresses, what, found, dry_run=dry_run, by=by))
     if json:
-        items = [{"service": of.value, **one.model_dump(exclude_none=True)} for of, one in done]
-        show.as_json({"dry_run": dry_run, "items": items})
-    else:
+        items = [{"service": of.value, **one.model_dump(exclude_none=True)} for of, one in done.items]
+        show.as_json({"dry_run": dry_run, "items": items, "ended_early": done.ended_early})
+    elif done.items or not done.ended_early:
         show.table(
             ("service", "topic", "place", "outcome", "why"),
             [
@@ -190,13 +190,14 @@ def _settle(
                     one.outcome,
                     ": ".join(filter(None, (one.reason, one.error))),
                 )
-                for of, one in done
+                for of, one in done.items
             ],
         )
     if dry_run:
         show.note("A dry run: nothing was changed.")
-    if dead := sum(one.outcome in OPEN for _, one in done):
-        raise Finding(f"{dead:,} of {len(done):,} still cannot be applied", todo="The reason is shown for each.")
+    done.require_end()
+    if dead := sum(one.outcome in OPEN for _, one in done.items):
+        raise Finding(f"{dead:,} of {len(done.items):,} still cannot be applied", todo="The reason is shown for each.")
     if not found and "offset" in conditions:
         raise Finding(
             f"no open dead letter stands at {conditions['partition']}:{conditions['offset']}",

@@ -1,11 +1,11 @@
 """Carries out what an operator decides about what waits, one folder or lot at a time, each as transfer's API offers it.
 
 What transfer refuses, because it has changed since it was listed or a uuid is missing, is told and does not stop the
-others.
+others. A transfer that is away does; what was done by then is told (ops/so_far.py).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ops import show
 from ops.addresses import Addresses
@@ -13,6 +13,7 @@ from ops.answers import Anything
 from ops.answers.held import Retried
 from ops.held import MISSING, FolderCase, Held
 from ops.service_api import Refused, ServiceApi, api
+from ops.so_far import SoFar
 from shared.path_segment import path_segment
 
 LOT = 1_000
@@ -28,7 +29,14 @@ class Decided:
     message: str | None = None
 
 
-async def retry(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
+@dataclass
+class Decisions(SoFar):
+    """What became of those that were decided."""
+
+    items: list[Decided] = field(default_factory=list)
+
+
+async def retry(addresses: Addresses, found: Held, *, by: str) -> Decisions:
     """Upload all of it again."""
 
     async def folder(transfer: ServiceApi, case: FolderCase) -> None:
@@ -40,7 +48,7 @@ async def retry(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
     return await _each(addresses, found, folder, by=by)
 
 
-async def exists_as(addresses: Addresses, found: Held, *, clouds_uuid: str | None, by: str) -> list[Decided]:
+async def exists_as(addresses: Addresses, found: Held, *, clouds_uuid: str | None, by: str) -> Decisions:
     """Count the open requests as done; `clouds_uuid` is the folder that was made, needed for a new one."""
 
     async def folder(transfer: ServiceApi, case: FolderCase) -> None:
@@ -49,7 +57,7 @@ async def exists_as(addresses: Addresses, found: Held, *, clouds_uuid: str | Non
     return await _each(addresses, found, folder, by=by)
 
 
-async def give_up(addresses: Addresses, found: Held, *, by: str) -> list[Decided]:
+async def give_up(addresses: Addresses, found: Held, *, by: str) -> Decisions:
     """Do not upload what waits in these folders."""
 
     async def folder(transfer: ServiceApi, case: FolderCase) -> None:
@@ -63,24 +71,24 @@ async def give_up(addresses: Addresses, found: Held, *, by: str) -> list[Decided
 
 async def _each(
     addresses: Addresses, found: Held, decide: Callable[[ServiceApi, FolderCase], Awaitable[None]], *, by: str
-) -> list[Decided]:
-    done: list[Decided] = []
+) -> Decisions:
+    done = Decisions()
     async with api(addresses, "transfer", by=by) as transfer:
-        with show.progress() as bar:
+        with done.noted(), show.progress() as bar:
             task = bar.add_task("decided", total=len(found.folders) + len(found.rejected))
             for case in found.folders:
                 try:
                     await decide(transfer, case)
                 except Refused as refused:
-                    done.append(Decided("refused", case.folder_id, message=refused.message))
+                    done.items.append(Decided("refused", case.folder_id, message=refused.message))
                 else:
-                    done.append(Decided("done", case.folder_id))
+                    done.items.append(Decided("done", case.folder_id))
                 bar.advance(task)
             for first in range(0, len(found.rejected), LOT):
                 lot = found.rejected[first : first + LOT]
                 ids = [one.recording_id for one in lot]
                 answer = await transfer.call("POST", "/rejected/retry", Retried, json={"recording_ids": ids})
-                done += _retried(ids, {one.recording_id: one.folder_id for one in lot}, set(answer.retried))
+                done.items += _retried(ids, {one.recording_id: one.folder_id for one in lot}, set(answer.retried))
                 bar.advance(task, len(lot))
     return done
 

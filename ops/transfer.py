@@ -20,7 +20,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.heard import Heard
 from ops.held import FolderCase, Held, RejectedCase, held
-from ops.held_decisions import Decided, exists_as, give_up, retry
+from ops.held_decisions import Decided, Decisions, exists_as, give_up, retry
 from ops.options import By, DataDir, Json, Yes
 from ops.who import asks
 
@@ -166,7 +166,7 @@ class Decision:
 
     question: str
     nothing: str | None
-    carry_out: Callable[[Held], Coroutine[Any, Any, list[Decided]]]
+    carry_out: Callable[[Held], Coroutine[Any, Any, Decisions]]
 
 
 def _decide(found: Held, decision: Decision, *, dry_run: bool, yes: bool, json: bool) -> None:
@@ -174,21 +174,24 @@ def _decide(found: Held, decision: Decision, *, dry_run: bool, yes: bool, json: 
     waits = bool(found.folders or found.rejected)
     if not json:
         _show_held(found)
-    done: list[Decided] = []
+    done = Decisions()
     if waits and not dry_run:
         about = f"{len(found.folders):,} folders and {len(found.rejected):,} rejected recordings"
         confirm(f"{decision.question}: {about}?", yes=yes, json=json)
         done = asyncio.run(decision.carry_out(found))
     if json:
-        show.as_json({"dry_run": dry_run, **_as_json(found), "items": [vars(one) for one in done]})
-    elif done:
-        _show_done(done)
+        items = [vars(one) for one in done.items]
+        show.as_json({"dry_run": dry_run, **_as_json(found), "items": items, "ended_early": done.ended_early})
+    elif done.items:
+        _show_done(done.items)
     if dry_run:
         show.note("A dry run: nothing was changed.")
     if decision.nothing and not waits:
         raise Finding(decision.nothing, todo="See what waits: ticketsync transfer list")
-    if left := sum(one.outcome == "refused" for one in done):
-        raise Finding(f"refused: {left:,} of {len(done):,}" + ("; the others are done" if left < len(done) else ""))
+    done.require_end()
+    number = len(done.items)
+    if left := sum(one.outcome == "refused" for one in done.items):
+        raise Finding(f"refused: {left:,} of {number:,}" + ("; the others are done" if left < number else ""))
 
 
 def _as_json(found: Held) -> dict[str, object]:

@@ -167,7 +167,14 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
 
 # -- what waits for a person
 
-NOTHING_TO_DECIDE = {"dry_run": False, "folders": [], "recordings": [], "refused_tickets": None, "items": []}
+NOTHING_TO_DECIDE = {
+    "dry_run": False,
+    "folders": [],
+    "recordings": [],
+    "refused_tickets": None,
+    "items": [],
+    "ended_early": None,
+}
 
 
 def test_a_rejected_recording_is_listed_and_tried_again(stack: Stack) -> None:
