@@ -41,6 +41,11 @@ def goes_on(service: str, reason: str | None) -> str:
             return "It goes on by itself once the cloud answers."
 
 
+def stopped(service: str, lane: LaneState) -> str:
+    """That a service may not call the cloud now, why, and what lets it go on."""
+    return f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}. {goes_on(service, lane.reason)}"
+
+
 @dataclass(frozen=True)
 class Overview:
     """What the services said at about the same time; None: it did not answer. `per_minute`: facts published within the
@@ -63,12 +68,7 @@ class Overview:
     @property
     def stopped_lanes(self) -> list[str]:
         """For each service that may not call the cloud now: which, why, and what lets it go on."""
-        return [
-            f"{service}: the way to the cloud is stopped: {lane.reason}, {lane.message}. "
-            + goes_on(service, lane.reason)
-            for service, lane in self.lanes.items()
-            if lane and not lane.open
-        ]
+        return [stopped(service, lane) for service, lane in self.lanes.items() if lane and not lane.open]
 
     def as_json(self) -> dict[str, Any]:
         """The form that scripts read; what is unknown is null."""

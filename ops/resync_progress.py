@@ -1,21 +1,26 @@
 """Watches resyncs until the cloud has acknowledged or refused whatever they found to be pushed.
 
-One that is paused is waited for. Whoever stops watching stops nothing.
+One that is paused is waited for, and so is a way to the cloud that is stopped; either is told on stderr, once, with
+what lets it go on. Whoever stops watching stops nothing.
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ops import show
 from ops.addresses import Addresses
 from ops.answers.resyncs import ResyncProgress
 from ops.answers.status import CloudUpdaterStatus
 from ops.exits import Unreachable
+from ops.overview import stopped
 from ops.patience import Patience
 from ops.service_api import ServiceApi, api
 
 BEAT_S = 0.25
 SLOW_BEAT_S = 2.0
+WAITED_FOR = "(This command waits for that; Ctrl-C ends the wait, and not the resync.)"
+GOES_ON_NOW = "It goes on now."
 
 
 def watched(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
@@ -37,10 +42,19 @@ def refused(done: Sequence[ResyncProgress]) -> int:
     return sum(one.refused for one in done)
 
 
+@dataclass(frozen=True)
+class Doing:
+    """What is said beside the bar, and at length what is waited for, if anything is."""
+
+    word: str
+    waits_for: str | None = None
+
+
 async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int) -> list[ResyncProgress]:
     """Until nothing of them is to be pushed any more, or they are cancelled."""
     beat_s = BEAT_S
     patience = Patience()
+    told: str | None = None
     async with api(addresses, "cloud_updater") as updater:
         with show.progress() as bar:
             task = bar.add_task("recordings pushed", total=total)
@@ -53,7 +67,10 @@ async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int
                 else:
                     patience.heard()
                     pushed = sum(one.made_owed - one.owed for one in seen)
-                    bar.update(task, completed=max(0, min(total, pushed)), description=doing)
+                    bar.update(task, completed=max(0, min(total, pushed)), description=doing.word)
+                    if doing.waits_for != told:
+                        told = doing.waits_for
+                        bar.console.print(show.plain(told or GOES_ON_NOW), highlight=False, soft_wrap=True)
                     if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
                         return seen
                 await asyncio.sleep(beat_s)
@@ -73,9 +90,12 @@ async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
     return await updater.find(f"/resyncs/{request_id}", ResyncProgress)
 
 
-async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> str:
-    """What is said beside the bar."""
-    if any(one.state == "paused" for one in seen):
-        return "paused"
+async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> Doing:
+    """What they do at present."""
+    paused = [one.request_id for one in seen if one.state == "paused"]
+    if paused:
+        return Doing("paused", f"The resync is paused; it goes on with: ticketsync resyncs resume {paused[0]}")
     lane = (await updater.get("/status", CloudUpdaterStatus)).lane
-    return "recordings pushed" if lane.open else f"stopped: {lane.reason}"
+    if lane.open:
+        return Doing("recordings pushed")
+    return Doing(f"stopped: {lane.reason}", f"{stopped(updater.service, lane)} {WAITED_FOR}")

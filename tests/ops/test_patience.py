@@ -38,13 +38,45 @@ def a_resync(**fields: object) -> Reply:
 
 
 def test_a_resync_is_watched_on_although_its_service_is_started_again() -> None:
-    lane = {"open": True, "reason": None, "message": None}
-    status = Reply(body=json.dumps({"blocked": {}, "dead_letters": 0, "owed": 0, "lane": lane}).encode())
+    status = a_status(reason=None)
     with answering(a_resync(owed=2), status, Reply(500), Reply(502), a_resync(), status) as updater:
         addresses = Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"})
         done = watched(addresses, ["q-1"], total=3)
 
     assert (acknowledged(done), refused(done)) == (2, 1)
+
+
+def a_status(*, reason: str | None, message: str | None = None) -> Reply:
+    lane = {"open": reason is None, "reason": reason, "message": message}
+    return Reply(body=json.dumps({"blocked": {}, "dead_letters": 0, "owed": 0, "lane": lane}).encode())
+
+
+def test_a_stopped_way_to_the_cloud_is_told_once_with_what_lets_it_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = a_status(reason="paused", message="ann at noon: maintenance")
+    with answering(
+        *(a_resync(owed=2), stopped), *(a_resync(owed=2), stopped), *(a_resync(), a_status(reason=None))
+    ) as updater:
+        watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
+
+    told = capsys.readouterr().err
+    assert told.count("the way to the cloud is stopped: paused, ann at noon: maintenance.") == 1
+    assert told.count("ticketsync resume cloud-updater") == 1
+    assert told.count("It goes on now.") == 1
+
+
+def test_a_resync_that_somebody_has_paused_is_told_with_what_resumes_it(capsys: pytest.CaptureFixture[str]) -> None:
+    paused = a_resync(state="paused", owed=2)
+    with answering(paused, paused, a_resync(), a_status(reason=None)) as updater:
+        watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
+
+    assert capsys.readouterr().err.count("ticketsync resyncs resume q-1") == 1
+
+
+def test_nothing_is_told_of_a_resync_that_nothing_stops(capsys: pytest.CaptureFixture[str]) -> None:
+    with answering(a_resync(), a_status(reason=None)) as updater:
+        watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
+
+    assert "stopped" not in capsys.readouterr().err
 
 
 def test_a_silence_that_lasts_too_long_ends_it_with_what_to_do() -> None:
