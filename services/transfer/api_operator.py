@@ -100,7 +100,12 @@ def decided(service: Service, known: Gate) -> APIRouter:
             if isinstance(conclusion, Unfit):
                 raise Problem(422, "Invalid answer", conclusion.why)
             await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
-            detail = {"answer": said.answer, "request_id": str(request.id), "files": len(request.files)}
+            detail = {
+                "answer": said.answer,
+                "clouds_uuid": said.clouds_uuid,
+                "request_id": str(request.id),
+                "files": len(request.files),
+            }
             await audit.record(connection, who=who, what="folder_answered", subject=folder_id, detail=detail)
             await notify(connection, ("upload_recordings", "announce_transfers"))
         log.info("operator answered", folder_id=folder_id, request_id=str(request.id), answer=said.answer)

@@ -57,6 +57,13 @@ async def test_an_operator_says_that_the_folder_exists(held: Transfer, deployed:
     assert files_in_cloud(deployed) == [("Monday", "R1.wav"), ("Monday", "R2.wav"), ("Monday", "R3.wav")]
     rows = await held.rows("select clouds_uuid from transfer")
     assert rows == [{"clouds_uuid": uuid}] * 3
+    [record] = await held.rows("select what, subject, detail from audit")
+    assert (record["what"], record["subject"]) == ("folder_answered", "F1")
+    assert {name: record["detail"][name] for name in ("answer", "clouds_uuid", "files")} == {
+        "answer": "exists_as",
+        "clouds_uuid": uuid,
+        "files": 2,
+    }
 
 
 async def test_an_operator_cannot_say_that_it_exists_as_another_folder(held: Transfer) -> None:
