@@ -86,7 +86,7 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
         question = f"Let {service} read up to {planned.records:,} records of {topic} again?"
         confirm(question, yes=yes, json=json)
         try:
-            done = asyncio.run(_replay(addresses, service, body, by=asks(by)))
+            done = asyncio.run(_replay(addresses, service, planned, body, by=asks(by)))
         except KeyboardInterrupt:
             show.note(GOES_ON)
             raise
@@ -118,13 +118,36 @@ async def _refused_while_one_runs(addresses: Addresses, service: ServiceName, to
         raise Finding(f"{service}: a replay of {topic} is not over yet: {running[0].left:,} offsets are left")
 
 
-async def _replay(addresses: Addresses, service: ServiceName, body: dict[str, Any], *, by: str) -> Replay | None:
+async def _replay(
+    addresses: Addresses, service: ServiceName, planned: ReplayPlan, body: dict[str, Any], *, by: str
+) -> Replay | None:
     """Begin, and watch until it is over. None: there was nothing to read any more."""
     async with api(addresses, service.key, by=by) as asked:
-        begun = await _post(asked, body, dry_run=False)
+        begun = await _begun(asked, planned, body)
         if not begun.records:
             return None
         return await _watched(asked, begun)
+
+
+async def _begun(asked: ServiceApi, planned: ReplayPlan, body: dict[str, Any]) -> ReplayPlan:
+    """Asked again if the service was started again meanwhile, which may have begun it by then, or not.
+
+    Harmless: as long as it runs a second one is refused, which says that it has begun, and once it is over the same
+    records are only read once more.
+    """
+    patience = Patience()
+    silent = False
+    while True:
+        try:
+            return await _post(asked, body, dry_run=False)
+        except Unreachable as error:
+            patience.bear(error, todo=GOES_ON)
+            silent = True
+        except Refused as refused:
+            if silent and refused.status == 409:  # noqa: PLR2004 - HTTP's own number
+                return planned
+            raise
+        await asyncio.sleep(BEAT_S)
 
 
 async def _watched(asked: ServiceApi, begun: ReplayPlan) -> Replay:

@@ -171,11 +171,12 @@ async def _starts(service: Service, body: ReplayBody) -> Mapping[int, int]:
 async def _plan(connection: AsyncConnection, body: ReplayBody, starts: Mapping[int, int]) -> list[Stretch]:
     """The rows are locked. A Problem if it would move one forward, or if a replay of the topic is under way."""
     stretches = list(await replays.plan(connection, body.topic, starts))
+    # First, as one that runs has moved them back: whoever asks again for what has begun is not told that it is ahead.
+    if await replays.running(connection, body.topic) and not body.dry_run:
+        raise Problem(409, "Already running", f"A replay of {body.topic} is not over yet; see GET /replays")
     ahead = sorted((body.offsets or {}).keys() - {one.partition for one in stretches})
     if ahead:
         raise _invalid(f"partition {ahead[0]} is not read as far as offset {starts[ahead[0]]}; a replay goes back only")
-    if await replays.running(connection, body.topic) and not body.dry_run:
-        raise Problem(409, "Already running", f"A replay of {body.topic} is not over yet; see GET /replays")
     return stretches
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from ops.addresses import Addresses
 from ops.exits import Unreachable
+from ops.main import main
 from ops.patience import Patience
 from ops.resync_progress import acknowledged, refused, watched
 from tests.ops.answering import Reply, answering
@@ -89,12 +90,46 @@ def test_a_silence_that_lasts_too_long_ends_it_with_what_to_do() -> None:
     Patience().bear(Unreachable("silent"), todo="nothing yet")
 
 
+COUNTS = {"read": 5, "newer": 0, "unchanged": 5, "bad": 0, "empty": 0}
+# One answer for whatever is asked about a replay: what it would read, how far it is, and that the service is ready.
+OF_A_REPLAY = {
+    "topic": "TicketLinked",
+    "records": 5,
+    "partitions": [],
+    "ready": True,
+    "gate": "open",
+    "items": [{"topic": "TicketLinked", "to_read": 5, "left": 0, **COUNTS}],
+}
+
+
+@pytest.mark.parametrize("then", [200, 409], ids=["had not begun it", "had begun it"])
+def test_a_replay_is_begun_although_its_service_is_started_again_at_that_moment(
+    then: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = Reply(body=json.dumps(OF_A_REPLAY).encode())
+    with answering(says, Reply(502), Reply(then, says.body), says) as linker:
+        monkeypatch.setenv("LINKER_URL", linker.url)
+        monkeypatch.setenv("API_TOKEN", "x")
+        code = main(["replay", "linker", "TicketLinked", "--from-start", "--yes", "--json"])
+
+    assert code == 0
+    assert json.loads(capsys.readouterr().out) == {"topic": "TicketLinked", **COUNTS}
+
+
+def test_a_replay_that_somebody_else_has_begun_is_not_taken_for_ones_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = Reply(body=json.dumps(OF_A_REPLAY).encode())
+    with answering(says, Reply(409, b'{"detail": "A replay is not over yet"}')) as linker:
+        monkeypatch.setenv("LINKER_URL", linker.url)
+        monkeypatch.setenv("API_TOKEN", "x")
+        code = main(["replay", "linker", "TicketLinked", "--from-start", "--yes", "--json"])
+
+    assert (code, "not over yet" in capsys.readouterr().err) == (1, True)
+
+
 def test_whoever_stops_watching_a_replay_is_told_that_it_goes_on() -> None:
-    counts = {"read": 0, "newer": 0, "unchanged": 0, "bad": 0, "empty": 0}
-    running = {"topic": "TicketLinked", "to_read": 5, "left": 5, **counts}
-    planned = {"topic": "TicketLinked", "records": 5, "partitions": []}
-    # One answer for whatever is asked.
-    says = {**planned, "items": [running], "ready": True, "gate": "open"}
+    says = {**OF_A_REPLAY, "items": [{"topic": "TicketLinked", "to_read": 5, "left": 5, **COUNTS}]}
     with answering(Reply(body=json.dumps(says).encode())) as linker:
         words = [str(TICKETSYNC), "replay", "linker", "TicketLinked", "--from-start", "--yes"]
         settings = {**os.environ, "LINKER_URL": linker.url, "API_TOKEN": "x"}

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import pytest
+
 from shared import replays
+from shared.api_replays import ReplayBody
+from shared.api_replays import _plan as plan_of
 from shared.database import Database
 from shared.replays import Replay, Stretch
+from shared.sql import text
 from shared.topics import since
+from shared.web import Problem
 from tests.shared.folding import publish, running_process, topic_ends, until, until_read
 from tests.shared.things import NOON, Things, a_record
 
@@ -150,3 +156,19 @@ async def test_a_time_is_where_the_first_record_of_it_stands(things: Things, kaf
     assert await since(kafka_bootstrap_servers, things.topic.name, datetime(2100, 1, 1, tzinfo=UTC)) == {
         place.partition: end for place, end in ends.items()
     }
+
+
+async def test_one_that_is_asked_for_again_is_told_that_it_runs_and_not_that_it_is_ahead(things: Things) -> None:
+    database = Database(things.url, pool_size=4)
+    topic = things.topic.name
+    async with database.transaction() as connection:
+        stands_at_9 = text("insert into position (topic, partition, next_offset) values (:topic, 0, 9)")
+        await connection.execute(stands_at_9, {"topic": topic})
+    await begin(things, {0: 4})
+
+    with pytest.raises(Problem) as refused:
+        async with database.transaction() as connection:
+            await plan_of(connection, ReplayBody(topic=topic, offsets={0: 4}), {0: 4})
+    await database.close()
+
+    assert (refused.value.status, refused.value.title) == (409, "Already running")
