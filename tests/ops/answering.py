@@ -33,6 +33,7 @@ def answering(*replies: Reply) -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
+            self._read_whole()
             reply = replies[min(len(seen), len(replies) - 1)]
             seen.append((self.command, self.path, self.headers.get("Authorization", "")))
             sleep(reply.wait_s)
@@ -45,6 +46,15 @@ def answering(*replies: Reply) -> Iterator[Server]:
                 BrokenPipeError, ConnectionResetError
             ):  # a client that did not wait is what some tests are about
                 self.wfile.write(reply.body)
+
+        def _read_whole(self) -> None:
+            """A connection that is closed before all of a request is read is cut, and its answer may be lost."""
+            if self.headers.get("Transfer-Encoding") == "chunked":
+                while size_bytes := int(self.rfile.readline(), 16):
+                    self.rfile.read(size_bytes + len(b"\r\n"))
+                self.rfile.readline()
+            else:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
         do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 
