@@ -8,6 +8,9 @@
     circuit_open   one due request a second; pings reset their waits    a probe that succeeds
     paused         pings                                                a person (shared/pause.py)
 
+A request that meets an outage may leave something behind that nobody knows of. Where that must not be repeated, none is
+sent in an open circuit unless a ping was answered; each that is sent makes the wait for the next ping longer.
+
 A pause lies over the others: what the cloud answers to pings, and to requests that were under way, counts as ever, and
 shows again when the pause is over. While a lane is stopped nothing is rejected and nothing sleeps while it holds
 something: rows wait. One request alone may be refused as if token or route were wrong for all: it waits by its own
@@ -25,6 +28,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import metrics
+from shared.backoff import MOST_S
 from shared.cloud import Cloud
 from shared.database import Database
 from shared.lane_state import PAUSED, PROBE_S, LaneShut, LaneState, Paused
@@ -54,7 +58,8 @@ Freed = Literal["all", "due"]
 @dataclass(frozen=True)
 class Lane:
     """`retry_now(connection)` lets everything that waits for its next try be due at once; `route`: capability that says
-    that the route which this lane uses exists, if there is one."""
+    that the route which this lane uses exists, if there is one; `repeatable_with`: capability without which what this
+    lane sends must not be repeated, if it needs one."""
 
     database: Database
     cloud: Cloud
@@ -63,6 +68,7 @@ class Lane:
     ping_every_s: float
     requests_per_minute: int | None = None
     route: str | None = None
+    repeatable_with: str | None = None
 
     async def look(self, connection: AsyncConnection) -> LaneState:
         """The state as it is."""
@@ -110,24 +116,45 @@ class Lane:
         if state.paused:
             raise LaneShut(None)
         if state.reason:
-            probed = await connection.execute(
-                text("update lane set probe_at = now() + make_interval(secs => :probe_s) where probe_at <= now()"),
-                {"probe_s": PROBE_S.get(state.reason, 1.0)},
-            )
-            if not probed.rowcount:
+            if not await self._take_probe(connection, self._probe_s(state.reason, state.capabilities)):
                 raise LaneShut(state.look_again_s)
         elif state.allowance is not None and not await self._take_from_allowance(connection):
             raise LaneShut(state.look_again_s)
         if self.requests_per_minute:
-            taken = await connection.execute(
-                text("""
-                    update lane set next_request_at = now() + make_interval(secs => :gap_s)
-                    where next_request_at is null or next_request_at <= now()
-                """),
-                {"gap_s": 60 / self.requests_per_minute},
-            )
-            if not taken.rowcount:
-                raise LaneShut(60 / self.requests_per_minute)
+            gap_s = 60 / self.requests_per_minute
+            if not await self._take_turn(connection, gap_s):
+                raise LaneShut(gap_s)
+
+    def _probe_s(self, reason: str, capabilities: frozenset[str]) -> float | None:
+        """When the next probe may go, after one, or as the lane is stopped; None: once a ping was answered."""
+        if reason == "circuit_open" and self._leaves_traces(capabilities):
+            return None
+        return PROBE_S.get(reason, 1.0)
+
+    def _leaves_traces(self, capabilities: frozenset[str]) -> bool:
+        return self.repeatable_with is not None and self.repeatable_with not in capabilities
+
+    async def _take_probe(self, connection: AsyncConnection, next_in_s: float | None) -> bool:
+        """In an open circuit it counts as a failure until its answer is there: nobody may live to report it."""
+        taken = await connection.execute(
+            text("""
+                update lane set probe_at = now() + make_interval(secs => cast(:next_in_s as double precision)),
+                    failures = failures + case when reason = 'circuit_open' then 1 else 0 end
+                where probe_at <= now()
+            """),
+            {"next_in_s": next_in_s},
+        )
+        return bool(taken.rowcount)
+
+    async def _take_turn(self, connection: AsyncConnection, gap_s: float) -> bool:
+        taken = await connection.execute(
+            text("""
+                update lane set next_request_at = now() + make_interval(secs => :gap_s)
+                where next_request_at is null or next_request_at <= now()
+            """),
+            {"gap_s": gap_s},
+        )
+        return bool(taken.rowcount)
 
     async def _take_from_allowance(self, connection: AsyncConnection) -> bool:
         taken = await connection.execute(
@@ -166,7 +193,10 @@ class Lane:
                 probed = entered is not None and entered.reason == "no_route"
                 await self._stop(connection, "no_route", message, PROBE_S["no_route"] if probed else FIRST_PROBE_S)
             case NothingDone(message) | Unknown(message):
-                await self._count_failure(connection, message)
+                if await self._count_failure(connection, entered) >= FAILURES_TO_OPEN:
+                    capabilities = (await self.look(connection)).capabilities
+                    probe_in_s = self._probe_s("circuit_open", capabilities)
+                    await self._stop(connection, "circuit_open", message, probe_in_s)
             case _:  # whatever else came, the cloud has looked at the request and answered
                 return await self._open(connection, entered)
         return None
@@ -175,13 +205,20 @@ class Lane:
         """The step of a reconcile loop: ask the cloud for its capabilities when it is time, one replica for all."""
         async with self.database.transaction() as connection:
             state = await self.look(connection)
-            if not await self._take_ping(connection, PING_S.get(state.met or "", self.ping_every_s)):
+            if not await self._take_ping(connection, self._ping_s(state)):
                 return None
         outcome = await self.cloud.post("ping", "/ping", b"{}", repeatable=True)
         async with self.database.transaction() as connection:
             freed = await self._heed(connection, outcome)
         await self._let_go(freed)
         return None
+
+    def _ping_s(self, state: LaneState) -> float:
+        """How long after the last ping the next is due."""
+        wait_s = PING_S.get(state.met or "", self.ping_every_s)
+        if state.met == "circuit_open" and self._leaves_traces(state.capabilities):
+            return min(wait_s * 2.0 ** min(state.failures - FAILURES_TO_OPEN, 20), MOST_S)
+        return wait_s
 
     async def _let_go(self, freed: Freed | None) -> None:
         if freed == "all":
@@ -201,7 +238,7 @@ class Lane:
                     return await self._open(connection) and "all"
                 if state.met in {"not_reached", "unauthorized"}:
                     return await self._open(connection)
-                return "all" if state.met == "circuit_open" else None
+                return await self._let_probe(connection) if state.met == "circuit_open" else None
             case Unauthorized(message):
                 await self._stop(connection, "unauthorized", message, None)
             case NothingDone(message) | Unknown(message) if state.met == "not_reached":
@@ -211,8 +248,15 @@ class Lane:
             case _ if state.met == "not_reached":
                 return await self._open(connection)  # it answers, though not to pings: it names no capabilities
             case _:
-                return "all" if state.met == "circuit_open" else None
+                return await self._let_probe(connection) if state.met == "circuit_open" else None
         return None
+
+    async def _let_probe(self, connection: AsyncConnection) -> Freed:
+        """An answered ping lets one request through that has waited for it; all are due, so that there is one."""
+        await connection.execute(
+            text("update lane set probe_at = now() where reason = 'circuit_open' and probe_at is null")
+        )
+        return "all"
 
     async def _take_ping(self, connection: AsyncConnection, wait_s: float) -> bool:
         """Whether it is this replica that pings now: nobody has for `wait_s` seconds."""
@@ -278,12 +322,20 @@ class Lane:
         )
         log.warning("lane stopped", reason=reason, message=message, probe_in_s=probe_in_s)
 
-    async def _count_failure(self, connection: AsyncConnection, message: str) -> None:
-        row = (
-            await connection.execute(text("update lane set failures = failures + 1 returning failures, reason"))
-        ).one()
-        if row.reason is None and row.failures >= FAILURES_TO_OPEN:
-            await self._stop(connection, "circuit_open", message, PROBE_S["circuit_open"])
+    async def _count_failure(self, connection: AsyncConnection, entered: LaneState | None) -> int:
+        """How many in a row there are with this; 0 if it does not count: one that was sent before the lane was stopped
+        says nothing new, and a probe of an open circuit was counted as it was let in."""
+        entered_as = "any" if entered is None else entered.reason or "open"
+        counted = await connection.scalar(
+            text("""
+                update lane set failures = failures + 1
+                where reason is distinct from 'circuit_open'
+                    and cast(:entered_as as text) in ('any', coalesce(reason, 'open'))
+                returning failures
+            """),
+            {"entered_as": entered_as},
+        )
+        return counted or 0
 
 
 def _names(listed: object) -> list[str]:

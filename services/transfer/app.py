@@ -13,7 +13,7 @@ from services.transfer.on_recording_processed import fold_recording_processed
 from services.transfer.on_recording_transferred import fold_recording_transferred
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
 from services.transfer.uploads import FREE_LEASES
 from shared import log, migrations
 from shared.announce import Announcer
@@ -71,6 +71,7 @@ async def serve(
         wake=partial(service.wake, "upload_recordings"),
         ping_every_s=cloud_settings.cloud_ping_every_s,
         requests_per_minute=cloud_settings.cloud_requests_per_minute,
+        repeatable_with=IDEMPOTENCY_KEY,
     )
     service.lane = lane
 

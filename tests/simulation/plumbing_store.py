@@ -16,7 +16,6 @@ from shared import dead_letters
 from shared.batch import Folded
 from shared.dead_letters import MAX_ERROR_LENGTH, DeadLetter, Unpublished
 from shared.lane import (
-    FAILURES_TO_OPEN,
     PACED_AFTER,
     PACED_AT_LEAST_EVERY_S,
     PACED_FIRST,
@@ -25,7 +24,7 @@ from shared.lane import (
     Freed,
     Lane,
 )
-from shared.lane_state import PROBE_S, LaneShut, LaneState
+from shared.lane_state import LaneState
 from shared.positions import Move
 from tests.simulation.database import DeadLetterRow, Tables, now_of, tables_of
 
@@ -164,21 +163,22 @@ class ModelLane(Lane):
             row.allowance,
         )
 
-    async def enter(self, connection: AsyncConnection, state: LaneState) -> None:
+    async def _take_probe(self, connection: AsyncConnection, next_in_s: float | None) -> bool:
         lane, now = tables_of(connection, Tables).lane, now_of(connection)
-        if state.reason:
-            probe_at = lane["one"].probe_at
-            if probe_at is None or probe_at > now:
-                raise LaneShut(state.look_again_s)
-            lane["one"] = lane["one"]._replace(probe_at=now + timedelta(seconds=PROBE_S.get(state.reason, 1.0)))
-        elif state.allowance is not None and not await self._take_from_allowance(connection):
-            raise LaneShut(state.look_again_s)
-        if self.requests_per_minute:
-            next_at = lane["one"].next_request_at
-            if next_at is not None and next_at > now:
-                raise LaneShut(60 / self.requests_per_minute)
-            gap = timedelta(seconds=60 / self.requests_per_minute)
-            lane["one"] = lane["one"]._replace(next_request_at=now + gap)
+        row = lane["one"]
+        if row.probe_at is None or row.probe_at > now:
+            return False
+        probe_at = None if next_in_s is None else now + timedelta(seconds=next_in_s)
+        lane["one"] = row._replace(probe_at=probe_at, failures=row.failures + (row.reason == "circuit_open"))
+        return True
+
+    async def _take_turn(self, connection: AsyncConnection, gap_s: float) -> bool:
+        lane, now = tables_of(connection, Tables).lane, now_of(connection)
+        next_at = lane["one"].next_request_at
+        if next_at is not None and next_at > now:
+            return False
+        lane["one"] = lane["one"]._replace(next_request_at=now + timedelta(seconds=gap_s))
+        return True
 
     async def _take_from_allowance(self, connection: AsyncConnection) -> bool:
         lane, now = tables_of(connection, Tables).lane, now_of(connection)
@@ -233,8 +233,16 @@ class ModelLane(Lane):
             probe_at = max(filter(None, (probe_at, row.probe_at)), default=None)
         lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at, allowance=None)
 
-    async def _count_failure(self, connection: AsyncConnection, message: str) -> None:
+    async def _let_probe(self, connection: AsyncConnection) -> Freed:
         lane = tables_of(connection, Tables).lane
+        if lane["one"].reason == "circuit_open" and lane["one"].probe_at is None:
+            lane["one"] = lane["one"]._replace(probe_at=now_of(connection))
+        return "all"
+
+    async def _count_failure(self, connection: AsyncConnection, entered: LaneState | None) -> int:
+        lane = tables_of(connection, Tables).lane
+        reason = lane["one"].reason
+        if reason == "circuit_open" or (entered is not None and entered.reason != reason):
+            return 0
         lane["one"] = lane["one"]._replace(failures=lane["one"].failures + 1)
-        if lane["one"].reason is None and lane["one"].failures >= FAILURES_TO_OPEN:
-            await self._stop(connection, "circuit_open", message, PROBE_S["circuit_open"])
+        return lane["one"].failures

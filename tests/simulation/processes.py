@@ -48,7 +48,7 @@ from services.transfer.on_recording_processed import fold_recording_processed as
 from services.transfer.on_recording_transferred import fold_recording_transferred as transfer_hears
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
@@ -156,7 +156,7 @@ class Process:
         self._fold(RECORDING_PROCESSED, partial(transfer_wants, waits=TRANSFER.waits))
         self._fold(TICKET_LINKED, partial(transfer_keeps, waits=TRANSFER.waits))
         self._fold(RECORDING_TRANSFERRED, transfer_hears)
-        lane = self._lane(_retry_uploads, None)
+        lane = self._lane(_retry_uploads, repeatable_with=IDEMPOTENCY_KEY)
         uploading = UploadRecordings(TRANSFER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
         self._loop("upload_recordings", uploading.step)
         self._announcer("announce_transfers", transfer_store.unheard, transfer_store.facts)
@@ -167,7 +167,7 @@ class Process:
         self._fold(RECORDING_TRANSFERRED, partial(updater_places, quiet=quiet), news=new_transfers)
         self._fold(CLOUD_TICKET_UPDATED, updater_hears, news=new_acknowledgements)
         self._fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
-        lane = self._lane(_retry_pushes, "ticket-info")
+        lane = self._lane(_retry_pushes, route="ticket-info")
         pushing = PushTickets(UPDATER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
         pushing._claim_one = _alone(pushing._claim)  # type: ignore[assignment]  # one worker shares with nobody
         pushing._acknowledge_one = _alone(pushing._acknowledge)  # type: ignore[assignment]
@@ -239,9 +239,23 @@ class Process:
             Announcer(name, self.database, self.gate, self.producer, unheard, facts, UPDATER.announce_again_s).step,
         )
 
-    def _lane(self, retry_now: Callable[[AsyncConnection], Awaitable[None]], route: str | None) -> ModelLane:
+    def _lane(
+        self,
+        retry_now: Callable[[AsyncConnection], Awaitable[None]],
+        *,
+        route: str | None = None,
+        repeatable_with: str | None = None,
+    ) -> ModelLane:
         client = cast("RealCloud", Client(self.service, self.outside.cloud, self.outside.clock))
-        lane = ModelLane(self.database, client, retry_now, lambda: None, ping_every_s=60, route=route)
+        lane = ModelLane(
+            self.database,
+            client,
+            retry_now,
+            lambda: None,
+            ping_every_s=60,
+            route=route,
+            repeatable_with=repeatable_with,
+        )
         self._loop("ping_cloud", lane.ping, gated=False)
         return lane
 

@@ -1,5 +1,6 @@
 """The rules of the SQL that every service has: positions, replays, leases, dead letters, the lane."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -89,6 +90,41 @@ async def lane_is_stopped(at: At) -> AsyncIterator[object]:
     opened = await lane.look(connection)
     yield opened
     yield [await refused(lane.enter(connection, opened)) for _ in range(4)]
+
+
+async def lane_lets_one_through(at: At) -> AsyncIterator[object]:
+    """What must not be repeated meets an outage: each request that is let through waits for a ping, and counts."""
+    connection = await at(0)
+    lane = dataclasses.replace(_lane(connection), repeatable_with="idempotency-key")
+    await lane._open(connection)
+    before = await lane.look(connection)
+    for _ in range(FAILURES_TO_OPEN):
+        await lane._judge(connection, NothingDone("refused"), before)
+    await lane._judge(connection, NothingDone("refused"), before)
+    yield (await lane.look(connection)).failures
+    connection = await at(60)
+    stopped = await lane.look(connection)
+    yield await refused(lane.enter(connection, stopped))
+    await lane._let_probe(connection)
+    yield [await refused(lane.enter(connection, stopped)) for _ in range(2)]
+    await lane._judge(connection, NothingDone("refused"), stopped)
+    yield await lane.look(connection)
+    await lane._stop(connection, "unauthorized", "401", None)
+    await lane._let_probe(connection)
+    yield await lane.look(connection)
+
+
+async def lane_fails_once_it_was_limited(at: At) -> AsyncIterator[object]:
+    """What was sent before a rate limit fails, and then what was let through after it."""
+    connection = await at(0)
+    lane = _lane(connection)
+    await lane._open(connection)
+    before = await lane.look(connection)
+    await lane._judge(connection, RateLimited("slower", 60), before)
+    limited = await lane.look(connection)
+    yield await lane._count_failure(connection, before)
+    yield await lane._count_failure(connection, limited)
+    yield await lane._count_failure(connection, None)
 
 
 async def lane_waits_as_asked(at: At) -> AsyncIterator[object]:
@@ -186,6 +222,34 @@ RULES: Sequence[Rule] = (
         "transfer",
         lane_is_stopped,
         [("and (reason is null or", "and (true or")],
+    ),
+    Rule(
+        "probe not counted",
+        "a request that is let through in an outage, and never reported, does not make the next one wait longer",
+        "transfer",
+        lane_lets_one_through,
+        [("failures + case when reason = 'circuit_open' then 1 else 0 end", "failures")],
+    ),
+    Rule(
+        "failures of an open circuit counted twice",
+        "what was under way as the circuit opened makes it wait as if it had been let through",
+        "transfer",
+        lane_lets_one_through,
+        [("where reason is distinct from 'circuit_open'", "where true")],
+    ),
+    Rule(
+        "let through whatever the reason",
+        "an answered ping lets a request through that the token forbids",
+        "transfer",
+        lane_lets_one_through,
+        [("where reason = 'circuit_open' and probe_at is null", "where probe_at is null")],
+    ),
+    Rule(
+        "failures of before counted",
+        "what was sent before the cloud asked to wait ends that wait, if it fails",
+        "transfer",
+        lane_fails_once_it_was_limited,
+        [("in ('any', coalesce(reason, 'open'))", "is not null")],
     ),
     Rule(
         "all let go at once",

@@ -86,9 +86,7 @@ async def _both(connection: AsyncConnection, tables: Tables, call: Call, model: 
 
 async def _of_the_model(call: Call, connection: Any) -> Any:  # noqa: ANN401  # whatever it answers
     if call.owner is Lane:
-        lane = object.__new__(ModelLane)
-        object.__setattr__(lane, "requests_per_minute", None)
-        return await getattr(lane, call.name)(connection, *call.args[1:], **call.named)
+        return await getattr(object.__new__(ModelLane), call.name)(connection, *call.args[1:], **call.named)
     if isinstance(call.owner, type):
         return await getattr(call.owner(connection), call.name)(*call.args, **call.named)
     return await getattr(call.owner, call.name)(connection, *call.args[1:], **call.named)

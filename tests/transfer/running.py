@@ -19,7 +19,7 @@ from services.transfer.on_recording_processed import fold_recording_processed
 from services.transfer.on_recording_transferred import fold_recording_transferred
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
 from shared import migrations
 from shared.batch import Apply, Folded, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader
@@ -112,7 +112,7 @@ async def running_transfer(
     database = Database(database_url, pool_size=8)
     gate = Gate(database, ["RecordingTransferred"], _no_topics)
     client = Cloud(cloud_settings, token=token_reader(cloud_settings))
-    lane = Lane(database, client, _retry_now, wake=lambda: None, ping_every_s=0)
+    lane = Lane(database, client, _retry_now, wake=lambda: None, ping_every_s=0, repeatable_with=IDEMPOTENCY_KEY)
     opening = asyncio.create_task(gate.keep())
     try:
         await gate.wait_open()
