@@ -2,8 +2,8 @@
 
 info = done, warning = will be tried again or was skipped, error = needs someone. Transcripts, customers, tokens and
 bodies are never handed to a logger; libraries print them at DEBUG, so all of those are kept at WARNING whatever the
-level, and of what they say at it only the first line is kept: below it asyncio quotes the exception of a task that
-nobody asked.
+level. Of what they say at it only their own words are kept, without the values that were put into them, and of those
+the first line: below it asyncio quotes the exception of a task that nobody asked.
 """
 
 import logging
@@ -31,6 +31,7 @@ def configure(service: str, level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _at_most_a_warning, _first_line],
+            use_get_message=False,  # the library's text as it stands in its code
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.ExceptionRenderer(without_values),

@@ -30,6 +30,8 @@ structlog.get_logger("shared.lane").debug("own words")
 for name in {LIBRARIES!r}:
     logging.getLogger(name).debug("headers: %s", "{CANARY}")
     logging.getLogger(name).info("body: %s", "{CANARY}")
+    logging.getLogger(name).warning("%s is not there: %r", "{CANARY}", ValueError("{CANARY}"))
+    logging.getLogger(name).warning("%(what)s failed", dict(what="{CANARY}"))
     logging.getLogger(name).error("failed\\n%s", "{CANARY}")
     try:
         raise KeyError("{CANARY}")
@@ -44,5 +46,6 @@ def test_what_a_library_says_of_what_it_was_handed_stays_out_of_the_log() -> Non
     lines = [json.loads(line) for line in ended.stdout.splitlines()]
     assert "Task exception was never retrieved" in {line["event"] for line in lines}
     assert len([line for line in lines if line["event"] == "failed"]) == 2 * len(LIBRARIES)
+    assert len([line for line in lines if line["event"] == "%s is not there: %r"]) == len(LIBRARIES)
     assert [line["event"] for line in lines if line["level"] != "warning"] == ["own words"]
     assert CANARY not in ended.stdout + ended.stderr
