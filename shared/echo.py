@@ -7,8 +7,8 @@ value it refuses, or the header that it does not know, would bring secrets there
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +21,9 @@ BEGINNING = 12
 # Fewer from anywhere else in a value may be ordinary words as well.
 PART = 20
 INSTEAD = "[...]"
+# A name gives somebody away word by word. Ordinary words of a message are small, and say nothing of a name that is.
+NAMED = "_name"
+_WORD = re.compile(r"[^\W\d_]{3,}")
 # As JSON writes a character; a cloud in PHP writes all that is not ASCII so, and each solidus.
 _ESCAPES = re.compile(r'(?:\\u[0-9a-fA-F]{4}|\\["\\/bfnrt])+')
 # What is left of a way to write a character where a message was cut within it.
@@ -31,24 +34,38 @@ def without_echo(outcome: Outcome, *, body: bytes, token: str) -> Outcome:
     """The outcome of a request with this JSON body and this token, its message free of them."""
     if isinstance(outcome, Done):
         return outcome
-    sent = {_as_compared(_unescaped(value)) for value in (token, *_texts(json.loads(body)))}
-    sent = {value for value in sent if len(value) >= SHORTEST}
+    texts = [("token", token), *_texts("", json.loads(body))]
+    values = {_as_compared(_unescaped(value)) for _, value in texts}
+    names = {_unescaped(value) for key, value in texts if key.endswith(NAMED)}
+    sent = _Sent(
+        values=frozenset(value for value in values if len(value) >= SHORTEST),
+        words=frozenset(word for name in names for word in _WORD.findall(name) if not word.islower()),
+    )
     if isinstance(outcome, Invalid):
         errors = {place: _without(error, sent) for place, error in outcome.errors.items()}
         return Invalid(_without(outcome.message, sent), errors)
     return replace(outcome, message=_without(outcome.message, sent))
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401  # any JSON
+@dataclass(frozen=True)
+class _Sent:
+    """Values as they are compared, and the words of those that are names, as they are written."""
+
+    values: frozenset[str]
+    words: frozenset[str]
+
+
+def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401  # any JSON
+    """Each text with the key that it stands under."""
     match value:
         case str():
-            yield value
+            yield key, value
         case dict():
-            for one in value.values():
-                yield from _texts(one)
+            for inner, one in value.items():
+                yield from _texts(inner, one)
         case list():
             for one in value:
-                yield from _texts(one)
+                yield from _texts(key, one)
 
 
 def _unescaped(text: str) -> str:
@@ -68,7 +85,11 @@ def _as_compared(text: str) -> str:
     return text.replace("\u0130", "I").lower()  # the one letter that grows when it becomes small
 
 
-def _without(message: str, sent: Iterable[str]) -> str:
+def _without(message: str, sent: _Sent) -> str:
+    return _without_words(_without_values(message, sent.values), sent.words, cut=len(message) >= MAX_MESSAGE)
+
+
+def _without_values(message: str, sent: frozenset[str]) -> str:
     cut = len(message) >= MAX_MESSAGE
     message = _unescaped(_LEFT_OF_AN_ESCAPE.sub("", message) if cut else message)
     compared = _as_compared(message)
@@ -86,13 +107,24 @@ def _without(message: str, sent: Iterable[str]) -> str:
     return _without_parts(message, sent)
 
 
-def _left_of_a_value(compared: str, sent: Iterable[str]) -> int:
+def _without_words(message: str, words: frozenset[str], *, cut: bool) -> str:
+    """The same without a name's words, each by itself. Of one that was cut at the end its beginning goes as well."""
+
+    def instead(found: re.Match[str]) -> str:
+        word = found[0]
+        is_left = cut and found.end() == len(message) and any(one.startswith(word) for one in words)
+        return INSTEAD if word in words or is_left else word
+
+    return _WORD.sub(instead, message)
+
+
+def _left_of_a_value(compared: str, sent: frozenset[str]) -> int:
     """How many characters at the end, where the message was cut, are less than a beginning of a value."""
     sizes = range(BEGINNING - 1, SHORTEST - 1, -1)
     return next((size for size in sizes if any(compared.endswith(value[:size]) for value in sent)), 0)
 
 
-def _without_parts(message: str, sent: Iterable[str]) -> str:
+def _without_parts(message: str, sent: frozenset[str]) -> str:
     """The same without what stands anywhere within a value, `PART` characters or more of it.
 
     Every second half of a part is looked for, and whatever stands around it is compared: a search for each character of

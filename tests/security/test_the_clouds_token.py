@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.echo import without_echo
-from shared.outcome import Answer, Invalid, NothingDone, Outcome, Unauthorized, Unknown, classify
+from shared.outcome import Answer, Invalid, NothingDone, Outcome, Refused, Unauthorized, Unknown, classify
 from tests.security.wire import Received, answer, listening
 
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
@@ -117,6 +117,35 @@ def test_a_part_from_the_middle_of_a_transcript_goes_no_further_either() -> None
     outcome = without_echo(Unauthorized(f"403: {quotes}"), body=json.dumps({"files": [file]}).encode(), token="token")
 
     assert outcome == Unauthorized("403: The transcribe field is invalid near '[...]' and near '[...]'")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("Incorrect value for Müller in row 3", "Incorrect value for [...] in row 3"),
+        ("'Canary' was not found, nor Brien's", "'[...]' was not found, nor [...]'s"),
+        ("JaneCanary_ is too long", "[...]_ is too long"),
+        (
+            "The customer may not be canary, Mullerton or Canaryd",
+            "The customer may not be canary, Mullerton or Canaryd",
+        ),
+        ("x" * 295 + " Cana", "x" * 295 + " [...]"),
+        ("the field of the call, in small letters", "the field of the call, in small letters"),
+        ("Call Support", "Call Support"),
+    ],
+)
+def test_a_word_of_a_name_goes_no_further_and_ordinary_words_stay(said: str, kept: str) -> None:
+    ticket = {
+        "customer_name": "Jane Canary",
+        "agent_name": "O'Brien-Müller of the field",
+        "call_intent": "Support Call",
+    }
+    ticket["display_name"] = "JaneCanary_TKT1_20250129"
+    body = json.dumps({"files": [{"filename": "a.wav", "ticket_info": ticket}]}).encode()
+
+    outcome = without_echo(Refused(said), body=body, token="token")
+
+    assert outcome == Refused(kept)
 
 
 async def test_no_cookie_of_the_cloud_is_kept() -> None:
