@@ -130,6 +130,13 @@ async def mark_published(connection: AsyncConnection, letters: Sequence[Unpublis
     )
 
 
+async def forget_published(connection: AsyncConnection) -> None:
+    """What was acknowledged was so by a Kafka that is no more: those that nobody has settled are published again."""
+    await connection.execute(
+        text("update dead_letter set published_at = null where published_at is not null and settled_as is null")
+    )
+
+
 def _content(record: ConsumerRecord) -> bytes:
     """SHA-256 of all that the record's sender and its broker made of it; reading it again gives the same."""
     parts = [record.timestamp, _as_text(record.key), _as_text(record.value), _headers(record)]

@@ -26,9 +26,10 @@ from aiokafka.errors import (
 )
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
-from shared import consumer, metrics, positions
+from shared import consumer, dead_letters, metrics, positions
 from shared.batch import Apply, News
 from shared.database import Database, is_alone, is_transient
 from shared.dead_letter_limit import DeadLetterLimit
@@ -64,8 +65,8 @@ class Service:
     """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application.
 
     `forget_heard`: what was announced was announced to a Kafka, or a topic, that is no more, so all of it is announced
-    again. `free_leases`: SQL that ends every lease in the service's own tables; run at start if no other process is
-    there.
+    again, and so are dead letters. `free_leases`: SQL that ends every lease in the service's own tables; run at start
+    if no other process is there.
     """
 
     name: str
@@ -123,7 +124,7 @@ class Service:
             batch_records=self.settings.fold_batch_records,
             limit=DeadLetterLimit(topic.name, percent=self.settings.dead_letter_limit_percent),
             own=topic in self.own_topics,
-            forget_heard=self.forget_heard if topic in self.own_topics else None,
+            forget_heard=self._forget_announced if topic in self.own_topics else None,
             needs_gate=needs_gate,
         )
         fold.subscribe(self._broker)
@@ -212,8 +213,12 @@ class Service:
         found = (await cluster(self.kafka)).cluster_id
         async with self.database.transaction() as connection:
             if await positions.belong_to(connection, found):
-                await self.forget_heard(connection)
+                await self._forget_announced(connection)
                 log.warning("another Kafka than before: all topics are read from the start", cluster_id=found)
+
+    async def _forget_announced(self, connection: AsyncConnection) -> None:
+        await self.forget_heard(connection)
+        await dead_letters.forget_published(connection)
 
     async def _ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """What a gate waits for. A database that was made anew under the running process is tied here."""

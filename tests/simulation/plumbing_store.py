@@ -145,6 +145,13 @@ async def mark_published(connection: AsyncConnection, letters: Sequence[Unpublis
             rows[place] = rows[place]._replace(published_at=now_of(connection))
 
 
+async def forget_published(connection: AsyncConnection) -> None:
+    """shared.dead_letters.forget_published; nobody settles any here."""
+    rows = tables_of(connection, Tables).dead_letter
+    for place, one in rows.items():
+        rows[place] = one._replace(published_at=None)
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelLane(Lane):
     """shared.lane.Lane with its statements over the model; what it decides is its own."""

@@ -49,6 +49,7 @@ from services.transfer.on_recording_transferred import fold_recording_transferre
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
+from shared import dead_letters
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
@@ -219,7 +220,7 @@ class Process:
             batch_records=10,
             limit=DeadLetterLimit(topic.name, percent=50),
             own=own,
-            forget_heard=FORGET_HEARD[self.service] if own else None,
+            forget_heard=self._forget_announced if own else None,
             needs_gate=needs_gate,
         )
         consumer = Consumer(self.outside.broker)
@@ -229,6 +230,11 @@ class Process:
         self.steps[f"join:{topic.name}"] = partial(self._join, topic.name)
         self.steps[f"fold:{topic.name}"] = partial(self._read, topic.name)
         self.steps[f"look:{topic.name}"] = partial(self._look, topic.name)
+
+    async def _forget_announced(self, connection: AsyncConnection) -> None:
+        """As shared.service.Service's."""
+        await FORGET_HEARD[self.service](connection)
+        await dead_letters.forget_published(connection)
 
     def _loop(self, name: str, step: Callable[[], Awaitable[float | None]], *, gated: bool = True) -> None:
         self.steps[name] = Loop(name, step, gate=self.gate if gated else None)._try_step

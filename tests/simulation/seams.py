@@ -81,6 +81,7 @@ FUNCTIONS: tuple[tuple[Any, str, Any], ...] = (
     (dead_letters, "keep", plumbing_store.keep),
     (dead_letters, "unpublished", plumbing_store.unpublished),
     (dead_letters, "mark_published", plumbing_store.mark_published),
+    (dead_letters, "forget_published", plumbing_store.forget_published),
     (announce, "time", VIRTUAL_TIME),
     (expand_resyncs, "time", VIRTUAL_TIME),
     (gate, "time", VIRTUAL_TIME),
