@@ -7,8 +7,9 @@ everything else, which is a bug and ends the process with nothing moved.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from typing import TypeAlias
 
 import asyncpg
 import structlog
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 CHANNEL = "ticketsync_wake"
 WAIT_FOR_LISTENER_S = 2.0
+ARRIVE_TIMEOUT_S = 15.0
 # A process that stands still in the middle of a transaction, stopped with its machine for example, keeps its locks no
 # longer than this; no transaction waits for anything but the database.
 IDLE_IN_TRANSACTION_MS = 30_000
@@ -36,6 +38,7 @@ SESSION = {
     "random_page_cost": "1.1",
     "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
 }
+Session: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 _PRESENCE = 7_411_002  # any constant; the lock belongs to one database, and that to one service
 
 # SQLSTATE classes (PostgreSQL manual, appendix A).
@@ -58,6 +61,7 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.url: URL = make_url(url)
         self.listens = False
+        self._arrived: Session | None = None
         self._engine = create_async_engine(
             self.url,
             pool_size=pool_size,
@@ -78,7 +82,27 @@ class Database:
 
     async def close(self) -> None:
         """Give every connection back to the server."""
+        if self._arrived:
+            self._arrived.terminate()
         await self._engine.dispose()
+
+    async def arrive(self, free: Callable[[], Awaitable[None]]) -> None:
+        """Be seen by all who come later, until this process dies or `listen` ends. To be called before it leases.
+
+        Calls `free` if nobody else is there: what is leased then has lost its holder. PostgreSQL gives back a dead
+        process's lock at once, so this need not wait for a lease to end. Of those that come at the same moment one is
+        alone, and the others wait until it can be seen. Raises OSError, and what `free` does.
+        """
+        try:
+            session = self._arrived = await self._session()
+            alone = await session.fetchval("select pg_try_advisory_lock($1)", _PRESENCE, timeout=ARRIVE_TIMEOUT_S)
+            if alone:
+                await free()
+            await _be_seen(session)
+            if alone:
+                await session.execute("select pg_advisory_unlock($1)", _PRESENCE, timeout=ARRIVE_TIMEOUT_S)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, _CUT) as error:
+            raise ConnectionResetError("the connection to the database was cut") from error
 
     async def listen(self, wake: Callable[[str], None]) -> None:
         """Call `wake(name)` for every NOTIFY of any process on this database; runs until cancelled.
@@ -90,14 +114,18 @@ class Database:
                 await self._listen_once(wake)
             await asyncio.sleep(WAIT_FOR_LISTENER_S)
 
+    async def _session(self) -> Session:
+        address = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return await asyncpg.connect(address, timeout=10)
+
     async def _listen_once(self, wake: Callable[[str], None]) -> None:
-        connection = await asyncpg.connect(
-            self.url.set(drivername="postgresql").render_as_string(hide_password=False), timeout=10
-        )
+        arrived, self._arrived = self._arrived, None
+        connection = arrived or await self._session()
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _: lost.set())
-            await connection.execute("select pg_advisory_lock_shared($1)", _PRESENCE)
+            if not arrived:
+                await _be_seen(connection)
             await connection.add_listener(CHANNEL, lambda *message: wake(message[3]))
             self.listens = True
             await lost.wait()
@@ -106,12 +134,8 @@ class Database:
             connection.terminate()
 
 
-async def is_alone(connection: AsyncConnection) -> bool:
-    """Whether no process listens on this database (see `Database.listen`): what is leased there has lost its holder.
-
-    PostgreSQL gives back a dead process's lock at once, so this need not wait for a lease to end.
-    """
-    return bool(await connection.scalar(text("select pg_try_advisory_xact_lock(:lock)"), {"lock": _PRESENCE}))
+async def _be_seen(session: Session) -> None:
+    await session.execute("select pg_advisory_lock_shared($1)", _PRESENCE, timeout=ARRIVE_TIMEOUT_S)
 
 
 async def notify(connection: AsyncConnection, names: Iterable[str]) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.topics import Topic
 from shared import consumer, dead_letters, metrics, positions
 from shared.batch import Apply, News
-from shared.database import Database, is_alone, is_transient
+from shared.database import Database, is_transient
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold, ForgetHeard
 from shared.gate import Ends, Gate
@@ -160,7 +160,7 @@ class Service:
         # Facts are read by the thousand and hold no cycles: looking for some after each few hundred costs a tenth.
         gc.set_threshold(GC_AFTER, 50, 100)
         server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
-        await self._free_leases()
+        await self.database.arrive(self._free_leases)
         try:
             async with asyncio.TaskGroup() as group:
                 background = [group.create_task(work) for work in (server.serve(), self._work())]
@@ -185,9 +185,8 @@ class Service:
     async def _free_leases(self) -> None:
         """Nobody need wait for the leases of a process that was killed, if it was the only one."""
         async with self.database.transaction() as connection:
-            if await is_alone(connection):
-                for statement in ("delete from lease", *self.free_leases):
-                    await connection.execute(text(statement))
+            for statement in ("delete from lease", *self.free_leases):
+                await connection.execute(text(statement))
 
     async def _work(self) -> None:
         """Start consuming once Kafka can be reached, then watch over the folds."""

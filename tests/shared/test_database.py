@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from shared.database import Database, broken_rule, is_alone, is_refused, is_transient, notify
+from shared.database import Database, broken_rule, is_refused, is_transient, notify
 from shared.migrations import require_current
 from shared.settings import ConfigurationError
 
@@ -137,7 +137,7 @@ async def test_whoever_listens_is_woken_once_the_transaction_is_committed(databa
     woken: list[str] = []
     listening = asyncio.create_task(database.listen(woken.append))
     async with asyncio.timeout(5):
-        while await _alone(database):  # noqa: ASYNC110  # the listener is another session
+        while not database.listens:  # noqa: ASYNC110  # the listener is another session
             await asyncio.sleep(0.02)
 
     async with database.transaction() as connection:
@@ -153,28 +153,69 @@ async def test_whoever_listens_is_woken_once_the_transaction_is_committed(databa
     assert sorted(woken) == ["announce", "push"]
 
 
-async def test_a_process_is_alone_once_the_others_have_died(database: Database, things_url: str) -> None:
-    other = Database(things_url, pool_size=4)
-    before = await _alone(database)
-    listening = asyncio.create_task(other.listen(lambda _: None))
+async def test_a_process_is_alone_once_the_others_have_died(things_url: str) -> None:
+    first, second, third = (Database(things_url, pool_size=1) for _ in range(3))
+
+    alone = [await _frees(first), await _frees(second)]
+    await second.close()
+    await first.close()
+    alone.append(await _frees(third))
+    await third.close()
+
+    assert alone == [True, False, True]
+
+
+async def test_who_is_there_is_seen_without_a_gap_until_it_listens_no_more(things_url: str) -> None:
+    first, second, third = (Database(things_url, pool_size=1) for _ in range(3))
+    await first.arrive(_nothing)
+    listening = asyncio.create_task(first.listen(lambda _: None))
     async with asyncio.timeout(5):
-        while await _alone(database):  # noqa: ASYNC110
+        while not first.listens:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+    beside_it = await _frees(second)
+    await second.close()
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
-    async with asyncio.timeout(5):
-        while not await _alone(database):  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    await other.close()
+    after_it = await _frees(third)
+    await first.close()
+    await third.close()
 
-    assert before
+    assert (beside_it, after_it) == (False, True)
+
+
+async def test_of_two_that_start_at_once_one_is_alone_and_the_other_waits_for_it(things_url: str) -> None:
+    """Else both would be, and the second would end what the first has leased already."""
+    first, second = (Database(things_url, pool_size=1) for _ in range(2))
+    freeing, go_on = asyncio.Event(), asyncio.Event()
+    freed: list[str] = []
+
+    async def free() -> None:
+        freed.append("first")
+        freeing.set()
+        await go_on.wait()
+
+    async def free_too() -> None:
+        freed.append("second")
+
+    arriving = asyncio.create_task(first.arrive(free))
+    await asyncio.wait_for(freeing.wait(), 5)
+    coming = asyncio.create_task(second.arrive(free_too))
+    ended_before, _ = await asyncio.wait([coming], timeout=0.3)
+    go_on.set()
+    await asyncio.wait_for(asyncio.gather(arriving, coming), 5)
+    await first.close()
+    await second.close()
+
+    assert not ended_before
+    assert freed == ["first"]
 
 
 async def test_a_listener_comes_back_after_its_connection_was_lost(database: Database) -> None:
     woken: list[str] = []
     listening = asyncio.create_task(database.listen(woken.append))
     async with asyncio.timeout(10):
-        while await _alone(database):  # noqa: ASYNC110
+        while not database.listens:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         async with database.transaction() as connection:
             await connection.exec_driver_sql(
@@ -195,6 +236,16 @@ def test_an_unmigrated_database_is_a_wrong_configuration(things_url: str) -> Non
         require_current("cloud_updater", things_url)
 
 
-async def _alone(database: Database) -> bool:
-    async with database.transaction() as connection:
-        return await is_alone(connection)
+async def _frees(database: Database) -> bool:
+    """Whether it thinks that it is alone as it arrives."""
+    freed: list[bool] = []
+
+    async def free() -> None:
+        freed.append(True)
+
+    await database.arrive(free)
+    return bool(freed)
+
+
+async def _nothing() -> None:
+    return
