@@ -21,6 +21,7 @@ from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
 from shared.database import broken_rule, is_refused, sqlstate
 from shared.dead_letters import DeadLetter
+from shared.own_records import Skimmed
 
 E = TypeVar("E", bound=BaseModel)
 
@@ -57,16 +58,8 @@ class Folded:
 Apply = Callable[[Sequence[Incoming[Any]], AsyncConnection], Awaitable[Folded]]
 
 
-class Skimmed(NamedTuple):
-    """What says whether a fact is news: its key, its order among the facts of that key, and what tells it apart from
-    others of the same order (empty if nothing does).
-    """
-
-    key: str
-    order: tuple[int, ...]
-    told_apart_by: str
-
-
+# A record's partition and offset.
+Place = tuple[int, int]
 # The places of those that the rows do not know yet. What is known may be noted as heard, if no row of a link is locked.
 News = Callable[[Sequence[Skimmed], AsyncConnection], Awaitable[Collection[int]]]
 
@@ -78,9 +71,12 @@ async def fold_records(
     records: Sequence[ConsumerRecord],
     apply: Apply,
     news: News | None = None,
+    said: Mapping[Place, Skimmed] | None = None,
     halve: bool = True,
 ) -> Folded:
     """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell.
+
+    `said`: what some of them say, as far as that is known without reading them.
 
     Raises whatever is neither the records' nor the values' fault. With `halve` off also what is the values' (see
     `is_refused`): the transaction must be rolled back, and the whole be done again with it. A savepoint takes two
@@ -88,7 +84,7 @@ async def fold_records(
     """
     # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
     valued = [record for record in records if record.value is not None]
-    skimmed = _skim(topic, valued) if news else {}
+    skimmed = _skim(topic, valued, said or {}) if news else {}
     known = await _known(connection, skimmed, news) if news and skimmed else set()
     parsed, letters = _parse(topic, valued, skimmed=skimmed, known=known)
     folded = Folded()
@@ -104,10 +100,13 @@ async def fold_records(
     )
 
 
-def _skim(topic: Topic, records: Sequence[ConsumerRecord]) -> dict[int, Skimmed]:
-    """By place, those whose key and order can be had alone; of the others only `decode` can say what they are."""
+def _skim(topic: Topic, records: Sequence[ConsumerRecord], said: Mapping[Place, Skimmed]) -> dict[int, Skimmed]:
+    """By number, those whose key and order can be had alone; of the others only `decode` can say what they are."""
     found = {}
     for place, record in enumerate(records):
+        if known := said.get((record.partition, record.offset)):
+            found[place] = known
+            continue
         key_and_order = skim(topic, key=record.key, value=record.value, headers=record.headers)
         if key_and_order:
             found[place] = Skimmed(*key_and_order)

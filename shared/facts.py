@@ -10,11 +10,19 @@ from datetime import datetime
 from schemas.envelope import encode
 from schemas.events import Event
 from schemas.topics import Topic
+from shared.own_records import Skimmed
 from shared.producer import Outgoing
 
 
 def as_record(
-    topic: Topic, event: Event | tuple[type[Event], bytes], *, key: str, version: str, source: str, time: datetime
+    topic: Topic,
+    event: Event | tuple[type[Event], bytes],
+    *,
+    key: str,
+    version: str,
+    source: str,
+    time: datetime,
+    says: Skimmed | None = None,
 ) -> Outgoing:
     """The record of `event` under `key`; `version` is the fact's own order, `source` the service's name."""
     event_id = f"{key}:{version}"
@@ -26,7 +34,7 @@ def as_record(
         subject=key,
         traceparent=f"00-{_hex(key, 32)}-{_hex(f'{topic.name}:{event_id}', 16)}-01",
     )
-    return Outgoing(topic.name, key.encode(), encoded.value, encoded.headers)
+    return Outgoing(topic.name, key.encode(), encoded.value, encoded.headers, says)
 
 
 def _hex(text: str, digits: int) -> str:

@@ -26,13 +26,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import positions, replays
-from shared.batch import Apply, Folded, News, count, fold_records
+from shared.batch import Apply, Folded, News, Place, count, fold_records
 from shared.consumer import undecoded, without_headers
 from shared.database import Database, is_refused, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed, Offsets
-from shared.own_records import OwnRecords
+from shared.own_records import OwnRecords, Skimmed
 from shared.positions import Move
+from shared.producer import Published
 
 log = structlog.get_logger()
 
@@ -128,10 +129,10 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         """Partitions that this process folds now."""
         return set(self.consumer.assignment()) if self.consumer else set()
 
-    def published(self, partition: TopicPartition, offsets: range) -> None:
-        """This process has published these records, from rows which know all that they say: none need be heard."""
-        if partition in self.assigned:
-            self._own_records.add(partition, offsets)
+    def published(self, published: Published) -> None:
+        """This process has published these records, from rows which know all that they say: none need be read."""
+        if published.partition in self.assigned:
+            self._own_records.add(published)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Forget where they stood: whoever has them next reads the rows."""
@@ -221,10 +222,10 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             return False
         for move in moves:
             del self._known[move.partition]  # until the commit is known to have happened
-        records = [one for move in moves for one in self._own_records.without(move.partition, batch[move.partition])]
+        waiting = [one for move in moves for one in self._own_records.sort_out(move.partition, batch[move.partition])]
         read = sum(len(batch[move.partition]) for move in moves)
         try:
-            folded = await self._store_each(moves, records)
+            folded = await self._store_each(moves, waiting)
         except _RowsElsewhere:
             return False
         self.limit.passed(Counted(read, folded.put_aside))
@@ -241,16 +242,20 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 self.wake(name)
         return len(moves) == len(batch)
 
-    async def _store_each(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+    async def _store_each(self, moves: list[Move], waiting: list[tuple[ConsumerRecord, Skimmed | None]]) -> Folded:
         """All at once; if the database refuses values, once more, halved until those stand alone."""
+        records = [record for record, _ in waiting]
+        said = {(record.partition, record.offset): says for record, says in waiting if says}
         try:
-            return await self._store(moves, records, halve=False)
+            return await self._store(moves, records, said, halve=False)
         except DBAPIError as error:
             if not is_refused(error):
                 raise
-        return await self._store(moves, records, halve=True)
+        return await self._store(moves, records, said, halve=True)
 
-    async def _store(self, moves: list[Move], records: list[ConsumerRecord], *, halve: bool) -> Folded:
+    async def _store(
+        self, moves: list[Move], records: list[ConsumerRecord], said: dict[Place, Skimmed], *, halve: bool
+    ) -> Folded:
         async with self.database.transaction() as connection:
             if self.needs_gate:
                 await self.gate.pass_through(connection)
@@ -259,7 +264,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             # To ask which facts are known pays where some are: of those that follow news, hardly any.
             news = None if self._mostly_news else self.news
             folded = await fold_records(
-                connection, topic=self.topic, records=records, apply=self.apply, news=news, halve=halve
+                connection, topic=self.topic, records=records, apply=self.apply, news=news, said=said, halve=halve
             )
             if folded.refused:
                 self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)

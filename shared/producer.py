@@ -25,21 +25,30 @@ MAX_REQUEST_BYTES = 6_000_000
 
 
 class Outgoing(NamedTuple):
-    """One record to publish."""
+    """One record to publish. `says`: what whoever made it knows of it, for those who heed what was published."""
 
     topic: str
     key: bytes | None
     value: bytes
     headers: Sequence[tuple[str, bytes]]
+    says: Any = None
 
 
-Heed = Callable[[TopicPartition, range], None]
+class Published(NamedTuple):
+    """Records that Kafka has acknowledged, one behind the other, by what each says."""
+
+    partition: TopicPartition
+    first_offset: int
+    says: Sequence[Any]
+
+
+Heed = Callable[[Published], None]
 
 
 class Producer:
     """One per process; made on first use and remade after a failure.
 
-    `heeds`: by topic, who is told the offsets of each batch that Kafka has acknowledged.
+    `heeds`: by topic, who is told of each batch that Kafka has acknowledged.
     """
 
     def __init__(self, settings: KafkaSettings, *, client_id: str) -> None:
@@ -58,10 +67,10 @@ class Producer:
                 topics = {one.topic for one in records}
                 partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in topics}
                 sent = []
-                for place, batch in _batches(records, partitions, producer.create_batch):
+                for place, batch, says in _batches(records, partitions, producer.create_batch):
                     sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
                     if heed := self.heeds.get(place.topic):
-                        sent[-1].add_done_callback(partial(_tell, heed, place, batch.record_count()))
+                        sent[-1].add_done_callback(partial(_tell, heed, place, says))
                 await asyncio.gather(*sent)
         except BaseException:
             if producer and producer is self._producer:
@@ -100,31 +109,33 @@ class Producer:
         return producer
 
 
-def _tell(heed: Heed, place: TopicPartition, records: int, sent: asyncio.Future[Any]) -> None:
+def _tell(heed: Heed, place: TopicPartition, says: Sequence[Any], sent: asyncio.Future[Any]) -> None:
     # A batch that was sent twice and of which Kafka does not remember where it is, has no offset.
     if not sent.cancelled() and not sent.exception() and (first := sent.result().offset) >= 0:
-        heed(place, range(first, first + records))
+        heed(Published(place, first, says))
 
 
 def _batches(
     records: Sequence[Outgoing], partitions: Mapping[str, list[int]], new_batch: Callable[[], BatchBuilder]
-) -> list[tuple[TopicPartition, BatchBuilder]]:
-    """The records in full batches, in their order within a partition. Keys go where Java's clients put them.
+) -> list[tuple[TopicPartition, BatchBuilder, list[Any]]]:
+    """The records in full batches, in their order within a partition, each with what its records say.
+
+    Keys go where Java's clients put them.
 
     Sending record by record costs four times as much: a future, a wait and a look at the metadata for each.
     """
-    full: list[tuple[TopicPartition, BatchBuilder]] = []
-    filling: dict[tuple[str, int], BatchBuilder] = {}
+    batches: list[tuple[TopicPartition, BatchBuilder, list[Any]]] = []
+    filling: dict[tuple[str, int], tuple[BatchBuilder, list[Any]]] = {}
     for one in records:
         known = partitions[one.topic]
         number = choice(known) if one.key is None else known[partition_of(one.key, len(known))]  # noqa: S311  # any will do
-        batch = filling.get((one.topic, number))
+        batch, says = filling.get((one.topic, number), (None, []))
         if batch is None or _append(batch, one) is None:
-            if batch is not None:
-                full.append((TopicPartition(one.topic, number), batch))
-            batch = filling[one.topic, number] = new_batch()
+            batch, says = filling[one.topic, number] = new_batch(), []
+            batches.append((TopicPartition(one.topic, number), batch, says))
             _append(batch, one)  # whatever its size: an empty batch takes any record
-    return [*full, *((TopicPartition(*place), batch) for place, batch in filling.items())]
+        says.append(one.says)
+    return batches
 
 
 def _append(batch: BatchBuilder, one: Outgoing) -> object:

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater.decisions import newest_acknowledgements
 from services.cloud_updater.store import Store
-from shared.batch import Folded, Incoming, Skimmed
+from shared.batch import Folded, Incoming
+from shared.own_records import Skimmed
 
 
 async def new_acknowledgements(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

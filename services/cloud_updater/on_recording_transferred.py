@@ -13,7 +13,8 @@ from schemas.events import RecordingTransferred
 from services.cloud_updater.decisions import newest_transfers
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
-from shared.batch import Folded, Incoming, Skimmed
+from shared.batch import Folded, Incoming
+from shared.own_records import Skimmed
 
 
 async def new_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

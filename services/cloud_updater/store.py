@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 from shared.arrays import with_arrays
-from shared.batch import Incoming, Skimmed
+from shared.batch import Incoming
+from shared.own_records import Skimmed
 from shared.places import place_of
 
 

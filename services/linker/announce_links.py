@@ -18,6 +18,7 @@ from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED
 from shared.arrays import with_arrays
 from shared.facts import as_record
+from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from shared.sql import text
 
@@ -80,6 +81,7 @@ def record_of(row: Row[Any]) -> Outgoing:
         version=str(link_version),
         source="linker",
         time=values[-1],
+        says=Skimmed(recording_id, (link_version,), request_id),
     )
 
 

@@ -71,7 +71,8 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
     service.fold(RECORDING_PROCESSED, fold_recording_processed)
     service.fold(RECORDING_TRANSFERRED, fold_recording_transferred)
     service.fold(CLOUD_TICKET_UPDATED, fold_cloud_ticket_updated)
-    service.fold(TICKET_LINKED, fold_ticket_linked, news=new_own_links)
+    heard = service.fold(TICKET_LINKED, fold_ticket_linked, news=new_own_links)
+    service.producer.heeds[TICKET_LINKED.name] = heard.published
     service.fold(TICKET_LINK_REQUESTED, fold_ticket_link_requested, needs_gate=True)
 
     service.loop("match_parked", MatchParked(database, service.gate).step)

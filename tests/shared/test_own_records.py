@@ -2,7 +2,8 @@
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from shared.own_records import OwnRecords
+from shared.own_records import OwnRecords, Skimmed
+from shared.producer import Published
 
 HERE, THERE = TopicPartition("facts", 0), TopicPartition("facts", 1)
 
@@ -11,23 +12,40 @@ def _records(*offsets: int) -> list[ConsumerRecord]:
     return [ConsumerRecord("facts", 0, one, 0, 0, b"R1", b"{}", None, 2, 2, ()) for one in offsets]
 
 
+def _published(partition: TopicPartition, offsets: range) -> Published:
+    return Published(partition, offsets.start, [None] * len(offsets))
+
+
 def _left(own: OwnRecords, partition: TopicPartition = HERE) -> list[int]:
-    return [one.offset for one in own.without(partition, _records(*range(3, 11)))]
+    return [record.offset for record, _ in own.sort_out(partition, _records(*range(3, 11)))]
 
 
 def test_what_stands_between_own_records_is_read() -> None:
     own = OwnRecords()
-    own.add(HERE, range(4, 6))
-    own.add(HERE, range(8, 10))
+    own.add(_published(HERE, range(4, 6)))
+    own.add(_published(HERE, range(8, 10)))
 
     assert _left(own) == [3, 6, 7, 10]
     assert _left(own, THERE) == [3, 4, 5, 6, 7, 8, 9, 10]
 
 
+def test_what_somebody_waits_for_is_heard_without_being_read() -> None:
+    own = OwnRecords()
+    says = [Skimmed("R1", (1,), "Q"), Skimmed("R2", (7,), "Q")]
+    own.add(Published(HERE, 4, [*says, None]))
+
+    assert [(one.offset, said) for one, said in own.sort_out(HERE, _records(3, 4, 5, 6, 7))] == [
+        (3, None),
+        (4, says[0]),
+        (5, says[1]),
+        (7, None),
+    ]
+
+
 def test_after_a_seek_all_of_the_partition_is_read() -> None:
     own = OwnRecords()
-    own.add(HERE, range(4, 6))
-    own.add(THERE, range(4, 6))
+    own.add(_published(HERE, range(4, 6)))
+    own.add(_published(THERE, range(4, 6)))
 
     own.forget(HERE)
 
@@ -37,8 +55,8 @@ def test_after_a_seek_all_of_the_partition_is_read() -> None:
 
 def test_what_was_passed_is_forgotten_and_no_more() -> None:
     own = OwnRecords()
-    own.add(HERE, range(4, 6))
-    own.add(HERE, range(6, 9))
+    own.add(_published(HERE, range(4, 6)))
+    own.add(_published(HERE, range(6, 9)))
 
     own.passed({HERE: 7, THERE: 9})
 

@@ -23,10 +23,11 @@ from services.transfer.upload_recordings import UploadRecordings
 from services.transfer.uploads import Folder
 from shared import positions
 from shared.announce_once import GATHER_S, OnceAnnouncer
-from shared.batch import Folded, Skimmed, fold_records
+from shared.batch import Folded, fold_records
 from shared.fold import Fold, _RowsElsewhere
 from shared.gate import Gate
 from shared.lane_state import LaneState
+from shared.own_records import Skimmed
 from shared.positions import Move
 from shared.producer import Outgoing
 from tests.simulation import runs, updater_store
@@ -60,7 +61,7 @@ class Found:
     caught: str | None
 
 
-async def _position_first(self: Fold, moves: list[Move], records: list[Any], **_: bool) -> Folded:
+async def _position_first(self: Fold, moves: list[Move], records: list[Any], said: object, *, halve: bool) -> Folded:  # noqa: ARG001
     async with self.database.transaction() as connection:
         if not await positions.move(connection, moves):
             raise _RowsElsewhere

@@ -59,7 +59,7 @@ from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
-from shared.producer import Outgoing, Producer
+from shared.producer import Outgoing, Producer, Published
 from shared.reconcile import Loop
 from tests.simulation import linker_store, transfer_store, updater_store
 from tests.simulation.broker import Broker, Consumer
@@ -274,9 +274,9 @@ class Process:
     async def _publish(self, records: list[Outgoing]) -> None:
         for one in records:
             place = self.outside.broker.append(one)
-            if one.topic == CLOUD_TICKET_UPDATED.name:
-                offsets = range(place.offset, place.offset + 1)
-                self.folds[one.topic].published(TopicPartition(place.topic, place.partition), offsets)
+            if one.topic in (CLOUD_TICKET_UPDATED.name, TICKET_LINKED.name):
+                partition = TopicPartition(place.topic, place.partition)
+                self.folds[one.topic].published(Published(partition, place.offset, [one.says]))
         await Pause(Point.PUBLISHED)
 
     async def _open_gate(self) -> None:

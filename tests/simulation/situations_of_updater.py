@@ -14,7 +14,7 @@ from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.resync_requests import ResyncRequests
 from services.cloud_updater.resyncs import Resyncs
 from services.cloud_updater.store import Store
-from shared.batch import Skimmed
+from shared.own_records import Skimmed
 from tests.simulation import updater_store
 from tests.simulation.clock import BEGINNING
 from tests.simulation.situations import ONE, OTHER, At, came, linked, over, refused, transferred

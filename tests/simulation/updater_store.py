@@ -21,7 +21,8 @@ from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
 from shared.announce_once import Lot
-from shared.batch import Incoming, Skimmed
+from shared.batch import Incoming
+from shared.own_records import Skimmed
 from tests.simulation.database import Tables, now_of, tables_of
 
 
