@@ -7,12 +7,14 @@ nothing behind, because all rows are stored in one transaction.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import Found, KnownRecording, Target, decide_match
 from services.linker.import_parts import lots_of, part_of
@@ -71,15 +73,13 @@ class AcceptImports:
                 return known, True
             rows = read_rows(file, self._limits(), given=given)
             lots = lots_of(rows, folder=accepted.folder, size=self.settings.import_lot_rows)
-            lot = await _next(lots)  # opens and unpacks the file: no transaction needs to wait for that
+            lot = await asyncio.to_thread(next, lots, None)  # opens and unpacks the file: no transaction waits for that
             async with self.database.transaction() as connection:
                 await self.gate.pass_through(connection)
                 imports = Imports(connection)
                 await imports.begin(accepted)
                 while lot:
-                    meant = await _meant(lot, Candidates(connection))
-                    await imports.add(accepted.import_id, await asyncio.to_thread(part_of, lot, meant))
-                    lot = await _next(lots)
+                    lot = await _next(lots, meanwhile=_store(lot, accepted.import_id, connection))
                 await imports.accept(accepted.import_id, now=datetime.now(UTC))
                 if not accepted.dry_run:
                     await audit.record(
@@ -110,8 +110,19 @@ class AcceptImports:
         )
 
 
-async def _next(lots: Iterator[list[Row]]) -> list[Row] | None:
-    return await asyncio.to_thread(next, lots, None)
+async def _next(lots: Iterator[list[Row]], *, meanwhile: Awaitable[None]) -> list[Row] | None:
+    """The lot that is read in a thread while the database is busy. Both have ended, whichever of them fails."""
+    reading = asyncio.create_task(asyncio.to_thread(next, lots, None))
+    try:
+        await meanwhile
+    finally:
+        await asyncio.gather(reading, return_exceptions=True)
+    return await reading
+
+
+async def _store(lot: Sequence[Row], import_id: str, connection: AsyncConnection) -> None:
+    meant = await _meant(lot, Candidates(connection))
+    await Imports(connection).add(import_id, await asyncio.to_thread(part_of, lot, meant))
 
 
 async def _meant(lot: Sequence[Row], candidates: Candidates) -> dict[int, KnownRecording]:
