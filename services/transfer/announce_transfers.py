@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingTransferred, TransferredFile
 from schemas.topics import RECORDING_TRANSFERRED
 from shared.facts import as_record
+from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from shared.sql import text
 
@@ -63,4 +64,5 @@ def record_of(row: Row[Any]) -> Outgoing:
         version=str(row.transfer_version),
         source="transfer",
         time=row.transferred_at,
+        says=Skimmed(row.recording_id, (row.transfer_version,), ""),
     )

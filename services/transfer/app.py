@@ -10,7 +10,7 @@ from services.transfer import announce_transfers, seen
 from services.transfer.api import routes
 from services.transfer.conclusions import Conclusions
 from services.transfer.on_recording_processed import fold_recording_processed
-from services.transfer.on_recording_transferred import fold_recording_transferred
+from services.transfer.on_recording_transferred import fold_recording_transferred, new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
@@ -77,7 +77,8 @@ async def serve(
 
     service.fold(RECORDING_PROCESSED, partial(fold_recording_processed, waits=settings.waits))
     service.fold(TICKET_LINKED, partial(fold_ticket_linked, waits=settings.waits))
-    service.fold(RECORDING_TRANSFERRED, fold_recording_transferred)
+    heard = service.fold(RECORDING_TRANSFERRED, fold_recording_transferred, news=new_own_transfers)
+    service.producer.heeds[RECORDING_TRANSFERRED.name] = heard.published
 
     uploading = UploadRecordings(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)
     service.loop("upload_recordings", uploading.step, workers=cloud_settings.cloud_workers)

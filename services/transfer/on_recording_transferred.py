@@ -2,18 +2,34 @@
 
 In: the events of one batch, in the topic's order. Out: rows that were lost with a database, and the topic's last word
 about each recording, which tells the announcer whether that is the newest. An open request whose recordings have all
-been announced had its effect; it is closed.
+been announced had its effect; it is closed. In daily work it only hears what was announced a moment ago: then no more
+is read of it than says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
+from schemas.fields import RecordingId
 from services.transfer.decisions import decide_heard, decide_places
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
 from shared.batch import Folded, Incoming
+from shared.own_records import Skimmed
+
+
+async def new_own_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:
+    """None if all of them are transfers as they stand here; those are heard then.
+
+    Else all: what is learned locks transfers, and what is only heard beside it would be a second order.
+    """
+    transfers = Transfers(connection)
+    told = {(RecordingId(one.key), one.order[0]) for one in skimmed}
+    if not await transfers.are_newest(told):
+        return range(len(skimmed))
+    await transfers.hear(dict(told))
+    return ()
 
 
 async def fold_recording_transferred(

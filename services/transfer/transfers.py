@@ -39,6 +39,19 @@ class Transfers:
             for row in rows
         }
 
+    async def are_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
+        """Whether each (recording_id, transfer_version) is the transfer as it stands; nothing is locked."""
+        given = list(zip(*versions, strict=True))
+        standing = await self._connection.scalar(
+            text("""
+                select count(*) from transfer
+                join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
+                    using (recording_id, transfer_version)
+            """),
+            {"ids": list(given[0]), "versions": list(given[1])},
+        )
+        return bool(standing == len(versions))
+
     async def put(self, facts: Sequence[RecordingTransferred]) -> None:
         """Take these over where they are newer: the row, and the end of the recording's wait."""
         await self._put_rows(sorted(facts, key=lambda fact: fact.recording_id))

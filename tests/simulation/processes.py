@@ -46,6 +46,7 @@ from services.linker.on_ticket_linked import new_own_links
 from services.transfer.conclusions import Conclusions
 from services.transfer.on_recording_processed import fold_recording_processed as transfer_wants
 from services.transfer.on_recording_transferred import fold_recording_transferred as transfer_hears
+from services.transfer.on_recording_transferred import new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
@@ -156,7 +157,7 @@ class Process:
     def _transfer(self) -> None:
         self._fold(RECORDING_PROCESSED, partial(transfer_wants, waits=TRANSFER.waits))
         self._fold(TICKET_LINKED, partial(transfer_keeps, waits=TRANSFER.waits))
-        self._fold(RECORDING_TRANSFERRED, transfer_hears)
+        self._fold(RECORDING_TRANSFERRED, transfer_hears, news=new_own_transfers)
         lane = self._lane(_retry_uploads, repeatable_with=IDEMPOTENCY_KEY)
         uploading = UploadRecordings(TRANSFER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
         self._loop("upload_recordings", uploading.step)
@@ -274,7 +275,7 @@ class Process:
     async def _publish(self, records: list[Outgoing]) -> None:
         for one in records:
             place = self.outside.broker.append(one)
-            if one.topic in (CLOUD_TICKET_UPDATED.name, TICKET_LINKED.name):
+            if one.topic == OWN[self.service].name:
                 partition = TopicPartition(place.topic, place.partition)
                 self.folds[one.topic].published(Published(partition, place.offset, [one.says]))
         await Pause(Point.PUBLISHED)

@@ -65,6 +65,8 @@ async def older_transfer(at: At) -> AsyncIterator[object]:
     await transfers.put([transferred(version=2, uuid="U2")])
     await transfers.put([transferred(version=1, uuid="U1")])
     yield await transfers.known([R1])
+    yield await transfers.are_newest([(R1, 2)])
+    yield await transfers.are_newest([(R1, 1)])
     await transfers.hear({R1: 2})
     yield await _unheard(connection)
     await transfers.hear({R1: 1})

@@ -222,6 +222,10 @@ class TransfersModel(Transfers):
             )
         return found
 
+    async def are_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
+        rows = _tables(self._connection).transfer
+        return all(one in rows and rows[one].transfer_version == version for one, version in versions)
+
     async def put(self, facts: Sequence[RecordingTransferred]) -> None:
         tables = _tables(self._connection)
         for fact in facts:

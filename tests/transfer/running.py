@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketLinked
-from schemas.topics import TOPICS
+from schemas.topics import RECORDING_TRANSFERRED, TOPICS
 from services.transfer.conclusions import Conclusions
 from services.transfer.on_recording_processed import fold_recording_processed
-from services.transfer.on_recording_transferred import fold_recording_transferred
+from services.transfer.on_recording_transferred import fold_recording_transferred, new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
@@ -51,8 +51,10 @@ class Transfer:
             RecordingTransferred: fold_recording_transferred,
         }
         async with self.database.transaction() as connection:
+            news = new_own_transfers if topic is RECORDING_TRANSFERRED else None
+            records = records_of(*events)
             return await fold_records(
-                connection, topic=topic, records=records_of(*events), apply=applied[type(events[0])]
+                connection, topic=topic, records=records, apply=applied[type(events[0])], news=news
             )
 
     async def upload(self, *, steps_max: int = 50) -> None:
