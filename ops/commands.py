@@ -58,7 +58,7 @@ COMMANDS = {
     "import": Listed(
         "ops.import_links:import_links",
         "Import links from a spreadsheet and show what became of each row.",
-        "import tickets.csv --json",
+        "import tickets.xlsx --map ticket_id=CaseNo --folder 2025-01-29 --dry-run",
     ),
     "imports": Listed("ops.imports:commands", "Imports of spreadsheets: list, show."),
     "parked": Listed("ops.parked:commands", "Links that wait for their recordings: list, drop."),
@@ -124,6 +124,15 @@ COMMANDS = {
     ),
 }
 
+# How the list is divided, by what one is about to do.
+PANELS = {
+    "Try it, run it": ("demo", "up", "run", "migrate", "topics", "doctor"),
+    "Publish and link": ("publish", "link", "unlink", "import", "imports", "parked", "adopt"),
+    "Look": ("status", "recordings", "explain", "lag", "audit"),
+    "Compare, push again, pause": ("verify", "resync", "resyncs", "pause", "resume"),
+    "What needs a person": ("transfer", "dlq", "replay"),
+}
+
 
 class NamesWhatItIsAbout(TyperCommand):
     """A command of one thing that strangers have named: a name that looks like an option is one of those."""
@@ -144,7 +153,13 @@ class LoadedWhenUsed(TyperGroup):
 
     def __init__(self, **given: Any) -> None:  # noqa: ANN401 - what typer gives to a group
         super().__init__(**given)
-        self.commands.update({name: TyperCommand(name, help=listed.line) for name, listed in COMMANDS.items()})
+        for panel, names in PANELS.items():
+            for name in names:
+                self.commands[name] = TyperCommand(name, help=COMMANDS[name].line, rich_help_panel=panel)
+
+    def get_params(self, ctx: Any) -> Any:  # noqa: ANN401 - types that typer keeps to itself
+        """Those of no command, such as --version."""
+        return [_without_the_type_of_a_flag(one) for one in super().get_params(ctx)]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - types that typer keeps to itself
         """As typer does; what its library says in front of each wrong value is left out."""
@@ -172,4 +187,13 @@ def load(name: str) -> TyperCommand | TyperGroup:
         around.command(name, cls=NamesWhatItIsAbout, epilog=f"Example: ticketsync {listed.example}")(found)
     loaded = get_group(around).commands[name]
     assert isinstance(loaded, TyperCommand | TyperGroup)  # noqa: S101 - what typer makes of the above
+    for one in (loaded, *(loaded.commands.values() if isinstance(loaded, TyperGroup) else ())):
+        one.params = [_without_the_type_of_a_flag(option) for option in one.params]
     return loaded
+
+
+def _without_the_type_of_a_flag(option: Any) -> Any:  # noqa: ANN401 - types that typer keeps to itself
+    """`--all <bool>`, as typer would have it, looks as if a value had to follow."""
+    if getattr(option, "is_flag", False):
+        option.metavar = ""
+    return option

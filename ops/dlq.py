@@ -38,7 +38,10 @@ OfTopic = Annotated[str | None, typer.Option("--topic", help="Only records of th
 Reason = Annotated[
     undecodable.Reason | None,
     typer.Option(
-        "--reason", metavar="WORD", help="Only those with this reason, as the list shows it.", show_default=False
+        "--reason",
+        metavar="WORD",
+        help="Only those with this reason, such as schema_invalid, as the list shows it.",
+        show_default=False,
     ),
 ]
 Since = Annotated[
@@ -149,12 +152,14 @@ def _settling(what: str) -> Callable[..., None]:
 
 commands.command(
     "redrive",
-    help="Let the service apply records again, now that what was wrong is mended; exit 1 if some still cannot be.",
+    help="Let the service apply records again, now that what was wrong is mended; exit 1 if some still cannot be.\n\n"
+    "Say which by at least one condition, or --all; --dry-run tells what would become of them.",
     epilog="Example: ticketsync dlq redrive --service linker --reason unstorable --dry-run",
 )(_settling("redrive"))
 commands.command(
     "discard",
-    help="Say of records that they will not be applied; they do not count any more, and are kept with your name.",
+    help="Say of records that they will not be applied; they do not count any more, and are kept with your name.\n\n"
+    "Say which by at least one condition, or --all.",
     epilog="Example: ticketsync dlq discard --topic RecordingProcessed --at 3:1200",
 )(_settling("discard"))
 

@@ -43,7 +43,14 @@ class Found:
 
 
 def explain(
-    name: Annotated[str, typer.Argument(metavar="RECORDING|TICKET|FILENAME", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECORDING|TICKET|FILENAME",
+            help="A recording_id, a ticket's id, or a filename.",
+            show_default=False,
+        ),
+    ],
     *,
     folder: Annotated[
         str | None, typer.Option("--folder", help="Only in this folder (id, or a unique name).", show_default=False)

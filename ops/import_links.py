@@ -51,7 +51,12 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     *,
     columns: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="Column of a field; may be repeated.", show_default=False),
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="Column of a field, such as ticket_id=CaseNo; may be repeated. Fields: docs/imports.md.",
+            show_default=False,
+        ),
     ] = None,
     sheet: Annotated[
         str | None, typer.Option("--sheet", help="Sheet of a workbook; default: the first.", show_default=False)
@@ -75,7 +80,10 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Import links from a spreadsheet and show what became of each row."""
+    """Import links from a spreadsheet and show what became of each row.
+
+    Exit 1 if some rows need a look; the others are imported all the same.
+    """
     if report and not os.access(report if report.exists() else report.absolute().parent, os.W_OK):
         raise WrongInput(f"{report} cannot be written")
     if wrong := [one for one in columns or [] if "=" not in one]:

@@ -54,7 +54,9 @@ def list_imports(
     "show", epilog="Example: ticketsync imports show 7a1c6f0e-0f0b-4c8e-9d6b-3f2f0f3f0c11 --report report.csv"
 )
 def show_one(
-    import_id: Annotated[str, typer.Argument(metavar="IMPORT_ID", show_default=False)],
+    import_id: Annotated[
+        str, typer.Argument(metavar="IMPORT_ID", help="As `ticketsync imports list` shows it.", show_default=False)
+    ],
     *,
     report: Annotated[
         Path | None,

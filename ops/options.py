@@ -20,4 +20,4 @@ By = Annotated[
     str | None,
     typer.Option("--by", help="Who asks for it, for the audit record; default: your login name.", show_default=False),
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]

@@ -64,7 +64,10 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Let a service read old records of a topic once more, and wait until it has."""
+    """Let a service read old records of a topic once more, and wait until it has.
+
+    Name one of --since, --from and --from-start. Nothing is published, and nothing is sent for what is in sync.
+    """
     if (since is not None) + bool(given_places) + from_start != 1:
         raise WrongInput("name exactly one of --since T, --from PARTITION:OFFSET and --from-start")
     body: dict[str, Any] = {"topic": topic}

@@ -61,7 +61,11 @@ def resync(  # noqa: PLR0913 - an option per way to select
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Push again what the cloud should know; exit 1 if the cloud refuses some, or a name is unknown."""
+    """Push again what the cloud should know; exit 1 if the cloud refuses some, or a name is unknown.
+
+    Select by --all, by --recording, or by any of --folder, --ticket, --since, --until and --state, which have to be met
+    all. The plan is shown first. What was asked for goes on without this command: ticketsync resyncs.
+    """
     asked = Asked(everything, folder, recording or [], ticket, since, until, state)
     asked.check()
     common = {"force": force, "rate_per_minute": _per_minute(rate)}

@@ -18,7 +18,9 @@ from shared.path_segment import path_segment
 
 commands = typer.Typer(help="Resyncs: list, show, pause, resume, cancel.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The request_id.", show_default=False)]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The request_id, as `ticketsync resyncs list` shows it.", show_default=False)
+]
 
 
 @commands.command("list", epilog="Example: ticketsync resyncs list --unfinished")

@@ -88,7 +88,10 @@ def retry_held(  # noqa: PLR0913 - an option per condition
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Upload again: what was rejected, what may have arrived (it is there twice if it had), what the cloud has lost."""
+    """Upload again: what was rejected, what may have arrived (it is there twice if it had), what the cloud has lost.
+
+    Name one of --folder, --recording and --all.
+    """
     addresses = resolve(data_dir)
     found = _selected(addresses, folder, recording, reason, everything=everything)
     again = Decision("Upload again", None if everything else NOTHING, partial(retry, addresses, by=asks(by)))
@@ -113,7 +116,10 @@ def say_exists_as(  # noqa: PLR0913 - an option per condition
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Say that an upload of unknown outcome has had its effect."""
+    """Say that an upload of unknown outcome has had its effect.
+
+    Look into the cloud first. Name one of --folder, --recording and --all.
+    """
     addresses = resolve(data_dir)
     found = _selected(addresses, folder, recording, Reason.OUTCOME_UNKNOWN, everything=everything)
     if clouds_uuid is not None and len(found.folders) > 1:
@@ -135,7 +141,10 @@ def give_up_held(  # noqa: PLR0913 - an option per condition
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Do not upload what waits in these folders; its recordings are rejected as given up, and the folders go on."""
+    """Do not upload what waits in these folders; its recordings are rejected as given up, and the folders go on.
+
+    Name one of --folder, --recording and --all.
+    """
     addresses = resolve(data_dir)
     if reason is Reason.REJECTED:
         raise WrongInput("what was rejected is out of the way already; nothing waits for it")

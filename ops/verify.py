@@ -77,12 +77,17 @@ def verify(
         int | None,
         typer.Option("--sample", min=1, help="Folders chosen at random until so many recordings.", show_default=False),
     ] = None,
-    repair: Annotated[bool, typer.Option("--repair", help="Push again exactly what is found.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Push again what is found, as far as a push mends it.")
+    ] = False,
     by: By = None,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Compare what the cloud shows with what it should show; exit 1 if anything is found."""
+    """Compare what the cloud shows with what it should show; exit 1 if anything is found.
+
+    Name one of --all, --folder and --recording; --sample N looks at some of all.
+    """
     if (everything or sample is not None) + (folder is not None) + (recording is not None) != 1:
         raise WrongInput("name exactly one of --all, --folder F and --recording R; --sample N is some of all")
     addresses = resolve(data_dir)

@@ -11,7 +11,7 @@ import pytest
 from typer.core import TyperGroup
 
 from ops.commands import COMMANDS as COMMANDS_LISTED
-from ops.commands import load
+from ops.commands import PANELS, load
 from ops.main import main
 from ops.run import overlay
 from tests.ops.answering import Reply, answering
@@ -21,6 +21,8 @@ from tests.ops.commands import ticketsync
 ASK_THE_SERVICES = ("status", "explain", "link", "recordings", "lag", "dlq", "parked", "transfer", "pause", "audit")
 HEAVY = {
     *("aiokafka", "alembic", "asyncpg", "cloudevents", "fastapi", "faststream", "pydantic_settings", "python_calamine"),
+    # What only moves, colours or parses for others.
+    *("click", "pygments", "rich.live", "rich.progress"),
     *("sqlalchemy", "sqlmodel", "starlette", "uvicorn", "local", "services", "schemas.events", "schemas.envelope"),
 }
 
@@ -46,6 +48,23 @@ def test_the_list_says_of_each_command_what_the_command_says_of_itself(name: str
     said = (load(name).help or "").partition("\n\n")[0]
 
     assert COMMANDS_LISTED[name].line == " ".join(said.split())
+
+
+def test_every_command_stands_in_one_part_of_the_list() -> None:
+    assert sorted(name for names in PANELS.values() for name in names) == sorted(COMMANDS_LISTED)
+
+
+@pytest.mark.parametrize("words", [["verify"], ["transfer", "retry"], []], ids=str)
+def test_an_option_without_a_value_does_not_look_as_if_it_wanted_one(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--help"]) == 0
+
+    told = capsys.readouterr().out
+    # --help itself is typer's own.
+    flags = [line for line in told.splitlines() if "<bool>" in line and "--help" not in line]
+    assert flags == []
+    assert "--" in told
 
 
 @pytest.mark.parametrize("name", ASK_THE_SERVICES)
