@@ -14,7 +14,6 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 from rich.console import Group, RenderableType
-from rich.live import Live
 
 from ops import show
 from ops.exits import Unreachable
@@ -37,6 +36,9 @@ class Watched(Generic[Seen]):
 
 async def watch(watched: Watched[Seen], *, every_s: float, json_lines: bool) -> None:
     """Until it is cancelled."""
+    # On demand: whoever looks once needs nothing that moves.
+    from rich.live import Live  # noqa: PLC0415
+
     console = show.out()
     moving = console.is_terminal and not json_lines
     live: AbstractContextManager[Live | None] = Live(console=console, auto_refresh=False) if moving else nullcontext()

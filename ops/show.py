@@ -10,12 +10,14 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 WIDTH_COLUMNS = 100
 KILO = 1024
@@ -107,8 +109,17 @@ def pairs_of(values: Mapping[str, object], *, title: str = "") -> RenderableType
     return _under(title, shown)
 
 
-def progress() -> Progress:
+def progress() -> "Progress":
     """A progress bar on stderr; it moves only on a terminal."""
+    # On demand: whoever only looks needs none.
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=notes()
     )
