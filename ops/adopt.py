@@ -95,6 +95,7 @@ async def _adopt(addresses: Addresses, file: Path, size_bytes: int, *, dry_run: 
                     if line.said.ticket_info is not None:
                         await tickets.add(line.number, line.said.recording_id, line.said.ticket_info)
                 bar.update(task, completed=read_bytes)
+            bar.update(task, completed=size_bytes)
             await tickets.send()
     done.tickets = tickets.outcomes
     done.findings += tickets.findings

@@ -14,7 +14,7 @@ from ops.exits import WrongInput
 from ops.heard import Heard
 from ops.pages import whole
 from ops.replay import ServiceName
-from ops.service_api import Parameters, api
+from ops.service_api import Parameters, Refused, api
 from ops.so_far import SoFar
 from shared.path_segment import path_segment
 
@@ -44,7 +44,12 @@ async def standing_at(
     partition, offset = place
     async with api(addresses, service.key) as asked:
         path = f"/dead-letters/{path_segment(topic)}/{partition}/{offset}"
-        return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
+        try:
+            return await asked.get(path, DeadLettersWhole, {"content": "true" if content else None})
+        except Refused as refused:
+            if refused.status == 404:  # noqa: PLR2004 - HTTP's own number
+                refused.todo = f"Which there are: ticketsync dlq list --service {service}"
+            raise
 
 
 @dataclass

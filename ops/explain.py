@@ -99,7 +99,7 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
         if len(candidates) > 1:
             raise _several(candidates, name, kind, json=json)
         if not candidates:
-            return Found(None, parked_story(await _parked(asked, name)), NOT_HERE)
+            return Found(None, parked_story(await _parked(asked, name, folder)), NOT_HERE)
         about = await _about(asked, heard, candidates[0]["recording_id"])
     recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
     return Found(recording, story(about), why(about))
@@ -131,11 +131,14 @@ async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[s
     return page.items
 
 
-async def _parked(asked: Services, name: str) -> list[dict[str, Any]]:
-    """Links that wait for it. Raises Finding if there is none."""
+async def _parked(asked: Services, name: str, folder: str | None) -> list[dict[str, Any]]:
+    """Links that wait for it. Raises Finding if there is none; in another folder than this one it may be known."""
     kinds = ("recording_id", "filename", "ticket")
     pages = await asyncio.gather(*(asked.linker.get("/parked-links", Page, {kind: name}) for kind in kinds))
     found = {one["parked_id"]: one for page in pages for one in page.items}
+    if not found and folder is not None:
+        elsewhere = f"In any folder: ticketsync explain -- {shlex.quote(name)}"
+        raise Finding(f"no recording, filename or ticket {name} is known in folder {folder}", todo=elsewhere)
     if not found:
         raise Finding(f"no recording, filename or ticket {name} is known", todo=HEARD_OF_NOTHING)
     return list(found.values())

@@ -12,11 +12,13 @@ import typer
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.imports import Import, Imports
+from ops.exits import Finding
 from ops.import_links import REPORT_TIME_LIMIT_S, rows_of
 from ops.options import DataDir, Json
 from ops.pages import whole
 from ops.service_api import api
 from ops.show_import import show_import
+from shared.path_segment import path_segment
 
 commands = typer.Typer(help="Imports of spreadsheets: list, show.", no_args_is_help=True)
 
@@ -86,7 +88,9 @@ async def _list(addresses: Addresses, limit: int) -> list[Import]:
 
 async def _show(addresses: Addresses, import_id: str, report: Path | None) -> tuple[Import, list[dict[str, Any]]]:
     async with api(addresses, "linker") as linker:
-        receipt = await linker.get(f"/imports/{import_id}", Import)
+        receipt = await linker.find(f"/imports/{path_segment(import_id)}", Import) if import_id else None
+        if receipt is None:
+            raise Finding(f"linker knows no import {import_id}", todo="Which there are: ticketsync imports list")
         rows = await rows_of(linker, import_id, attention=True)
         if report:
             await linker.save(f"/imports/{import_id}/report", report, time_limit_s=REPORT_TIME_LIMIT_S)

@@ -20,7 +20,7 @@ class Named(StrEnum):
 
 def migrate(
     service: Annotated[
-        Named | None, typer.Argument(metavar="[SERVICE]", help="linker, transfer or cloud-updater; default: all three.")
+        Named | None, typer.Argument(metavar="SERVICE", help="linker, transfer or cloud-updater; default: all three.")
     ] = None,
     *,
     json: Json = False,

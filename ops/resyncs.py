@@ -12,7 +12,7 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.resyncs import ResyncProgress, Resyncs
 from ops.options import By, DataDir, Json
-from ops.service_api import api
+from ops.service_api import Refused, api
 from ops.who import asks
 from shared.path_segment import path_segment
 
@@ -87,7 +87,12 @@ async def _ask(
     addresses: Addresses, method: str, request_id: str, what: str = "", *, by: str | None = None
 ) -> ResyncProgress:
     async with api(addresses, "cloud_updater", by=by) as updater:
-        return await updater.call(method, f"/resyncs/{path_segment(request_id)}{what}", ResyncProgress)
+        try:
+            return await updater.call(method, f"/resyncs/{path_segment(request_id)}{what}", ResyncProgress)
+        except Refused as refused:
+            if refused.status == 404:  # noqa: PLR2004 - HTTP's own number
+                refused.todo = "Which there are: ticketsync resyncs list"
+            raise
 
 
 def _show(found: ResyncProgress, *, json: bool) -> None:

@@ -24,6 +24,7 @@ from ops.show_status import BLOCKED_SHOWN, Seen, in_one_line, picture
 if TYPE_CHECKING:
     from ops.settled import Verdict
 
+WAIT_S = 60.0
 # Of one recording: what is shown as a table, or only as JSON.
 IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "unreachable", "facts", "history", "next_before_version"}
 
@@ -31,7 +32,7 @@ IN_THEIR_OWN_WAY = {"transfer", "cloud_updater", "unreachable", "facts", "histor
 def status(
     recording: Annotated[
         str | None,
-        typer.Argument(metavar="[RECORDING]", help="A recording_id; with --folder, a filename.", show_default=False),
+        typer.Argument(metavar="RECORDING", help="A recording_id; with --folder, a filename.", show_default=False),
     ] = None,
     *,
     folder: Annotated[
@@ -40,7 +41,10 @@ def status(
     wait: Annotated[
         Literal["settled"] | None, typer.Option("--wait", help="Wait until nothing moves any more.", show_default=False)
     ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds to wait at most.")] = 60.0,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.1, help="Seconds that --wait lasts at most; default: 60.", show_default=False),
+    ] = None,
     watch: live.Watch = False,
     every: live.Every = 2.0,
     json: Json = False,
@@ -49,6 +53,9 @@ def status(
     """Show the state of all recordings, of a folder, or of one recording."""
     if (recording is not None) + (wait is not None) + watch > 1:
         raise WrongInput("--wait and --watch look at all recordings or at a --folder, and one of them at a time")
+    if timeout is not None and wait is None:
+        raise WrongInput("--timeout is how long --wait lasts at most; say --wait settled as well")
+    timeout_s = timeout or WAIT_S
     addresses = resolve(data_dir)
     if recording is not None:
         about, heard = asyncio.run(_recording(addresses, recording, folder))
@@ -57,7 +64,7 @@ def status(
         return
     if watch:
         asyncio.run(_watch(addresses, folder, every_s=every, json_lines=json))
-    seen, verdict = asyncio.run(_once(addresses, folder, timeout if wait else None))
+    seen, verdict = asyncio.run(_once(addresses, folder, timeout_s if wait else None))
     _show(seen, {"settled": verdict == "settled"} if wait else {}, json=json)
     seen.heard.require_all()
     match verdict:
@@ -68,7 +75,7 @@ def status(
                 "all that is left needs a person", todo="See which and why: ticketsync status, without --json"
             )
         case "working":
-            raise Finding(f"not settled within {timeout:g} s")
+            raise Finding(f"not settled within {timeout_s:g} s")
 
 
 def _show(seen: Seen, settled: Mapping[str, bool], *, json: bool) -> None:

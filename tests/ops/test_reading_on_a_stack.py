@@ -89,6 +89,7 @@ def test_recordings_are_listed_by_condition_and_exported(stack: Stack, folder: s
         ["dlq", "list", "--reason", "rotten"],
         ["dlq", "show", "linker", "TicketLinkd", "0:0"],
         ["status", "--watch", "--wait", "settled"],
+        ["status", "--timeout", "5"],
     ],
     ids=" ".join,
 )
@@ -97,6 +98,34 @@ def test_what_makes_no_sense_is_wrong_use(stack: Stack, arguments: list[str]) ->
 
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "next_step"),
+    [
+        ("imports show nothing", "ticketsync imports list"),
+        ("imports show ..", "ticketsync imports list"),
+        ("resyncs show nothing", "ticketsync resyncs list"),
+        ("resyncs pause nothing", "ticketsync resyncs list"),
+        ("dlq show linker TicketLinked 9:9", "ticketsync dlq list --service linker"),
+        ("status nothing", "--folder F"),
+    ],
+)
+def test_a_name_that_nobody_knows_is_a_finding_with_the_next_step(stack: Stack, words: str, next_step: str) -> None:
+    ended = stack(*words.split())
+
+    assert (ended.code, ended.out) == (1, "")
+    assert next_step in ended.err
+
+
+def test_a_recording_of_another_folder_is_not_called_unknown(stack: Stack, folder: str) -> None:
+    other = stack.upload("c.wav")
+
+    ended = stack("explain", f"{folder}/a.wav", "--folder", other)
+
+    assert ended.code == 1
+    assert f"is known in folder {other}" in ended.err
+    assert f"ticketsync explain -- {folder}/a.wav" in ended.err
 
 
 def test_lag_is_nothing_when_all_is_read(stack: Stack) -> None:
