@@ -195,7 +195,7 @@ def _blocked(about: About, blocked: Answer, missing: str) -> Why:
         case "outcome_unknown":
             # What was added to a folder is in one that is known.
             added = ((about.folder or {}).get("open_request") or {}).get("kind") == "inject"
-            answer = f"ticketsync transfer exists-as --folder {folder}" + ("" if added else " CLOUDS_UUID")
+            answer = f"ticketsync transfer exists-as --folder {folder}" + ("" if added else " -- CLOUDS_UUID")
             return Why(f"{missing}: nobody knows whether its upload had its effect ({message}). Look there.", answer)
         case _:
             return _lost(about, missing, f"ticketsync transfer retry --folder {folder}")

@@ -98,12 +98,13 @@ def retry_held(  # noqa: PLR0913 - an option per condition
     _decide(found, again, dry_run=dry_run, yes=yes, json=json)
 
 
-@commands.command("exists-as", epilog="Example: ticketsync transfer exists-as --folder 2025-01-29 Zm9sZGVyLTE=")
+@commands.command("exists-as", epilog="Example: ticketsync transfer exists-as --folder 2025-01-29 -- Zm9sZGVyLTE=")
 def say_exists_as(  # noqa: PLR0913 - an option per condition
     clouds_uuid: Annotated[
         str | None,
         typer.Argument(
-            metavar="CLOUDS_UUID", help="The folder that the cloud has made; not needed for files added to a folder."
+            metavar="CLOUDS_UUID",
+            help="The folder that the cloud has made, behind -- if it begins with a dash; not needed for files added.",
         ),
     ] = None,
     *,

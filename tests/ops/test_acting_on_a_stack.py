@@ -258,7 +258,7 @@ def test_an_upload_of_unknown_outcome_is_found_in_the_cloud_and_said_to_exist(st
     [there] = folders_in_the_cloud(stack, f"{folder} by name")
     without_uuid = stack("transfer", "exists-as", "--folder", folder, "--yes", "--json")
     said = stack(
-        "transfer", "exists-as", there, "--recording", f"{folder}/unsure.wav", "--yes", "--by", "ann", "--json"
+        "transfer", "exists-as", "--recording", f"{folder}/unsure.wav", "--yes", "--by", "ann", "--json", "--", there
     )
 
     assert case["reason"] == "outcome_unknown"

@@ -162,7 +162,7 @@ def test_what_a_person_has_paused_a_person_lets_go_on() -> None:
     assert reason.command == "ticketsync resume cloud-updater"
 
 
-@pytest.mark.parametrize(("kind", "uuid"), [("create", " CLOUDS_UUID"), ("inject", "")])
+@pytest.mark.parametrize(("kind", "uuid"), [("create", " -- CLOUDS_UUID"), ("inject", "")])
 def test_only_an_upload_that_makes_a_folder_is_answered_with_its_uuid(kind: str, uuid: str) -> None:
     folder = {"open_request": {"request_id": "q-1", "kind": kind, "frozen_at": "2025-01-29T10:00:00Z", "attempts": 1}}
     said = transfer("uploading", reason="outcome_unknown")

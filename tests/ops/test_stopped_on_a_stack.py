@@ -167,7 +167,7 @@ def test_what_waits_for_a_person_is_counted_by_its_reason(site: Site) -> None:
     [there] = [
         one["uuid"] for one in site.cloud.control("GET", "folders")["folders"] if one["folder"] == "unsure by name"
     ]
-    assert stack("transfer", "exists-as", there, "--folder", unsure, "--yes").code == 0
+    assert stack("transfer", "exists-as", "--folder", unsure, "--yes", "--", there).code == 0
     assert stack("transfer", "retry", "--recording", lost, "--yes").code == 0
     site.cloud.arm(route="update_ticket", status=422, filename="a.wav")
     again = stack("resync", "--recording", refused, "--yes", "--json")
