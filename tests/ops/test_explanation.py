@@ -199,7 +199,7 @@ def test_the_command_that_mends_it_is_one_that_there_is(reason: str, capsys: pyt
 
     for about in (before_upload, after_upload):
         words = shlex.split(why(about).command or "")
-        options = [word for word in words if word.startswith("--")]
+        options = [word for word in words if word.startswith("--") and word != "--"]
         command = list(itertools.takewhile(lambda word: not word.startswith("-"), words[1:]))
         assert main([*command, "--help"]) == 0
         assert all(option in capsys.readouterr().out for option in options)

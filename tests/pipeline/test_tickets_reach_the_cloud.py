@@ -170,12 +170,15 @@ def test_a_ticket_linked_while_the_upload_is_under_way_ends_in_the_cloud(stack: 
 def test_twenty_links_while_the_cloud_is_away_become_one_update(stack: Stack) -> None:
     folder = a_folder()
     [recording] = recordings(folder, 1)
+    [the_id] = ids([recording])
     stack.publish(recording)
     stack.settle()
     stack.cloud("POST", "/down")
     try:
         for number in range(20):
             stack.link(recording["recording_id"], f"TKT-{number}")
+        # However slow the machine is: else the cloud may be back before the last one is known to who pushes.
+        eventually(lambda: stack.api("cloud_updater", "GET", f"/recordings/{the_id}")["link_version"] == 20)
     finally:
         stack.cloud("POST", "/up")
     stack.settle()
