@@ -25,6 +25,10 @@ class Skimmed(NamedTuple):
     told_apart_by: str
 
 
+# What is published again and again while nobody reads the topic would fill the memory.
+REMEMBERED = 100_000
+
+
 class OwnRecords:
     """By partition, forgotten once they are passed. What a record says is `Skimmed`, or None: nobody waits for it."""
 
@@ -32,7 +36,9 @@ class OwnRecords:
         self._published: dict[TopicPartition, list[Published]] = defaultdict(list)
 
     def add(self, published: Published) -> None:
-        """Kafka has acknowledged these."""
+        """Kafka has acknowledged these. Beyond REMEMBERED all are forgotten, that is, read as they come."""
+        if sum(len(one.says) for spans in self._published.values() for one in spans) >= REMEMBERED:
+            self._published.clear()
         self._published[published.partition].append(published)
 
     def sort_out(

@@ -2,7 +2,7 @@
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from shared.own_records import OwnRecords, Skimmed
+from shared.own_records import REMEMBERED, OwnRecords, Skimmed
 from shared.producer import Published
 
 HERE, THERE = TopicPartition("facts", 0), TopicPartition("facts", 1)
@@ -48,6 +48,16 @@ def test_after_a_seek_all_of_the_partition_is_read() -> None:
     own.add(_published(THERE, range(4, 6)))
 
     own.forget(HERE)
+
+    assert _left(own) == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert _left(own, THERE) == [3, 6, 7, 8, 9, 10]
+
+
+def test_of_what_nobody_reads_not_all_is_remembered() -> None:
+    own = OwnRecords()
+    own.add(_published(HERE, range(REMEMBERED)))
+
+    own.add(_published(THERE, range(4, 6)))
 
     assert _left(own) == [3, 4, 5, 6, 7, 8, 9, 10]
     assert _left(own, THERE) == [3, 6, 7, 8, 9, 10]
