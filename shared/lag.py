@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.kafka import KafkaSettings, asking_options, started
-from shared.topics import extents
+from shared.topics import extents_by, partitions
 
 MINUTE = timedelta(minutes=1)
 READ_LIMIT_S = 3.0
@@ -46,11 +46,14 @@ async def behind(
 
     Raises KafkaError, or TimeoutError.
     """
-    there = {TopicPartition(*place): offsets for place, offsets in (await extents(kafka, topics)).items()}
-    next_offsets = {one: max(reached.get(one, 0), offsets.start) for one, offsets in there.items()}
+    places = await partitions(kafka, topics)
+    if not places:
+        return []
     async with started(AIOKafkaConsumer(**asking_options(kafka), request_timeout_ms=REQUEST_TIMEOUT_MS)) as consumer:
+        there = await extents_by(consumer, places)
+        next_offsets = {one: max(reached.get(one, 0), offsets.start) for one, offsets in there.items()}
         since = {one: int((now - MINUTE).timestamp() * 1000) for one in there}
-        recent = await consumer.offsets_for_times(since) if since else {}
+        recent = await consumer.offsets_for_times(since)
         unread = {one: at for one, at in next_offsets.items() if at < there[one].stop}
         times = await _times(consumer, unread)
     return [

@@ -86,22 +86,32 @@ async def extents(kafka: KafkaSettings | str, topics: Iterable[str]) -> dict[tup
 
     Somebody who waits for a reader needs both ends: a reader never gets to the end of what has expired before it came.
     """
-    settings = _settings(kafka)
-    wanted = set(topics)
     async with asyncio.timeout(TIME_LIMIT_S):
-        async with _admin(settings) as admin:
-            places = [
-                TopicPartition(topic["topic"], partition["partition"])
-                for topic in await admin.describe_topics()
-                if topic["topic"] in wanted
-                for partition in topic["partitions"]
-            ]
+        places = await partitions(kafka, topics)
         if not places:
             return {}
-        async with _consumer(settings) as consumer:
-            starts: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
-            stops: dict[TopicPartition, int] = await consumer.end_offsets(places)
-    return {(place.topic, place.partition): range(starts[place], stops[place]) for place in places}
+        async with _consumer(_settings(kafka)) as consumer:
+            found = await extents_by(consumer, places)
+    return {(place.topic, place.partition): offsets for place, offsets in found.items()}
+
+
+async def partitions(kafka: KafkaSettings | str, topics: Iterable[str]) -> list[TopicPartition]:
+    """Those of the topics that there are. Raises as `apply` does."""
+    wanted = set(topics)
+    async with asyncio.timeout(TIME_LIMIT_S), _admin(_settings(kafka)) as admin:
+        return [
+            TopicPartition(topic["topic"], partition["partition"])
+            for topic in await admin.describe_topics()
+            if topic["topic"] in wanted
+            for partition in topic["partitions"]
+        ]
+
+
+async def extents_by(consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]) -> dict[TopicPartition, range]:
+    """The same as `extents`, asked by a consumer that asks for more: each new one learns of every topic anew."""
+    starts: dict[TopicPartition, int] = await consumer.beginning_offsets(places)
+    stops: dict[TopicPartition, int] = await consumer.end_offsets(places)
+    return {place: range(starts[place], stops[place]) for place in places}
 
 
 async def since(kafka: KafkaSettings | str, topic: str, moment: datetime) -> dict[int, int]:
