@@ -38,6 +38,7 @@ test-bugs: setup
 	$(BIN)/python -m tests.simulation --bugs
 	$(BIN)/pytest -q -rA tests/simulation/test_contract.py
 	$(BIN)/python -m tests.faults --bug "key on update-ticket" --only "said again"
+	$(BIN)/python -m tests.faults --bug "repeated without keys" --only "a cloud without idempotency keys"
 
 schemas: setup
 	$(BIN)/python -m schemas.generate

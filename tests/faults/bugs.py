@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from services.transfer import answers, upload_recordings
 from shared.cloud import Cloud
 
 
@@ -32,12 +33,23 @@ def _key_on_update_ticket() -> None:
     Cloud.post = with_key  # type: ignore[method-assign]
 
 
+def _repeat_whatever_the_cloud_honours() -> None:
+    for module in (answers, upload_recordings):
+        module.decide_unrecorded_outcome = lambda **_: answers.SendAgain()  # type: ignore[attr-defined]
+
+
 PROCESS_BUGS: Mapping[str, ProcessBug] = {
     "key on update-ticket": ProcessBug(
         "a push carries an Idempotency-Key, so that a repeated unlink has no effect",
         _key_on_update_ticket,
         ("said again",),
         "a repeated unlink would have no effect",
+    ),
+    "repeated without keys": ProcessBug(
+        "an upload of unknown outcome is repeated although the cloud honours no keys",
+        _repeat_whatever_the_cloud_honours,
+        ("a cloud without idempotency keys",),
+        "had its effect a second time",
     ),
 }
 

@@ -10,6 +10,7 @@ from ops.exits import Exit
 from shared.service import EXIT_BUG
 from tests.faults import faults_cloud as cloud
 from tests.faults import faults_data as data
+from tests.faults import faults_keyless as keyless
 from tests.faults import faults_processes as processes
 from tests.faults import faults_servers as servers
 from tests.faults.process import EXIT_CRASHED
@@ -41,6 +42,7 @@ CLASSES: Mapping[str, Fault] = {
     "an effect came late": cloud.late_effects,
     "the cloud failed": cloud.cloud_fails,
     "the cloud out for a while": cloud.cloud_away,
+    "a cloud without idempotency keys": keyless.without_keys,
     "said again": data.said("said again"),
     "an older request after a newer one": data.said("older request after a newer one"),
     "an older revision after a newer one": data.said("older revision after a newer one"),
@@ -85,7 +87,7 @@ SHORT: tuple[tuple[str, ...], ...] = (
     ),
     (
         "stopped until the group has another owner", "a publish delivered, its answer lost",
-        "connections to PostgreSQL cut", "an older request after a newer one",
+        "connections to PostgreSQL cut", "an older request after a newer one", "a cloud without idempotency keys",
     ),
     ("Kafka killed", "PostgreSQL restarted", "killed", "the cloud failed"),
     ("transfer's database set back",),

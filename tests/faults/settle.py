@@ -88,6 +88,7 @@ async def _unlike_the_books(site: Site, load: Load, watch: Watch) -> list[str]:
     found = [f"{watch.unjudged} facts speak of links that are on no topic"] if watch.unjudged else []
     states = (await load.call("linker", "GET", "/status"))[0]["states"]
     found += [f"{states[name]} recordings are {name}" for name in ("pending", "not_transferred") if states.get(name)]
+    found += await _dead_letters_untold(site, watch)
     return [*found, *await _cloud_unlike(site, load), *await _unapplied(site, load, watch)]
 
 
@@ -122,4 +123,17 @@ async def _unapplied(site: Site, load: Load, watch: Watch) -> list[str]:
             for topic in topics
             if letters.get(topic, 0) != watch.poison[topic]
         ]
+    return found
+
+
+async def _dead_letters_untold(site: Site, watch: Watch) -> list[str]:
+    """Each row is on its service's topic as well: the record as it was when it came, with the reason."""
+    found = []
+    for service in SERVICES:
+        rows = await site.sql(service, 'select topic, partition, "offset", reason from dead_letter')
+        for topic, partition, offset, reason in rows:
+            told = watch.dead_letters.get((f"{service}.dlq", topic, partition, offset))
+            came = watch.put_aside.get((topic, partition, offset))
+            if told is None or came is None or told != (*came, reason):
+                found.append(f"{service}.dlq says {told} of {topic} {partition}:{offset}, which was {came}: {reason}")
     return found

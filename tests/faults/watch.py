@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
@@ -20,12 +20,13 @@ from aiokafka.errors import KafkaError
 
 from shared.kafka import plain
 from shared.topics import ends
-from tests.faults.site import Site
+from tests.faults.site import SERVICES, Site
 
 LOOK_EVERY_S = 0.5
 PARTITIONS_EVERY_S = 5.0
 OWN = ("TicketLinked", "RecordingTransferred", "CloudTicketUpdated")
 OTHERS = ("RecordingProcessed", "TicketLinkRequested")
+DEAD_LETTERS = tuple(f"{service}.dlq" for service in SERVICES)
 POISON = b"{poison"
 # While a server is away there is nothing to be seen of it.
 AWAY = (OSError, TimeoutError, KafkaError, httpx.HTTPError, asyncpg.PostgresError, asyncpg.InterfaceError)
@@ -33,9 +34,18 @@ AWAY = (OSError, TimeoutError, KafkaError, httpx.HTTPError, asyncpg.PostgresErro
 Json = dict[str, Any]
 
 
+class DeadLetter(NamedTuple):
+    """What its topic says of a record that could not be applied."""
+
+    key: bytes | None
+    value: bytes
+    reason: str
+
+
 @dataclass(eq=False)
 class Watch:
-    """`broken`: what should never have been. `poison`: records by topic that nobody can apply.
+    """`broken`: what should never have been. `poison`: records by topic that nobody can apply; `put_aside`: the same by
+    their place; `dead_letters`: what the services' topics say of them, by the topic and the place that they came from.
 
     `places`: (topic, key) → partitions it was seen on. `overtaken`: older links behind newer ones on the topic;
     `went_back`: tickets that the cloud showed again after another. Neither is forbidden: late ones do that.
@@ -46,6 +56,8 @@ class Watch:
     effects: list[Json] = field(default_factory=list)
     poison: Counter[str] = field(default_factory=Counter)
     places: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    put_aside: dict[tuple[str, int, int], tuple[bytes | None, bytes]] = field(default_factory=dict)
+    dead_letters: dict[tuple[str, str, int, int], DeadLetter] = field(default_factory=dict)
     overtaken: int = 0
     went_back: int = 0
     versions: dict[str, int] = field(default_factory=dict)
@@ -54,6 +66,7 @@ class Watch:
     _after: int = 0
     _folders: dict[str, str] = field(default_factory=dict)
     _files: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _uploads: Counter[str] = field(default_factory=Counter)
     _shown: dict[tuple[str, str], list[str | None]] = field(default_factory=dict)
     _links: dict[tuple[str, int], str | None] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
@@ -80,7 +93,7 @@ class Watch:
 
     async def _look(self, consumer: AIOKafkaConsumer) -> None:
         if time.monotonic() > self._look_for_partitions_at:
-            found = await ends(plain(self.site.broker), [*OWN, *OTHERS])
+            found = await ends(plain(self.site.broker), [*OWN, *OTHERS, *DEAD_LETTERS])
             self._assign(consumer, {TopicPartition(*place) for place in found})
             self._look_for_partitions_at = time.monotonic() + PARTITIONS_EVERY_S
         for records in (await consumer.getmany(timeout_ms=100)).values():
@@ -122,8 +135,8 @@ class Watch:
 
     def _happened(self, effect: Json) -> None:
         uuid = effect["uuid"]
-        if effect["kind"] == "update_ticket" and effect["idempotency_key"]:
-            self.broken.append("update-ticket carried a key: a repeated unlink would have no effect")
+        if effect["idempotency_key"]:
+            self._carried_a_key(effect)
         match effect["kind"]:
             case "create":
                 if effect["folder"] in self._folders:
@@ -143,14 +156,26 @@ class Watch:
                 self.went_back += file["ticket_id"] is not None and file["ticket_id"] in shown[:-1]
                 shown.append(file["ticket_id"])
 
+    def _carried_a_key(self, effect: Json) -> None:
+        if effect["kind"] == "update_ticket":
+            self.broken.append("update-ticket carried a key: a repeated unlink would have no effect")
+        self._uploads[effect["idempotency_key"]] += 1
+        if self._uploads[effect["idempotency_key"]] == 2:
+            self.broken.append(f"an upload, {effect['kind']} of {effect['uuid']}, had its effect a second time")
+
     # -- the topics
 
     def _read(self, record: ConsumerRecord) -> None:
         self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
         if record.key is not None:
             self.places.setdefault((record.topic, record.key.decode()), set()).add(record.partition)
+        if record.topic in DEAD_LETTERS:
+            self._hear_of_a_dead_letter(record)
+            return
         if record.topic in OTHERS:
-            self.poison[record.topic] += record.value.startswith(POISON)
+            if record.value.startswith(POISON):
+                self.poison[record.topic] += 1
+                self.put_aside[record.topic, record.partition, record.offset] = record.key, record.value
             return
         fact = json.loads(record.value)
         one = fact["recording_id"]
@@ -168,6 +193,11 @@ class Watch:
             if known != fact["clouds_uuid"]:
                 self.broken.append(f"transfer {fact['transfer_version']} of {one} was given twice")
         self._unjudged.append((record.topic, fact))
+
+    def _hear_of_a_dead_letter(self, record: ConsumerRecord) -> None:
+        said = {name: value.decode() for name, value in record.headers}
+        place = (record.topic, said["topic"], int(said["partition"]), int(said["offset"]))
+        self.dead_letters[place] = DeadLetter(record.key, record.value, said["reason"])
 
     def _judge(self, topic: str, fact: Json) -> bool:
         """False: what it speaks of has not been read yet."""
