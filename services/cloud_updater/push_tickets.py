@@ -34,7 +34,7 @@ from services.cloud_updater.pushes import LeaseLost, Pushes
 from services.cloud_updater.resyncs import Resyncs
 from services.cloud_updater.settings import CloudUpdaterSettings
 from shared.cloud import Cloud, folder_path
-from shared.database import Database
+from shared.database import Database, is_transient
 from shared.gate import Gate
 from shared.insist import insist
 from shared.lane import Lane
@@ -187,6 +187,10 @@ class PushTickets:
                 recorded = True
         except LeaseLost:
             recorded = False
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            recorded = False  # it was tried until the lease was over
         if not recorded:
             log.warning("outcome not recorded, the lease was lost", clouds_uuid=claimed.clouds_uuid)
             await self._came_late(ready, decision)
@@ -199,8 +203,12 @@ class PushTickets:
         effect = isinstance(decision, Acknowledged) or (isinstance(decision, TryLater) and decision.may_take_effect)
         if ready.with_versions or not effect:
             return
-        async with self.database.transaction() as connection:
-            await Claims(connection).push_once_more(ready.claimed, after_s=self.settings.second_push_after_s)
+
+        async def write() -> None:
+            async with self.database.transaction() as connection:
+                await Claims(connection).push_once_more(ready.claimed, after_s=self.settings.second_push_after_s)
+
+        await insist(write, until=time.monotonic() + self.settings.lease_s)  # nobody else knows
 
     async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[tuple[bool, float | None]]:
         """Record these successes; whether each still had its lease, and when to look again."""

@@ -1,14 +1,18 @@
 """A push of which nobody knows whether it had its effect, or will yet: its recordings are pushed once more later."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import FREE_LEASES
 from shared.cloud import Cloud, CloudSettings
+from shared.database import Database
 from shared.outcome import Outcome
 from tests.cloud_updater.given import a_link, a_transfer, an_update
 from tests.cloud_updater.running import (
@@ -184,10 +188,12 @@ async def test_a_lost_lease_changes_nothing_of_what_another_worker_finds_out(
     assert (after["due_at"] > duty["due_at"]) == (status is None)
 
 
+@pytest.mark.parametrize("cut", [(), (2,), (1, 3)])
 async def test_a_worker_that_sleeps_before_its_request_leaves_does_not_have_the_last_word(
-    updater: Updater, updater_url: str, cloud: Emulator
+    updater: Updater, updater_url: str, cloud: Emulator, cut: tuple[int, ...]
 ) -> None:
-    """It slept through its lease and through the second push that its claim had led to."""
+    """It slept through its lease and through the second push that its claim had led to; of its transactions after it
+    has woken these are cut off."""
     uuid = await transferred(updater, cloud, "R1")
     await updater.fold(a_link("R1", 1, ticket_id="OLD"))
     asleep, awake = asyncio.Event(), asyncio.Event()
@@ -198,10 +204,21 @@ async def test_a_worker_that_sleeps_before_its_request_leaves_does_not_have_the_
             await awake.wait()
             return await super().post(call, path, body, **options)
 
+    class Cut(Database):
+        begun = 0
+
+        @asynccontextmanager
+        async def transaction(self, *, keep: bool = True) -> AsyncIterator[AsyncConnection]:
+            async with super().transaction(keep=keep) as connection:
+                yield connection
+                self.begun += awake.is_set()
+                if awake.is_set() and self.begun in cut:
+                    raise ConnectionResetError
+
     settings = CloudSettings(clouds_url=cloud.url, clouds_token=SecretStr(TOKEN))
-    own = updater.pushing
+    own, database = updater.pushing, Cut(updater_url, pool_size=2)
     sleeper = PushTickets(
-        own.settings, own.send_within_s, own.database, own.gate, Sleeping(settings, token=lambda: TOKEN), own.lane
+        own.settings, own.send_within_s, database, own.gate, Sleeping(settings, token=lambda: TOKEN), own.lane
     )
     step = asyncio.create_task(sleeper.step())
     await asleep.wait()
@@ -216,6 +233,7 @@ async def test_a_worker_that_sleeps_before_its_request_leaves_does_not_have_the_
         late = tickets(cloud, uuid)
         await _second_pushes(other)
     await sleeper.cloud.close()
+    await database.close()
 
     assert late == {"R1": "OLD"}
     assert tickets(cloud, uuid) == {"R1": "NEW"}
