@@ -16,6 +16,7 @@ from schemas.events import TicketLinked
 from services.cloud_updater import on_ticket_linked
 from services.cloud_updater.announce_updates import record_of
 from services.cloud_updater.claims import Claimed
+from services.cloud_updater.push_tickets import PushTickets
 from services.linker import link_recordings
 from services.linker.decisions import CurrentLink, KnownRecording, LinkDecision, LinkRequest, decide_link
 from services.transfer.requests import OpenRequest, Requests
@@ -26,12 +27,14 @@ from shared.announce_once import GATHER_S, OnceAnnouncer
 from shared.batch import Folded, fold_records
 from shared.fold import Fold, _RowsElsewhere
 from shared.gate import Gate
+from shared.lane import Lane
 from shared.lane_state import LaneState
 from shared.own_records import Skimmed
 from shared.positions import Move
 from shared.producer import Outgoing
 from tests.simulation import runs, updater_store
 from tests.simulation.clock import BEGINNING
+from tests.simulation.cloud import KEYS
 from tests.simulation.database import tables_of
 from tests.simulation.seams import replaced
 from tests.simulation.updater_outcomes import PushesModel
@@ -159,6 +162,23 @@ def _shown_although_refused(row: Recording, up_to: int) -> bool:
     return row.seq <= up_to and row.link_version > 0 and updater_store.behind(row)
 
 
+async def _late_or_not(self: PushTickets, ready: object, decision: object) -> None:
+    """What a worker sent after its lease was lost leaves nothing."""
+
+
+_take_up = UploadRecordings._take_up
+
+
+async def _as_it_was_sent(
+    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest, lane: LaneState
+) -> OpenRequest | None:
+    return await _take_up(self, connection, folder, found, replace(lane, capabilities=lane.capabilities | {KEYS}))
+
+
+def _nothing_is_left(self: Lane, capabilities: frozenset[str]) -> bool:  # noqa: ARG001
+    return False
+
+
 def _said_whenever(**of: Any) -> Outgoing:  # noqa: ANN401  # as record_of takes them
     """A folder of which nothing was ever shown has no time of its last push."""
     return record_of(**{**of, "pushed_at": of["pushed_at"] or BEGINNING})
@@ -204,7 +224,7 @@ BUGS = (
         "mark before announce",
         "a row counts as announced before Kafka has it",
         ((OnceAnnouncer, "step", _mark_first),),
-        seeds=80,
+        seeds=150,
         breaks="is shown as pending for ever",
     ),
     Bug(
@@ -239,7 +259,7 @@ BUGS = (
         "refused counts as shown",
         "what lies behind the cursor is acknowledged, whether or not it was refused",
         ((updater_store, "shown_up_to", _shown_although_refused), (updater_store, "record_of", _said_whenever)),
-        seeds=20,
+        seeds=120,
         breaks="is called in sync, the cloud never saw",
     ),
     Bug(
@@ -248,6 +268,27 @@ BUGS = (
         ((PushesModel, "acknowledged", _forget_the_generation),),
         seeds=250,
         breaks="its newest ticket is",
+    ),
+    Bug(
+        "late push not noted",
+        "a worker that slept sends when its lease is lost, and nothing is pushed once more after that",
+        ((PushTickets, "_came_late", _late_or_not),),
+        seeds=250,
+        breaks="its newest ticket is",
+    ),
+    Bug(
+        "keys taken back unheard",
+        "what went out under a key is repeated although the cloud has said that it honours none any more",
+        ((UploadRecordings, "_take_up", _as_it_was_sent),),
+        seeds=40,
+        breaks="is known to honour no keys",
+    ),
+    Bug(
+        "uploads for a mere look",
+        "in an outage of a cloud without keys a real upload is sent each second to see whether it is there",
+        ((Lane, "_leaves_traces", _nothing_is_left),),
+        seeds=300,
+        breaks="for a mere look",
     ),
 )
 

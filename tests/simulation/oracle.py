@@ -4,6 +4,9 @@ Looks at the topics, at the cloud's log and at every commit. Independent of the 
 be: an acknowledgement must have an effect in the log, a transfer a file, a moved position rows that say what was read.
 """
 
+import json
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -13,7 +16,7 @@ from schemas.events import CloudTicketUpdated, Event, RecordingProcessed, Record
 from schemas.topics import topic_named
 from schemas.undecodable import Undecodable
 from tests.simulation.broker import Broker
-from tests.simulation.cloud import Cloud
+from tests.simulation.cloud import KEYS, Cloud, Request
 from tests.simulation.database import ModelDatabase, Tables
 from tests.simulation.linker_store import LinkerTables
 from tests.simulation.processes import OWN
@@ -33,12 +36,16 @@ class Oracle:
     """`must_have_read`: per service, where its own topic ended when its database was lost or set back.
 
     `versions_may_meet`: (recording, version) that a lost database of linker had given, and no topic knew of.
+    `under_way`: requests that a process may send again although no keys are honoured, because it knows no better.
     """
 
     def __init__(self, truth: Truth) -> None:
         self.truth = truth
         self.broker: Broker
         self.cloud: Cloud
+        self.transfer: ModelDatabase
+        self.transfer_sleeps: Callable[[], bool]
+        self.under_way: set[str] = set()
         self.must_have_read: dict[str, dict[TopicPartition, int]] = {}
         self.versions_may_meet: set[tuple[str, int]] = set()
         self._links: dict[tuple[str, int], str | None] = {}
@@ -104,8 +111,19 @@ class Oracle:
             for file in folder.files:
                 places[folder.name, file.filename] = places.get((folder.name, file.filename), 0) + 1
         for recording, (folder_name, filename) in self.truth.recordings.items():
-            if places.get((folder_name, filename), 0) > 1 and recording not in self.truth.excused:
+            if places.get((folder_name, filename), 0) > self.truth.times_at_most(recording):
                 raise Violation(f"{recording} is in the cloud {places[folder_name, filename]} times")
+
+    def sent_again(self, request: Request) -> None:
+        """By a cloud that honours no keys it is taken for another. Harmless only if nobody can know that yet."""
+        tables = self.transfer.tables
+        if KEYS not in tables.lane["one"].capabilities and request.key not in self.under_way:
+            raise Violation(f"the upload {request.key} was repeated, and the cloud is known to honour no keys")
+        names = {one["filename"] for one in json.loads(request.body)["files"]}
+        for recording, (_, filename) in self.truth.recordings.items():
+            if filename in names:
+                excused = self.truth.excused[recording]
+                excused.add(f"{request.key}, the {len(excused)}. more")
 
     def committed(self, database: ModelDatabase, task: str, before: dict[str, dict[Any, Any]]) -> None:
         """A commit says what was read, gives higher versions only, and nothing acts before its own topic is read."""
@@ -120,10 +138,31 @@ class Oracle:
             for one, row in tables.link.items():
                 if one in before["link"] and row.link_version < before["link"][one].link_version:
                     raise Violation(f"the link of {one} went back to v{row.link_version}")
+        if isinstance(tables, TransferTables):
+            self._keys_heard(tables, before, database.now)
+            self._looks_first(tables, before)
         if isinstance(tables, UpdaterTables):
             self._only_rise(tables, before["recording"])
             self._leases_hold(database, tables, before["ledger"])
         self._gate_was_open(database.service, tables, task, before)
+
+    def _keys_heard(self, tables: TransferTables, before: dict[str, Any], now: datetime) -> None:
+        """What is under way as it is heard that no keys are honoured was let go before."""
+        if KEYS in before["lane"]["one"].capabilities and KEYS not in tables.lane["one"].capabilities:
+            leased = {one for one, row in tables.folder.items() if row.lease_until and row.lease_until > now}
+            asleep = self.transfer_sleeps()
+            open_now = tables.upload_request.values()
+            self.under_way |= {str(one.id) for one in open_now if asleep or one.folder_id in leased}
+
+    def _looks_first(self, tables: TransferTables, before: dict[str, Any]) -> None:
+        """In an outage of a cloud that honours no keys each new upload comes after a ping that was answered."""
+        lane = before["lane"]["one"]
+        if lane.reason != "circuit_open" or KEYS in lane.capabilities:
+            return
+        if tables.upload_request.keys() - before["upload_request"].keys():
+            if not self.cloud.pinged:
+                raise Violation("an upload is sent for a mere look at a cloud that honours no keys")
+            self.cloud.pinged = False
 
     def _only_rise(self, tables: UpdaterTables, before: dict[str, Any]) -> None:
         if tables.recording == before:

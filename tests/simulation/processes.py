@@ -181,6 +181,11 @@ class Process:
         once = OnceAnnouncer("announce_updates", self.database, self.producer, lot, gate=self.gate)
         self._loop("announce_updates", once.step)
 
+    @property
+    def pushed_late(self) -> bool:
+        """Whether it has sent a push beyond its time limit, and has not written that down yet."""
+        return "push_tickets" in self.tasks and self.client.sent_late
+
     def start(self, name: str) -> Task | None:
         """The task of this name, begun if it is not under way. None: it has nothing to do."""
         if name in self.tasks:
@@ -199,6 +204,8 @@ class Process:
             return None
         if kind == "gate" and self.gate.is_open:
             return None
+        if name == "push_tickets":
+            self.client.sent_late = False
         self.tasks[name] = Task(name, self.steps[name](), self.outside.clock.monotonic_s)
         return self.tasks[name]
 
@@ -253,7 +260,8 @@ class Process:
         route: str | None = None,
         repeatable_with: str | None = None,
     ) -> ModelLane:
-        client = cast("RealCloud", Client(self.service, self.outside.cloud, self.outside.clock))
+        self.client = Client(self.service, self.outside.cloud, self.outside.clock)
+        client = cast("RealCloud", self.client)
         lane = ModelLane(
             self.database,
             client,

@@ -27,6 +27,7 @@ EXPECTED = (
     "a database was set back", "a database was lost", "a rebalance left a zombie owner", "compaction",
     "a topic was made anew", "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
     "a resync was asked for", "a poison record", "a duplicate, out of order", "a topic was replayed",
+    "a sleeper sent late", "the cloud honours keys no longer", "an outage",
 )  # fmt: skip
 
 
@@ -111,6 +112,8 @@ _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
     ),
     "let_through": lambda of: (of.chance.randrange(50),),
     "lose_folder": lambda of: (of.chance.randrange(50),),
+    "lose_keys": lambda _: (),
+    "outage": lambda of: (of.chance.choice((5.0, 60.0, 300.0)), of.chance.random() < 0.3),
     "say_again": lambda of: (of.chance.randrange(50),),
     "wipe_tickets": lambda of: (of.number,),
     "process": lambda of: (of.recording(), of.chance.randrange(1, 4)),

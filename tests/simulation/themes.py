@@ -17,11 +17,22 @@ _WEIGHTS: Mapping[str, float] = {
     "run": 70, "go": 24, "crash": 6, "nap": 3, "advance": 12, "jump": 1, "commit_fails": 2, "back_up": 1,
     "set_back": 1, "lose": 0.5, "rebalance": 2, "compact": 1, "make_anew": 0.5, "arm": 8, "let_through": 3,
     "lose_folder": 0.4, "wipe_tickets": 0.4, "process": 8, "ask": 14, "resync": 1.5, "poison": 0.7, "say_again": 3,
-    "replay": 1,
+    "replay": 1, "lose_keys": 0.3, "outage": 0.7,
 }  # fmt: skip
 _CALM: Mapping[str, float] = {"go": 3, "advance": 1}
 # What is pushed or published again for another reason hides that a rule was missed.
-_HIDING = ("jump", "back_up", "set_back", "lose", "make_anew", "lose_folder", "resync", "wipe_tickets", "replay")
+_HIDING = (
+    "jump",
+    "back_up",
+    "set_back",
+    "lose",
+    "make_anew",
+    "lose_folder",
+    "resync",
+    "wipe_tickets",
+    "replay",
+    "outage",
+)
 _PLAIN: Mapping[str, float] = {**dict.fromkeys(_HIDING, 0.0), "process": 1, "say_again": 0.5, "commit_fails": 0.5}
 
 
@@ -39,9 +50,9 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class Theme:
     """`share`: how likely it is. `troubled`: whose processes crash and sleep. `stop_at`: where a process that goes on
-    stands still, None if nowhere. `crash_at`: where one dies, None if where its tasks stand. `compares_versions`,
-    `settled`: by chance if None. In the last `calm_moves` only what stands in `calm` is likely: nothing new
-    is said, and little or nothing goes wrong."""
+    stands still, None if nowhere. `crash_at`: where one dies, None if where its tasks stand. Of the shape, what is None
+    comes by chance. In the last `calm_moves` only what stands in `calm` is likely: nothing new is said, and little or
+    nothing goes wrong."""
 
     name: str
     share: float
@@ -52,6 +63,8 @@ class Theme:
     faults: tuple[str, ...] = FAULTS
     advance_s: tuple[float, ...] = (0.1, 0.5, 1.0, 1.0, 5.0, 31.0, 50.0, 70.0)
     nap_s: tuple[float, ...] = (10.0, 20.0, 50.0, 120.0)
+    replicas: int | None = None
+    honours_keys: bool | None = None
     compares_versions: bool | None = None
     settled: bool | None = None
     calm_moves: int = 0
@@ -63,7 +76,7 @@ class Theme:
         return chance.choices(tuple(weights), tuple(weights.values()))[0]
 
 
-ANYTHING = Theme("anything", share=0.5)
+ANYTHING = Theme("anything", share=0.4)
 # What was sent takes effect after what was sent later, and nobody would send anything more.
 LATE_PUSHES = Theme(
     "late pushes",
@@ -101,14 +114,38 @@ WIPED = Theme(
     nap_s=(20.0,),
     settled=True,
 )
+# A worker stands still between its last look at the lease and the sending, and sends when others have sent newer.
+SLEEPERS = Theme(
+    "sleepers",
+    share=0.1,
+    weights={**_PLAIN, "run": 10, "go": 70, "crash": 0, "nap": 20, "arm": 2, "advance": 24, "commit_fails": 6},
+    calm_moves=30,
+    troubled=("cloud_updater", "cloud_updater", "transfer"),
+    stop_at=(None, "sending", "sending"),
+    faults=("lost_answer",),
+    advance_s=(0.1, 1.0, 2.0, 31.0, 70.0),
+    nap_s=(50.0, 120.0, 200.0),
+    replicas=2,
+    compares_versions=False,
+    settled=True,
+)
 # What is sent is not heard back, while the folders come into being.
 UNCERTAIN_UPLOADS = Theme(
     "uncertain uploads",
     share=0.1,
-    weights={**_PLAIN, "go": 50, "crash": 12, "nap": 0, "arm": 20, "process": 12},
+    weights={**_PLAIN, "go": 50, "crash": 12, "nap": 0, "arm": 20, "process": 12, "lose_keys": 6, "outage": 1},
     troubled=("transfer",),
     crash_at=("answered", "claimed", None),
     faults=("lost_answer", "late_effect", "lost_effect"),
+    settled=False,
+)
+# The cloud does nothing for a while, and there are no keys under which an upload could go again.
+OUTAGES = Theme(
+    "outages",
+    share=0.05,
+    weights={**_PLAIN, "run": 5, "go": 60, "crash": 1, "nap": 0, "arm": 0, "advance": 40, "outage": 4, "process": 6},
+    advance_s=(1.0, 2.0, 5.0),
+    honours_keys=False,
     settled=False,
 )
 # What was done is known to the topics alone.
@@ -118,7 +155,7 @@ LOST_DATABASES = Theme(
     weights={"lose": 4, "set_back": 4, "back_up": 3, "make_anew": 0, "replay": 0, "arm": 2, "ask": 24},
     settled=True,
 )
-THEMES = (ANYTHING, LATE_PUSHES, DEATHS, WIPED, UNCERTAIN_UPLOADS, LOST_DATABASES)
+THEMES = (ANYTHING, LATE_PUSHES, DEATHS, WIPED, SLEEPERS, UNCERTAIN_UPLOADS, OUTAGES, LOST_DATABASES)
 
 
 def theme_of(chance: random.Random) -> Theme:
@@ -135,5 +172,5 @@ def shape_of(chance: random.Random, theme: Theme) -> Shape:
         by_name=chance.random() < 0.4,
         settled=chance.random() < 0.6,
     )
-    given = {"compares_versions": theme.compares_versions, "settled": theme.settled}
+    given = {name: getattr(theme, name) for name in ("replicas", "honours_keys", "compares_versions", "settled")}
     return by_chance._replace(**{name: value for name, value in given.items() if value is not None})

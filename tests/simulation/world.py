@@ -28,7 +28,7 @@ from tests.simulation import clock as clocks
 from tests.simulation import plumbing_store
 from tests.simulation.broker import PARTITIONS, Broker
 from tests.simulation.clock import Clock
-from tests.simulation.cloud import Cloud
+from tests.simulation.cloud import KEYS, Cloud
 from tests.simulation.database import ModelDatabase, Tables
 from tests.simulation.linker_store import LinkerTables
 from tests.simulation.oracle import Oracle, Violation
@@ -73,10 +73,11 @@ class World:
         self.truth = Truth()
         self.oracle = Oracle(self.truth)
         self.broker = Broker(self.clock.now, self.oracle.appended)
-        self.cloud = Cloud(self.clock, self._capabilities(), self.oracle.effected)
+        self.cloud = Cloud(self.clock, self._capabilities(), self.oracle.effected, self.oracle.sent_again)
         self.oracle.broker, self.oracle.cloud = self.broker, self.cloud
         self._running = ""
         self.databases = {one: self._database(one) for one in SERVICES}
+        self.oracle.transfer, self.oracle.transfer_sleeps = self.databases["transfer"], self._transfer_sleeps
         self._copies: dict[str, dict[str, dict[Any, Any]]] = {}
         self._frozen_then: set[str] = set()
         self._spoken: list[Outgoing] = []
@@ -137,6 +138,8 @@ class World:
         if at:
             self.go(service, number, until=at)
         process = self.processes[service, number]
+        if process.pushed_late:
+            self._finish(process, "push_tickets")  # that it was late, it alone knows: this moment is not survived
         for task in process.tasks.values():
             self.fired[f"crash at {task.point}"] += 1
         process.stop()
@@ -231,6 +234,19 @@ class World:
         """A late effect takes place."""
         if self.cloud.late and self.cloud.let_through(place % len(self.cloud.late)):
             self.fired["a late effect took place"] += 1
+
+    def lose_keys(self) -> None:
+        """The cloud honours keys no longer, while an upload is in doubt; transfer hears of it with a ping."""
+        if KEYS in self.cloud.capabilities and self.tables("transfer").upload_request:
+            for place in reversed(range(len(self.cloud.late))):
+                self.cloud.let_through(place)  # what is under way within the cloud is of before
+            self.cloud.capabilities -= {KEYS}
+            self.fired["the cloud honours keys no longer"] += 1
+
+    def outage(self, seconds: float, answers_pings: bool) -> None:  # noqa: FBT001  # arguments of a move
+        """The cloud does nothing for so long."""
+        self.cloud.out_until_s = self.clock.monotonic_s + seconds
+        self.cloud.answers_pings = answers_pings
 
     def lose_folder(self, place: int) -> None:
         """The cloud loses a folder."""
@@ -350,6 +366,10 @@ class World:
         named |= {"idempotency-key"} if self.shape.honours_keys else set()
         return frozenset(named | ({"link-version"} if self.shape.compares_versions else set()))
 
+    def _transfer_sleeps(self) -> bool:
+        processes = (self.processes["transfer", number] for number in range(self.shape.replicas))
+        return any(task.asleep_until_s for process in processes for task in process.tasks.values())
+
     def _database(self, service: str) -> ModelDatabase:
         def committed(task: str, before: dict[str, dict[Any, Any]]) -> None:
             self.oracle.committed(self.databases[service], task, before)
@@ -378,6 +398,9 @@ class World:
     def _may_lose(self, service: str) -> bool:
         """Whether what is lost can come back: from topics that hold it still, and nothing that stood only there."""
         chosen = service == "linker" and self.shape.by_name
+        if service == "cloud_updater":
+            late = any(self.processes[service, number].pushed_late for number in range(self.shape.replicas))
+            chosen = bool(self.tables(service).duty) or late  # that something is to be pushed once more
         return not chosen and not self._gone & self.processes[service, 0].folds.keys()
 
     def _about_to_lose(self, service: str) -> None:
@@ -391,7 +414,7 @@ class World:
             # Nothing shows the loss of a database that had folded none of its own facts.
             self.oracle.must_have_read[service] = self.broker.ends({own})
         if service == "linker":
-            self._let_versions_meet()
+            self._let_versions_meet(seen)
         if service == "transfer":
             self._excuse()
         if service == "cloud_updater":
@@ -400,10 +423,14 @@ class World:
             for number in range(self.shape.replicas):
                 self.crash(service, number)
 
-    def _let_versions_meet(self) -> None:
-        """Versions that linker has given and not published: nobody else knows them, so they are given again."""
+    def _let_versions_meet(self, heard: dict[TopicPartition, int]) -> None:
+        """Versions that linker has given and not heard back: they may be given again.
+
+        Of those that were not published nobody else knows. The others may be missed by a process that looks only once
+        another has read the new database to where the lost one stood.
+        """
         rows: LinkerTables = self.tables("linker")
-        told = {one: fact.link_version for one, fact in self._last_words(TicketLinked).items()}
+        told = {one: fact.link_version for one, fact in self._last_words(TicketLinked, heard).items()}
         self.oracle.versions_may_meet |= {
             (one, version)
             for one, row in rows.link.items()
@@ -414,16 +441,22 @@ class World:
         """Uploads that may have been sent and stand on no topic, which transfer's database alone knows."""
         rows: TransferTables = self.tables("transfer")
         told = self._last_words(RecordingTransferred)
-        sent = {one.filename for one in self.cloud.log}
-        open_now = {file.recording_id for one in rows.upload_request.values() for file in one.files}
-        done = {one for one, (_, filename) in self.truth.recordings.items() if filename in sent}
-        self.truth.excused |= open_now | (done - told.keys())
+        for request in rows.upload_request.values():
+            self.oracle.under_way.add(str(request.id))
+            for file in request.files:
+                self.truth.excused[file.recording_id].add(str(request.id))
+        for recording, (_, filename) in self.truth.recordings.items():
+            if recording not in told:
+                keys = {one.key for one in self.cloud.log if one.filename == filename and one.key}
+                self.truth.excused[recording] |= keys
 
-    def _last_words(self, kind: type[E]) -> dict[str, E]:
-        """By recording, the fact of this kind with the newest link that a topic holds."""
+    def _last_words(self, kind: type[E], heard: dict[TopicPartition, int] | None = None) -> dict[str, E]:
+        """By recording, the fact of this kind with the newest link that a topic holds, before `heard` if given."""
         facts: dict[str, E] = {}
-        for log in self.broker.logs.values():
+        for place, log in self.broker.logs.items():
             for record in log:
+                if heard is not None and record.offset >= heard.get(place, 0):
+                    continue
                 fact = self.oracle.event_of(record) if record.topic in OWN_TOPICS else None
                 if isinstance(fact, kind):
                     known = facts.get(fact.recording_id, fact)
