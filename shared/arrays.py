@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Dialect, Text, TextClause, TypeDecorator, bindparam, text
 
 _END, _NONE = "\0,\0", "\0-\0"
-_ARRAYS = re.compile(r"cast\(:(\w+) as (text|int|bigint|boolean|timestamptz)\[\]\)")
+_ARRAYS = re.compile(r"cast\(:(\w+) as (text|int|bigint|boolean|timestamptz|bytea)\[\]\)")
 
 
 @lru_cache(maxsize=256)  # one for each statement of a store
@@ -56,8 +56,14 @@ def _moments(values: Sequence[datetime | None]) -> str:
     return f"{{{','.join([written[one] for one in values])}}}"
 
 
+def _bytes(values: Iterable[bytes | None]) -> str:
+    """An array of bytea. The backslash before its x is itself escaped, as in any quoted element."""
+    return "{" + ",".join(["NULL" if one is None else '"\\\\x' + one.hex() + '"' for one in values]) + "}"
+
+
 _AS_TEXT: dict[str, Callable[[Any], str]] = {
     "text": _texts, "int": _numbers, "bigint": _numbers, "boolean": _flags, "timestamptz": _moments,
+    "bytea": _bytes,
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TransferredFile
 from schemas.topics import RECORDING_TRANSFERRED
+from shared.arrays import with_arrays
 from shared.facts import as_record
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
@@ -36,10 +37,10 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """Recording → (version, record) for those that are still to be announced, as many as memory should hold at once."""
     rows = await connection.execute(
-        text("""
+        with_arrays("""
             with wanted as (
                 select *, sum(octet_length(transcribe)) over (order by folder_id, recording_id) as bytes
-                from transfer where recording_id = any(:ids) and heard_version <> transfer_version
+                from transfer where recording_id = any(cast(:ids as text[])) and heard_version <> transfer_version
             )
             select * from wanted where bytes - octet_length(transcribe) <= :lot_bytes order by folder_id, recording_id
         """),

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer.lots import FrozenFile, Kind, Lot
 from services.transfer.uploads import Folder
+from shared.arrays import with_arrays
 from shared.sql import text
 
 
@@ -85,7 +86,7 @@ class Requests:
         )
         files = lot.frozen
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into frozen_file (
                     recording_id, request_id, position, transfer_version, link_version, content_hash)
                 select recording_id, :id, place - 1, transfer_version, link_version, content_hash

@@ -15,6 +15,7 @@ from schemas.fields import FolderId, RecordingId
 from services.transfer.answers import GIVEN_UP_BEGINS
 from services.transfer.decisions import KnownRecording, Processed
 from services.transfer.lots import FILENAME_TAKEN
+from shared.arrays import with_arrays
 from shared.sql import text
 
 
@@ -36,7 +37,7 @@ class Store:
         """
         ordered = sorted(folders)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into folder (folder_id, due_at)
                 select * from unnest(cast(:folder_ids as text[]), cast(:due as timestamptz[])) as u (folder_id, due_at)
                 order by folder_id
@@ -48,9 +49,9 @@ class Store:
     async def known_recordings(self, recording_ids: Collection[RecordingId]) -> dict[RecordingId, KnownRecording]:
         """Those that are known."""
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select recording_id, revision, processed_at, content_hash, folder_id, folded_at
-                from recording where recording_id = any(:ids)
+                from recording where recording_id = any(cast(:ids as text[]))
             """),
             {"ids": list(recording_ids)},
         )
@@ -64,7 +65,10 @@ class Store:
     async def with_ticket(self, recording_ids: Collection[RecordingId]) -> frozenset[RecordingId]:
         """Those whose newest link has a ticket."""
         rows = await self._connection.execute(
-            text("select recording_id from ticket where recording_id = any(:ids) and ticket_info is not null"),
+            with_arrays("""
+                select recording_id from ticket
+                where recording_id = any(cast(:ids as text[])) and ticket_info is not null
+            """),
             {"ids": list(recording_ids)},
         )
         return frozenset(row.recording_id for row in rows)
@@ -76,7 +80,7 @@ class Store:
         """
         facts = [one.fact for one in news]
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into recording (
                     recording_id, folder_id, folder_name, filename, size_bytes, token, transcript, requires_ticket,
                     recorded_at, processed_at, revision, content_hash, folded_at, wanted_version, waiting)
@@ -84,7 +88,7 @@ class Store:
                 from unnest(
                     cast(:recording_ids as text[]), cast(:folder_ids as text[]), cast(:folder_names as text[]),
                     cast(:filenames as text[]), cast(:sizes as bigint[]), cast(:tokens as bigint[]),
-                    cast(:transcripts as text[]), cast(:requires as bool[]), cast(:recorded as timestamptz[]),
+                    cast(:transcripts as text[]), cast(:requires as boolean[]), cast(:recorded as timestamptz[]),
                     cast(:processed as timestamptz[]), cast(:revisions as int[]), cast(:hashes as bytea[])
                 ) as u (recording_id, folder_id, folder_name, filename, size_bytes, token, transcript, requires_ticket,
                         recorded_at, processed_at, revision, content_hash)
@@ -122,7 +126,7 @@ class Store:
     async def link_versions(self, recording_ids: Collection[RecordingId]) -> dict[RecordingId, int]:
         """The newest known link of each."""
         rows = await self._connection.execute(
-            text("select recording_id, link_version from ticket where recording_id = any(:ids)"),
+            with_arrays("select recording_id, link_version from ticket where recording_id = any(cast(:ids as text[]))"),
             {"ids": list(recording_ids)},
         )
         return {row.recording_id: row.link_version for row in rows}
@@ -131,7 +135,7 @@ class Store:
         """Store what is newer, each ticket as it will go to the cloud."""
         ordered = sorted(links, key=lambda link: link.recording_id)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into ticket (recording_id, link_version, ticket_info)
                 select recording_id, link_version, cast(ticket_info as jsonb)
                 from unnest(cast(:recording_ids as text[]), cast(:versions as int[]), cast(:tickets as text[]))
@@ -154,9 +158,9 @@ class Store:
         Whoever looks at them before it tries again sees what became of an answer that was being recorded.
         """
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select distinct folder_id from recording
-                where recording_id = any(:ids) and (waiting or rejected is not null)
+                where recording_id = any(cast(:ids as text[])) and (waiting or rejected is not null)
             """),
             {"ids": list(recording_ids)},
         )
@@ -168,12 +172,12 @@ class Store:
         Neither an operator's word nor a name that another recording has is changed by that.
         """
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update recording set waiting = true, rejected = null
                 where rejected is not null and not starts_with(rejected, cast(:given_up as text))
                     and rejected <> :filename_taken
                     and recording_id in (
-                        select recording_id from recording where recording_id = any(:ids)
+                        select recording_id from recording where recording_id = any(cast(:ids as text[]))
                         order by recording_id for no key update)
             """),
             {"ids": list(recording_ids), "given_up": GIVEN_UP_BEGINS, "filename_taken": FILENAME_TAKEN},

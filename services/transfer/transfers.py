@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingTransferred
 from schemas.fields import FolderId, RecordingId
 from services.transfer.decisions import KnownTransfer, Place
-from shared.sql import text
+from shared.arrays import with_arrays
 
 
 class Transfers:
@@ -22,7 +22,7 @@ class Transfers:
     async def known(self, recording_ids: Collection[RecordingId]) -> dict[RecordingId, KnownTransfer]:
         """What is known of each, also of those that were never heard of: versions 0, no folders."""
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select u.recording_id, coalesce(t.transfer_version, 0) as transfer_version,
                     coalesce(t.heard_version, 0) as heard_version,
                     array_remove(array[t.folder_id, r.folder_id, q.folder_id], null) as folder_ids
@@ -43,7 +43,7 @@ class Transfers:
         """Whether each (recording_id, transfer_version) is the transfer as it stands; nothing is locked."""
         given = list(zip(*versions, strict=True))
         standing = await self._connection.scalar(
-            text("""
+            with_arrays("""
                 select count(*) from transfer
                 join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
                     using (recording_id, transfer_version)
@@ -56,13 +56,13 @@ class Transfers:
         """Take these over where they are newer: the row, and the end of the recording's wait."""
         await self._put_rows(sorted(facts, key=lambda fact: fact.recording_id))
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update recording set waiting = false, rejected = null
                 from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
                 where recording.recording_id = u.recording_id and recording.wanted_version <= u.transfer_version
                     and (recording.waiting or recording.rejected is not null)
                     and recording.recording_id in (
-                        select recording_id from recording where recording_id = any(:ids)
+                        select recording_id from recording where recording_id = any(cast(:ids as text[]))
                         order by recording_id for no key update)
             """),
             {
@@ -73,7 +73,7 @@ class Transfers:
 
     async def _put_rows(self, facts: Sequence[RecordingTransferred]) -> None:
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 insert into transfer (
                     recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
                     link_version, transferred_at, heard_version)
@@ -109,7 +109,9 @@ class Transfers:
     async def places(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Place]:
         """Where these folders are in the cloud, those that are known."""
         rows = await self._connection.execute(
-            text("select folder_id, clouds_uuid, uuid_since from folder where folder_id = any(:ids)"),
+            with_arrays(
+                "select folder_id, clouds_uuid, uuid_since from folder where folder_id = any(cast(:ids as text[]))"
+            ),
             {"ids": list(folder_ids)},
         )
         return {row.folder_id: Place(row.clouds_uuid, row.uuid_since) for row in rows}
@@ -117,7 +119,7 @@ class Transfers:
     async def place(self, places: Mapping[FolderId, Place]) -> None:
         """These folders are there now; the caller knows that this is newer than the rows."""
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update folder set clouds_uuid = u.clouds_uuid, uuid_since = u.since
                 from unnest(cast(:folder_ids as text[]), cast(:uuids as text[]), cast(:times as timestamptz[]))
                     as u (folder_id, clouds_uuid, since)
@@ -134,7 +136,7 @@ class Transfers:
         """The last records of the topic say these versions."""
         await self.lock(versions)
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update transfer set heard_version = u.heard_version
                 from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, heard_version)
                 where transfer.recording_id = u.recording_id and transfer.heard_version <> u.heard_version
@@ -145,7 +147,10 @@ class Transfers:
     async def lock(self, recording_ids: Collection[RecordingId]) -> None:
         """Lock the rows of these in their order, where there are any: an update alone locks in the planner's."""
         await self._connection.execute(
-            text("select from transfer where recording_id = any(:ids) order by recording_id for no key update"),
+            with_arrays("""
+                select from transfer where recording_id = any(cast(:ids as text[]))
+                order by recording_id for no key update
+            """),
             {"ids": list(recording_ids)},
         )
 
@@ -155,9 +160,9 @@ class Transfers:
         Only a database that was set back has such requests. Returns how many there were.
         """
         closed = await self._connection.execute(
-            text("""
+            with_arrays("""
                 delete from upload_request q
-                where q.id in (select request_id from frozen_file where recording_id = any(:ids))
+                where q.id in (select request_id from frozen_file where recording_id = any(cast(:ids as text[])))
                     and not exists (
                         select from frozen_file f left join transfer t using (recording_id)
                         where f.request_id = q.id and coalesce(t.transfer_version, 0) < f.transfer_version)
@@ -168,10 +173,10 @@ class Transfers:
         folder_ids = sorted(row.folder_id for row in closed)
         if folder_ids:
             await self._connection.execute(
-                text("""
+                with_arrays("""
                     update folder set held = null, due_at = now(), retry_at = null, lease_token = null,
                         lease_until = null, attempts = 0, last_error = null
-                    where folder_id = any(:folder_ids)
+                    where folder_id = any(cast(:folder_ids as text[]))
                 """),
                 {"folder_ids": folder_ids},
             )

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.lots import MAX_BODY_BYTES, MAX_FILES, FrozenFile, Ready, Rest
+from shared.arrays import with_arrays
 from shared.sql import text
 
 SHORTEST_WAIT_S = 0.005
@@ -121,7 +122,7 @@ class Uploads:
     async def taken_names(self, folder_id: FolderId, filenames: Collection[str]) -> dict[str, RecordingId]:
         """Which of these names the folder has in the cloud already, and for which recording."""
         rows = await self._connection.execute(
-            text("""
+            with_arrays("""
                 select filename, recording_id from transfer
                 where folder_id = :folder_id and filename = any(cast(:names as text[]))
                     and md5(filename) = any(select md5(name) from unnest(cast(:names as text[])) as u (name))
@@ -157,7 +158,7 @@ class Uploads:
         """
         as_sent = {one.recording_id: one for one in sent}
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update recording set waiting = false, rejected = u.message
                 from unnest(cast(:ids as text[]), cast(:messages as text[]), cast(:hashes as bytea[]),
                         cast(:links as int[])) as u (recording_id, message, content_hash, link_version)
@@ -166,7 +167,7 @@ class Uploads:
                     and recording.content_hash = coalesce(u.content_hash, recording.content_hash)
                     and coalesce(k.link_version, 0) = coalesce(u.link_version, k.link_version, 0)
                     and recording.recording_id in (
-                        select recording_id from recording where recording_id = any(:ids)
+                        select recording_id from recording where recording_id = any(cast(:ids as text[]))
                         order by recording_id for no key update)
             """),
             {

@@ -34,6 +34,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     some_numbers=st.lists(st.integers(-(2**63), 2**63 - 1) | st.none()),
     some_flags=st.lists(st.booleans()),
     some_moments=st.lists(TIME | st.none()),
+    some_bytes=st.lists(st.binary(max_size=40) | st.none()),
 )
 async def test_what_goes_in_comes_out(
     database: Database,
@@ -42,9 +43,10 @@ async def test_what_goes_in_comes_out(
     some_numbers: list[int | None],
     some_flags: list[bool],
     some_moments: list[datetime | None],
+    some_bytes: list[bytes | None],
 ) -> None:
-    given_arrays = [some_texts, whole, some_numbers, some_flags, some_moments]
-    kinds = ["text", "text", "bigint", "boolean", "timestamptz"]
+    given_arrays = [some_texts, whole, some_numbers, some_flags, some_moments, some_bytes]
+    kinds = ["text", "text", "bigint", "boolean", "timestamptz", "bytea"]
     select = ", ".join(f"cast(:a{place} as {kind}[])" for place, kind in enumerate(kinds))
 
     async with database.transaction() as connection:
