@@ -33,9 +33,9 @@ class SoFar:
         """Why it did not come to its end; the field of that name in what scripts read."""
         return self.stopped_by.message if self.stopped_by else None
 
-    def require_end(self) -> None:
+    def require_end(self, *, again: str = AGAIN) -> None:
         """Raises what stopped it, with how to go on. All else has been shown."""
         if self.stopped_by:
             todo = self.stopped_by.todo.rstrip(".")
-            self.stopped_by.todo = " ".join(filter(None, (SHOWN, todo and f"{todo}.", AGAIN)))
+            self.stopped_by.todo = " ".join(filter(None, (SHOWN, todo and f"{todo}.", again)))
             raise self.stopped_by

@@ -1,9 +1,10 @@
 """`ticketsync verify`: reads the cloud back, folder by folder, and says which recordings do not show what they should.
 
 cloud_updater reads and compares, since it has the token and keeps to the cloud's limit; this command walks the folders
-with a few in flight. Without a finding it ends with 0. A recording without a ticket on both sides is in order, and what
-is not transferred is not looked for, and a folder of which nothing is there is a finding. --repair asks cloud_updater
-to push exactly the findings once more, and what no push mends is told with its next step (ops/verify_findings.py).
+with a few in flight, and shows what it found also if it cannot go on. Without a finding it ends with 0. A recording
+without a ticket on both sides is in order, what is not transferred is not looked for, and a folder of which nothing is
+there is a finding. --repair asks cloud_updater to push the findings once more; what no push mends is told with its next
+step (ops/verify_findings.py).
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from ops.overview import Services, services
 from ops.pages import pages
 from ops.resync_selection import in_lots
 from ops.service_api import ServiceApi
+from ops.so_far import SoFar
 from ops.verify_findings import next_steps, to_push
 from ops.who import asks
 from shared.path_segment import path_segment
@@ -39,8 +41,8 @@ ATTESTED = "attested, not observed: the cloud cannot be read (it has no capabili
 
 
 @dataclass
-class Report:
-    """What was found so far. `seen`: recordings and extra files that were looked at."""
+class Report(SoFar):
+    """What was found so far, in so many folders. `pushed`: recordings that were asked to be pushed again."""
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     findings: list[tuple[str, Compared]] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Report:
             "counts": {verdict: self.counts[verdict] for verdict in get_args(Verdict)},
             "findings": [{"folder_id": folder_id, **one.model_dump()} for folder_id, one in self.findings],
             "pushed_again": self.pushed,
+            "ended_early": self.ended_early,
         }
 
 
@@ -94,7 +97,7 @@ def verify(
     report = asyncio.run(_verify(addresses, folder, recording, sample, repair=asks(by) if repair else None))
     if json:
         show.as_json(report.as_json())
-    else:
+    elif report.folders or not report.ended_early:
         _show(report)
     if not report.observed:
         show.note(ATTESTED)
@@ -102,6 +105,7 @@ def verify(
         show.note(f"Asked to push {report.pushed:,} again; look once more after: ticketsync status --wait settled")
     for step in next_steps(report.findings, repair=repair):
         show.note(step)
+    report.require_end(again="The same command again looks at all of it anew.")
     raise typer.Exit(Exit.FINDING if report.found else Exit.OK)
 
 
@@ -123,8 +127,9 @@ async def _verify(
             else:
                 await _one(asked.cloud_updater, recording, report)
     if repair and (found := to_push(report.findings)):
-        await _repair(addresses, found, by=repair)
-        report.pushed = len(found)
+        with report.noted():
+            await _repair(addresses, found, by=repair)
+            report.pushed = len(found)
     return report
 
 
@@ -157,8 +162,10 @@ async def _walk(
 
     async def work() -> None:
         for one in waiting:
-            answer = await _read(cloud_updater, one.clouds_uuid)
-            _add(report, answer)
+            with report.noted():
+                _add(report, await _read(cloud_updater, one.clouds_uuid))
+            if report.stopped_by:
+                return
             progress.advance(task, one.recordings)
 
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))

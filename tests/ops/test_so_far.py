@@ -125,6 +125,25 @@ def test_lines_that_were_adopted_before_a_service_went_away_are_shown(run: Run, 
     assert told["ended_early"].startswith(f"{away} at ")
 
 
+def test_what_was_found_in_the_cloud_before_cloud_updater_went_away_is_shown(run: Run) -> None:
+    folders = [{"clouds_uuid": f"U{number}", "folder_id": f"F{number}", "recordings": 1} for number in range(9)]
+    compared = {"recording_id": "R", "filename": "a.wav", "verdict": "stale", "link_version": 1}
+    shown_there = {"shown_link_version": None, "shown_ticket_id": None}
+    seen = says(folder_id="F0", observed=True, counts={"stale": 1}, items=[{**compared, **shown_there}])
+    with answering(says(items=folders), seen, AWAY) as updater:
+        shown = run("verify", "--all", linker=updater, transfer=updater, cloud_updater=updater)
+    with answering(says(items=folders), seen, AWAY) as updater:
+        code, out, err = run("verify", "--all", "--json", linker=updater, transfer=updater, cloud_updater=updater)
+
+    for ended in (shown[0], shown[2]), (code, err):
+        assert (ended[0], "answered HTTP 500" in ended[1]) == (69, True)
+        assert "looks at all of it anew" in ended[1]
+    assert "R F0 stale" in " ".join(shown[1].split())
+    told = json.loads(out)
+    assert (told["folders"], told["counts"]["stale"], len(told["findings"])) == (1, 1, 1)
+    assert "answered HTTP 500" in told["ended_early"]
+
+
 def test_a_file_that_was_read_to_its_end_did_not_end_early(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "empty.jsonl"
     file.write_text("\n")
