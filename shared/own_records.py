@@ -29,29 +29,51 @@ class Skimmed(NamedTuple):
 REMEMBERED = 100_000
 
 
+class _Said(NamedTuple):
+    """What a record says; `content`: by which it is known again."""
+
+    says: Skimmed
+    content: int
+
+
+class _Span(NamedTuple):
+    """Records one behind the other. None: nobody waits for that one."""
+
+    first_offset: int
+    said: Sequence[_Said | None]
+
+
 class OwnRecords:
-    """By partition, forgotten once they are passed. What a record says is `Skimmed`, or None: nobody waits for it."""
+    """By partition, forgotten once they are passed. What a record says is `Skimmed`, or None: nobody waits for it.
+
+    That Kafka has acknowledged a record does not prove that it is there for ever: a log that was cut back, or a topic
+    that was made anew, has another at its offset. So what comes counts as ours only if it is, byte for byte.
+    """
 
     def __init__(self) -> None:
-        self._published: dict[TopicPartition, list[Published]] = defaultdict(list)
+        self._spans: dict[TopicPartition, list[_Span]] = defaultdict(list)
 
     def add(self, published: Published) -> None:
         """Kafka has acknowledged these. Beyond REMEMBERED all are forgotten, that is, read as they come."""
-        if sum(len(one.says) for spans in self._published.values() for one in spans) >= REMEMBERED:
-            self._published.clear()
-        self._published[published.partition].append(published)
+        if sum(len(one.said) for spans in self._spans.values() for one in spans) >= REMEMBERED:
+            self._spans.clear()
+        said = [_Said(one.says, hash(one.value)) if one.says else None for one in published.records]
+        self._spans[published.partition].append(_Span(published.first_offset, said))
 
     def sort_out(
         self, partition: TopicPartition, records: Sequence[ConsumerRecord]
     ) -> list[tuple[ConsumerRecord, Skimmed | None]]:
         """Those of the partition that somebody waits for, each with what it says if that is known."""
-        spans = [(one.first_offset, len(one.says), one.says) for one in self._published.get(partition, ())]
+        spans = self._spans.get(partition, ())
         found: list[tuple[ConsumerRecord, Skimmed | None]] = []
         for record in records:
-            for first, number, says in spans:
-                if 0 <= (place := record.offset - first) < number:
-                    if says[place] is not None:
-                        found.append((record, says[place]))
+            for first, said in spans:
+                if not 0 <= (place := record.offset - first) < len(said):
+                    continue
+                if (one := said[place]) is None:
+                    break
+                if hash(record.value) == one.content and record.key == one.says.key.encode():
+                    found.append((record, one.says))
                     break
             else:
                 found.append((record, None))
@@ -60,10 +82,10 @@ class OwnRecords:
     def passed(self, ends: Mapping[TopicPartition, int]) -> None:
         """What lies before these offsets was folded."""
         for partition, end in ends.items():
-            if partition in self._published:
-                waiting = [one for one in self._published[partition] if one.first_offset + len(one.says) > end]
-                self._published[partition] = waiting
+            if partition in self._spans:
+                waiting = [one for one in self._spans[partition] if one.first_offset + len(one.said) > end]
+                self._spans[partition] = waiting
 
     def forget(self, partition: TopicPartition) -> None:
         """Read all of the partition."""
-        self._published.pop(partition, None)
+        self._spans.pop(partition, None)

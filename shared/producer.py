@@ -25,7 +25,7 @@ MAX_REQUEST_BYTES = 6_000_000
 
 
 class Outgoing(NamedTuple):
-    """One record to publish. `says`: what whoever made it knows of it, for those who heed what was published."""
+    """One record to publish. `says`: what whoever made it knows of it, for those who heed what is published."""
 
     topic: str
     key: bytes | None
@@ -35,11 +35,11 @@ class Outgoing(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Records that Kafka has acknowledged, one behind the other, by what each says."""
+    """Records that Kafka has acknowledged, one behind the other."""
 
     partition: TopicPartition
     first_offset: int
-    says: Sequence[Any]
+    records: Sequence[Outgoing]
 
 
 Heed = Callable[[Published], None]
@@ -67,10 +67,10 @@ class Producer:
                 topics = {one.topic for one in records}
                 partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in topics}
                 sent = []
-                for place, batch, says in _batches(records, partitions, producer.create_batch):
+                for place, batch, within in _batches(records, partitions, producer.create_batch):
                     sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
                     if heed := self.heeds.get(place.topic):
-                        sent[-1].add_done_callback(partial(_tell, heed, place, says))
+                        sent[-1].add_done_callback(partial(_tell, heed, place, within))
                 await asyncio.gather(*sent)
         except BaseException:
             if producer and producer is self._producer:
@@ -109,32 +109,32 @@ class Producer:
         return producer
 
 
-def _tell(heed: Heed, place: TopicPartition, says: Sequence[Any], sent: asyncio.Future[Any]) -> None:
+def _tell(heed: Heed, place: TopicPartition, records: Sequence[Outgoing], sent: asyncio.Future[Any]) -> None:
     # A batch that was sent twice and of which Kafka does not remember where it is, has no offset.
     if not sent.cancelled() and not sent.exception() and (first := sent.result().offset) >= 0:
-        heed(Published(place, first, says))
+        heed(Published(place, first, records))
 
 
 def _batches(
     records: Sequence[Outgoing], partitions: Mapping[str, list[int]], new_batch: Callable[[], BatchBuilder]
-) -> list[tuple[TopicPartition, BatchBuilder, list[Any]]]:
-    """The records in full batches, in their order within a partition, each with what its records say.
+) -> list[tuple[TopicPartition, BatchBuilder, list[Outgoing]]]:
+    """The records in full batches, in their order within a partition, each with its records.
 
     Keys go where Java's clients put them.
 
     Sending record by record costs four times as much: a future, a wait and a look at the metadata for each.
     """
-    batches: list[tuple[TopicPartition, BatchBuilder, list[Any]]] = []
-    filling: dict[tuple[str, int], tuple[BatchBuilder, list[Any]]] = {}
+    batches: list[tuple[TopicPartition, BatchBuilder, list[Outgoing]]] = []
+    filling: dict[tuple[str, int], tuple[BatchBuilder, list[Outgoing]]] = {}
     for one in records:
         known = partitions[one.topic]
         number = choice(known) if one.key is None else known[partition_of(one.key, len(known))]  # noqa: S311  # any will do
-        batch, says = filling.get((one.topic, number), (None, []))
+        batch, within = filling.get((one.topic, number), (None, []))
         if batch is None or _append(batch, one) is None:
-            batch, says = filling[one.topic, number] = new_batch(), []
-            batches.append((TopicPartition(one.topic, number), batch, says))
+            batch, within = filling[one.topic, number] = new_batch(), []
+            batches.append((TopicPartition(one.topic, number), batch, within))
             _append(batch, one)  # whatever its size: an empty batch takes any record
-        says.append(one.says)
+        within.append(one)
     return batches
 
 

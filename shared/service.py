@@ -26,7 +26,6 @@ from aiokafka.errors import (
 )
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
 from shared import consumer, dead_letters, metrics, positions
@@ -124,7 +123,7 @@ class Service:
             batch_records=self.settings.fold_batch_records,
             limit=DeadLetterLimit(topic.name, percent=self.settings.dead_letter_limit_percent),
             own=topic in self.own_topics,
-            forget_heard=self._forget_announced if topic in self.own_topics else None,
+            forget_heard=self.forget_heard if topic in self.own_topics else None,
             needs_gate=needs_gate,
         )
         fold.subscribe(self._broker)
@@ -212,12 +211,9 @@ class Service:
         found = (await cluster(self.kafka)).cluster_id
         async with self.database.transaction() as connection:
             if await positions.belong_to(connection, found):
-                await self._forget_announced(connection)
+                await self.forget_heard(connection)
+                await dead_letters.forget_published(connection)
                 log.warning("another Kafka than before: all topics are read from the start", cluster_id=found)
-
-    async def _forget_announced(self, connection: AsyncConnection) -> None:
-        await self.forget_heard(connection)
-        await dead_letters.forget_published(connection)
 
     async def _ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """What a gate waits for. A database that was made anew under the running process is tied here."""

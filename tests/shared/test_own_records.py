@@ -3,7 +3,7 @@
 from aiokafka import ConsumerRecord, TopicPartition
 
 from shared.own_records import REMEMBERED, OwnRecords, Skimmed
-from shared.producer import Published
+from shared.producer import Outgoing, Published
 
 HERE, THERE = TopicPartition("facts", 0), TopicPartition("facts", 1)
 
@@ -12,8 +12,12 @@ def _records(*offsets: int) -> list[ConsumerRecord]:
     return [ConsumerRecord("facts", 0, one, 0, 0, b"R1", b"{}", None, 2, 2, ()) for one in offsets]
 
 
+def _outgoing(says: Skimmed | None = None, value: bytes = b"{}") -> Outgoing:
+    return Outgoing("facts", b"R1", value, (), says)
+
+
 def _published(partition: TopicPartition, offsets: range) -> Published:
-    return Published(partition, offsets.start, [None] * len(offsets))
+    return Published(partition, offsets.start, [_outgoing()] * len(offsets))
 
 
 def _left(own: OwnRecords, partition: TopicPartition = HERE) -> list[int]:
@@ -31,8 +35,8 @@ def test_what_stands_between_own_records_is_read() -> None:
 
 def test_what_somebody_waits_for_is_heard_without_being_read() -> None:
     own = OwnRecords()
-    says = [Skimmed("R1", (1,), "Q"), Skimmed("R2", (7,), "Q")]
-    own.add(Published(HERE, 4, [*says, None]))
+    says = [Skimmed("R1", (1,), "Q"), Skimmed("R1", (7,), "Q")]
+    own.add(Published(HERE, 4, [_outgoing(says[0]), _outgoing(says[1]), _outgoing()]))
 
     assert [(one.offset, said) for one, said in own.sort_out(HERE, _records(3, 4, 5, 6, 7))] == [
         (3, None),
@@ -40,6 +44,16 @@ def test_what_somebody_waits_for_is_heard_without_being_read() -> None:
         (5, says[1]),
         (7, None),
     ]
+
+
+def test_another_record_at_the_offset_of_an_own_one_is_read() -> None:
+    """Kafka has lost what it had acknowledged, or the topic was made anew."""
+    one, other = Skimmed("R1", (1,), "Q"), Skimmed("R2", (1,), "Q")
+    own = OwnRecords()
+    own.add(Published(HERE, 4, [_outgoing(one, b"lost"), _outgoing(other)]))
+    own.add(Published(HERE, 4, [_outgoing(one)]))
+
+    assert [(place.offset, said) for place, said in own.sort_out(HERE, _records(4, 5))] == [(4, one), (5, None)]
 
 
 def test_after_a_seek_all_of_the_partition_is_read() -> None:

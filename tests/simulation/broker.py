@@ -56,6 +56,10 @@ class Broker:
         self._appended(record)
         return record
 
+    def lose_last(self, place: TopicPartition) -> None:
+        """Lose what was acknowledged last; the next record is given its offset."""
+        self._ends[place] = self.logs[place].pop().offset
+
     def end(self, place: TopicPartition) -> int:
         """The next offset."""
         return self._ends[place]

@@ -50,7 +50,6 @@ from services.transfer.on_recording_transferred import new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
-from shared import dead_letters
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
@@ -228,7 +227,7 @@ class Process:
             batch_records=10,
             limit=DeadLetterLimit(topic.name, percent=50),
             own=own,
-            forget_heard=self._forget_announced if own else None,
+            forget_heard=FORGET_HEARD[self.service] if own else None,
             needs_gate=needs_gate,
         )
         consumer = Consumer(self.outside.broker)
@@ -238,11 +237,6 @@ class Process:
         self.steps[f"join:{topic.name}"] = partial(self._join, topic.name)
         self.steps[f"fold:{topic.name}"] = partial(self._read, topic.name)
         self.steps[f"look:{topic.name}"] = partial(self._look, topic.name)
-
-    async def _forget_announced(self, connection: AsyncConnection) -> None:
-        """As shared.service.Service's."""
-        await FORGET_HEARD[self.service](connection)
-        await dead_letters.forget_published(connection)
 
     def _loop(self, name: str, step: Callable[[], Awaitable[float | None]], *, gated: bool = True) -> None:
         self.steps[name] = Loop(name, step, gate=self.gate if gated else None)._try_step
@@ -285,7 +279,7 @@ class Process:
             place = self.outside.broker.append(one)
             if one.topic == OWN[self.service].name:
                 partition = TopicPartition(place.topic, place.partition)
-                self.folds[one.topic].published(Published(partition, place.offset, [one.says]))
+                self.folds[one.topic].published(Published(partition, place.offset, [one]))
         await Pause(Point.PUBLISHED)
 
     async def _open_gate(self) -> None:
