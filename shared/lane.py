@@ -290,10 +290,14 @@ class Lane:
                     from (select reason as was from lane) old
                     where (reason is not null or failures > 0 or allowance is not null)
                         and (reason is null or cast(:stopped_as as text) in ('any', reason))
+                        and not (reason is not distinct from 'rate_limited'
+                                 and probe_at > now() + make_interval(secs => :probe_s))
                     returning old.was
                 """),
                 {
                     "stopped_as": stopped_as,
+                    # A probe leaves that much; more was asked for after this one had been sent.
+                    "probe_s": PROBE_S["rate_limited"],
                     "paced_after": list(PACED_AFTER),
                     "first": PACED_FIRST,
                     "last": PACED_LAST,
@@ -311,13 +315,13 @@ class Lane:
             text("""
                 update lane set reason = cast(:reason as text), message = :message, allowance = null,
                     probe_at = greatest(now() + make_interval(secs => cast(:probe_in_s as double precision)),
-                                        case when reason = 'rate_limited' and :rate_limited then probe_at end)
+                                        case when reason = 'rate_limited' and :no_sooner then probe_at end)
             """),
             {
                 "reason": reason,
                 "message": message,
                 "probe_in_s": probe_in_s,
-                "rate_limited": reason == "rate_limited",
+                "no_sooner": probe_in_s is not None and reason in {"rate_limited", "circuit_open"},
             },
         )
         log.warning("lane stopped", reason=reason, message=message, probe_in_s=probe_in_s)

@@ -136,6 +136,27 @@ async def test_of_two_rate_limits_the_longer_holds(traffic: Traffic) -> None:
     assert 25 < wait_s <= 30
 
 
+@pytest.mark.parametrize("outcome", [Done({}), Unknown("timeout")])
+async def test_what_was_under_way_does_not_shorten_the_wait_that_was_asked_for(
+    traffic: Traffic, outcome: Outcome
+) -> None:
+    await traffic.meet(RateLimited("429", 1))
+    hanging = []
+    for _ in range(FAILURES_TO_OPEN + 1):
+        await traffic.later(2)
+        hanging.append(await traffic.enter())
+
+    await traffic.lane.report(RateLimited("429", 900), entered=hanging.pop())
+    for entered in hanging:
+        await traffic.lane.report(outcome, entered=entered)
+
+    assert [entered.reason for entered in hanging if entered] == ["rate_limited"] * FAILURES_TO_OPEN
+    await traffic.later(890)
+    assert await traffic.enter() is None
+    await traffic.later(11)
+    assert await traffic.enter() is not None
+
+
 async def test_a_rate_limit_without_a_time_waits_a_while(traffic: Traffic) -> None:
     await traffic.meet(RateLimited("429", None))
 

@@ -24,7 +24,7 @@ from shared.lane import (
     Freed,
     Lane,
 )
-from shared.lane_state import LaneState
+from shared.lane_state import PROBE_S, LaneState
 from shared.positions import Move
 from tests.simulation.database import DeadLetterRow, Tables, now_of, tables_of
 
@@ -222,6 +222,9 @@ class ModelLane(Lane):
         changes = row.reason is not None or row.failures > 0 or row.allowance is not None
         if not changes or (row.reason is not None and entered is not None and entered.reason != row.reason):
             return None
+        soon = now_of(connection) + timedelta(seconds=PROBE_S["rate_limited"])
+        if row.reason == "rate_limited" and row.probe_at is not None and row.probe_at > soon:
+            return None
         if row.reason in PACED_AFTER:
             allowance, probe_at = PACED_FIRST, now_of(connection) + timedelta(seconds=PACED_AT_LEAST_EVERY_S)
             lane["one"] = row._replace(allowance=allowance, probe_at=probe_at)
@@ -236,7 +239,7 @@ class ModelLane(Lane):
         lane = tables_of(connection, Tables).lane
         row = lane["one"]
         probe_at = None if probe_in_s is None else now_of(connection) + timedelta(seconds=probe_in_s)
-        if row.reason == reason == "rate_limited":
+        if row.reason == "rate_limited" and reason in {"rate_limited", "circuit_open"} and probe_at is not None:
             probe_at = max(filter(None, (probe_at, row.probe_at)), default=None)
         lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at, allowance=None)
 

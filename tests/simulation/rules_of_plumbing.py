@@ -136,6 +136,12 @@ async def lane_waits_as_asked(at: At) -> AsyncIterator[object]:
     await lane._judge(connection, RateLimited("slower", 60), None)
     await lane._judge(connection, RateLimited("slower", 5), None)
     yield await lane.look(connection)
+    probe = await lane.look(connection)
+    yield await lane._open(connection, probe)
+    yield await lane.look(connection)
+    for _ in range(FAILURES_TO_OPEN):
+        await lane._judge(connection, NothingDone("refused"), probe)
+    yield await lane.look(connection)
 
 
 async def lane_has_a_limit(at: At) -> AsyncIterator[object]:
@@ -273,6 +279,13 @@ RULES: Sequence[Rule] = (
         "transfer",
         lane_waits_as_asked,
         [("when reason = 'rate_limited' and", "when false and")],
+    ),
+    Rule(
+        "wait ended by what was sent before",
+        "a request that was under way when the cloud asked to wait ends that wait, if it succeeds",
+        "transfer",
+        lane_waits_as_asked,
+        [("and not (reason is not distinct from 'rate_limited'", "and not (false")],
     ),
     Rule(
         "limit of requests not kept",
