@@ -416,7 +416,7 @@ class World:
         if service == "linker":
             self._let_versions_meet(seen)
         if service == "transfer":
-            self._excuse()
+            self._excuse(seen)
         if service == "cloud_updater":
             self.resyncs_forgotten = True
             self._settle_the_late()  # what was to be pushed once more is known nowhere else
@@ -437,10 +437,10 @@ class World:
             for version in range(told.get(one, 0) + 1, row.link_version + 1)
         }
 
-    def _excuse(self) -> None:
-        """Uploads that may have been sent and stand on no topic, which transfer's database alone knows."""
+    def _excuse(self, heard: dict[TopicPartition, int]) -> None:
+        """Uploads that may have been sent and were not heard back, which transfer's database alone knows for sure."""
         rows: TransferTables = self.tables("transfer")
-        told = self._last_words(RecordingTransferred)
+        told = self._last_words(RecordingTransferred, heard)
         for request in rows.upload_request.values():
             self.oracle.under_way.add(str(request.id))
             for file in request.files:
