@@ -7,6 +7,7 @@ missing is asked for by name when it is needed, and not before.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,9 @@ SETTING_OF_KEY = {
     "cloud_updater_database_url": "CLOUD_UPDATER_DATABASE_URL",
 }
 
+# What a header can hold: no line break, no blank at either end, nothing that is not UTF-8.
+_TOKEN = re.compile(r"[^\0\s\ud800-\udfff]+(?:[ \t]+[^\0\s\ud800-\udfff]+)*", re.ASCII)
+
 SET_IT = "Set it, or name the folder of an embedded stack: --data-dir DIR (or TICKETSYNC_DATA_DIR)."
 
 
@@ -58,8 +62,13 @@ class Addresses:
 
     @property
     def api_token(self) -> str:
-        """Bearer token of the services' APIs."""
-        return self._need("api_token")
+        """Bearer token of the services' APIs. Raises Misconfigured, without saying it, if no header can hold it."""
+        token = self._need("api_token")
+        if not _TOKEN.fullmatch(token):
+            raise Misconfigured(
+                "API_TOKEN cannot be sent: it has a line break, a blank at an end, or bytes that are no text"
+            )
+        return token
 
     def kafka(self) -> "KafkaSettings":
         """How Kafka is reached; a data folder's Kafka listens on loopback without a password."""

@@ -134,7 +134,7 @@ class ServiceApi:
         except TimeoutError:
             raise self._unreachable(f"did not answer within {time_limit_s:g} s") from None
         except httpx.HTTPError as error:
-            raise self._unreachable(f"cannot be reached ({error or type(error).__name__})") from None
+            raise self._unreachable(f"cannot be reached ({_in_words(error)})") from None
 
     async def readiness(self) -> Readiness:
         """Whether the service does its work; 503 is an answer to that too."""
@@ -156,7 +156,7 @@ class ServiceApi:
                 return status, body
             raise self._unreachable(f"did not answer within {time_limit_s:g} s") from None
         except httpx.HTTPError as error:
-            raise self._unreachable(f"cannot be reached ({error or type(error).__name__})") from None
+            raise self._unreachable(f"cannot be reached ({_in_words(error)})") from None
 
     async def _send(self, request: httpx.Request) -> tuple[int, bytearray, str | None]:
         response = await self._client.send(request, stream=True)
@@ -199,6 +199,11 @@ async def api(addresses: Addresses, service: Service, *, by: str | None = None) 
 @cache
 def _authorities() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
+
+
+def _in_words(error: httpx.HTTPError) -> str:
+    """What went wrong; of a request that is no HTTP its kind alone, as its text shows the headers, with the token."""
+    return type(error).__name__ if isinstance(error, httpx.LocalProtocolError) else str(error) or type(error).__name__
 
 
 def _seconds(retry_after: str) -> float:

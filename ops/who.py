@@ -7,19 +7,24 @@ from pydantic import TypeAdapter, ValidationError
 from ops.exits import WrongInput
 from schemas.fields import Text255
 
+NOBODY = "ticketsync"
+
 
 def asks(given: str | None) -> str:
     """The name given, else the login name; a container may have neither. Raises WrongInput."""
     if given is not None:
-        return _usable(given)
+        if (name := _usable(given)) is None:
+            raise WrongInput("--by has to be a name of 1 to 255 characters, none of them a control character")
+        return name
     try:
-        return getpass.getuser()
+        return _usable(getpass.getuser()) or NOBODY
     except (OSError, KeyError):
-        return "ticketsync"
+        return NOBODY
 
 
-def _usable(given: str) -> str:
+def _usable(given: str) -> str | None:
+    """Without the blanks around it, which no header can hold."""
     try:
-        return TypeAdapter(Text255).validate_python(given)
+        return TypeAdapter(Text255).validate_python(given.strip(" "))
     except ValidationError:
-        raise WrongInput("--by has to be a name of 1 to 255 characters, none of them a control character") from None
+        return None

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ops.addresses import resolve
-from ops.exits import Misconfigured, Unreachable
+from ops.exits import Exit, Misconfigured, Unreachable
+from ops.main import main
 
 
 def test_a_data_folder_decides_alone_whatever_the_environment_says(
@@ -62,6 +63,20 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("API_TOKEN_FILE", str(tmp_path / "token"))
 
     assert resolve(None).api_token == "secret"
+
+
+@pytest.mark.parametrize("token", ["secret\n", " secret", "sec\rret", "sec\udcffret", "\t"])
+def test_a_token_that_no_header_can_hold_is_told_by_its_setting_and_never_shown(
+    token: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("API_TOKEN", token)
+    monkeypatch.setenv("CLOUD_UPDATER_URL", "http://127.0.0.1:1")
+
+    assert main(["resume", "cloud-updater"]) == Exit.CONFIGURATION
+
+    told = capsys.readouterr().err
+    assert "API_TOKEN" in told
+    assert "sec" not in told
 
 
 def test_a_secrets_file_counts_before_the_value_in_the_environment_as_it_does_for_the_services(

@@ -111,6 +111,14 @@ async def test_a_server_that_is_not_there_is_named_with_the_next_step() -> None:
     assert "doctor" in stop.value.todo
 
 
+async def test_the_headers_of_a_request_that_is_none_are_not_shown() -> None:
+    with answering(Reply()) as server, pytest.raises(Unreachable) as stop:
+        async with ServiceApi("linker", server.url, "secret\n") as linker:
+            await linker.get("/status", Anything)
+
+    assert "secret" not in str(stop.value)
+
+
 @pytest.mark.parametrize("url", ["linker:8081", "linker", "ftp://linker", ""])
 async def test_an_address_that_is_none_is_a_matter_of_configuration(url: str) -> None:
     with pytest.raises(Misconfigured, match="LINKER_URL"):
