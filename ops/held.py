@@ -25,7 +25,7 @@ REJECTED = "rejected"
 
 @dataclass(frozen=True)
 class FolderCase:
-    """A folder that waits. `files`: of its open request. `adds`: they were sent to a folder that the cloud has."""
+    """A folder that waits. `request_id`, `files`: of its open request. `adds`: to a folder that the cloud has."""
 
     reason: str
     folder_id: str
@@ -33,6 +33,7 @@ class FolderCase:
     message: str | None
     files: int
     adds: bool
+    request_id: str | None = None
 
     @property
     def named(self) -> str | None:
@@ -168,6 +169,7 @@ def _cases(folders: Sequence[HeldFolder | None]) -> list[FolderCase]:
             one.last_error,
             files=one.open_request.files if one.open_request else 0,
             adds=one.open_request is not None and one.open_request.kind == "inject",
+            request_id=one.open_request.request_id if one.open_request else None,
         )
         for one in folders
         if one and one.held

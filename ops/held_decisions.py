@@ -43,7 +43,7 @@ async def retry(addresses: Addresses, found: Held, *, by: str) -> Decisions:
         if case.reason == MISSING:
             await _post(transfer, case, "upload-again", {"clouds_uuid": case.clouds_uuid})
         else:
-            await _post(transfer, case, "answer", {"answer": "send_again"})
+            await _post(transfer, case, "answer", {"answer": "send_again", "request_id": case.request_id})
 
     return await _each(addresses, found, folder, by=by)
 
@@ -52,7 +52,8 @@ async def exists_as(addresses: Addresses, found: Held, *, clouds_uuid: str | Non
     """Count the open requests as done; `clouds_uuid` is the folder that was made, needed for a new one."""
 
     async def folder(transfer: ServiceApi, case: FolderCase) -> None:
-        await _post(transfer, case, "answer", {"answer": "exists_as", "clouds_uuid": clouds_uuid})
+        body = {"answer": "exists_as", "clouds_uuid": clouds_uuid, "request_id": case.request_id}
+        await _post(transfer, case, "answer", body)
 
     return await _each(addresses, found, folder, by=by)
 
@@ -64,7 +65,7 @@ async def give_up(addresses: Addresses, found: Held, *, by: str) -> Decisions:
         if case.reason == MISSING:
             await _post(transfer, case, "give-up", {"clouds_uuid": case.clouds_uuid})
         else:
-            await _post(transfer, case, "answer", {"answer": "give_up"})
+            await _post(transfer, case, "answer", {"answer": "give_up", "request_id": case.request_id})
 
     return await _each(addresses, found, folder, by=by)
 

@@ -6,6 +6,7 @@ from ops.answers import Answer
 class HeldRequest(Answer):
     """A folder's request of which the outcome is open."""
 
+    request_id: str
     kind: str
     files: int
 

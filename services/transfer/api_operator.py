@@ -1,11 +1,13 @@
 """transfer's HTTP API, the part that decides: what an operator says about a folder that nobody else can judge.
 
 Each route names what it is about so exactly that a repeat, or a mistyped folder, changes nothing: an answer is for the
-open request, and a folder is uploaded again only if the uuid that is called lost is its present one. What is uploaded
-again must be known, or recordings would stay behind in the lost folder: `known` is the gate on the topics that tell.
+open request (the one of `request_id`, if that is said), and a folder is uploaded again only if the uuid that is called
+lost is its present one. What is uploaded again must be known, or recordings would stay behind in the lost folder:
+`known` is the gate on the topics that tell.
 """
 
 from typing import Any, assert_never
+from uuid import UUID
 
 import structlog
 from fastapi import APIRouter
@@ -39,6 +41,9 @@ class OperatorsAnswer(BaseModel):
     """What an operator has found in the cloud about a request of unknown outcome."""
 
     answer: Answer
+    request_id: UUID | None = Field(
+        None, description="the open_request that this is about; another one is then left as it is"
+    )
     clouds_uuid: ACloudsUuid | None = Field(None, description="with exists_as: the folder that the cloud has made")
 
 
@@ -165,6 +170,11 @@ async def _asked_about(connection: AsyncConnection, folder_id: FolderId, said: O
     request = await Conclusions(connection).held_request(folder_id)
     if request is None:
         raise Problem(409, "Nothing to answer", "This folder has no request of unknown outcome")
+    if said.request_id not in {None, request.id}:
+        detail = (
+            f"The request of unknown outcome is {request.id} now, not {said.request_id}: look what became of that one"
+        )
+        raise Problem(409, "Another request", detail, request_id=str(request.id))
     if owner not in {None, folder_id}:
         detail = f"{named} is folder {owner} in the cloud: name what the upload of this folder has made"
         raise Problem(409, "Another folder", detail, folder_id=owner)

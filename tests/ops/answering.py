@@ -20,20 +20,22 @@ class Reply:
 
 @dataclass
 class Server:
-    """Where it listens, and the requests it has seen as (method, path, authorization)."""
+    """Where it listens, and the requests it has seen as (method, path, authorization), with their bodies."""
 
     url: str
     seen: list[tuple[str, str, str]]
+    bodies: list[bytes]
 
 
 @contextmanager
 def answering(*replies: Reply) -> Iterator[Server]:
     """Answers the requests with the replies in turn, the last one again and again."""
     seen: list[tuple[str, str, str]] = []
+    bodies: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:
-            self._read_whole()
+            bodies.append(self._read_whole())
             reply = replies[min(len(seen), len(replies) - 1)]
             seen.append((self.command, self.path, self.headers.get("Authorization", "")))
             sleep(reply.wait_s)
@@ -47,14 +49,16 @@ def answering(*replies: Reply) -> Iterator[Server]:
             ):  # a client that did not wait is what some tests are about
                 self.wfile.write(reply.body)
 
-        def _read_whole(self) -> None:
+        def _read_whole(self) -> bytes:
             """A connection that is closed before all of a request is read is cut, and its answer may be lost."""
-            if self.headers.get("Transfer-Encoding") == "chunked":
-                while size_bytes := int(self.rfile.readline(), 16):
-                    self.rfile.read(size_bytes + len(b"\r\n"))
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            body = b""
+            while size_bytes := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size_bytes)
                 self.rfile.readline()
-            else:
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.rfile.readline()
+            return body
 
         do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
 
@@ -65,7 +69,7 @@ def answering(*replies: Reply) -> Iterator[Server]:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield Server(f"http://127.0.0.1:{server.server_port}", seen)
+            yield Server(f"http://127.0.0.1:{server.server_port}", seen, bodies)
         finally:
             server.shutdown()
             thread.join()

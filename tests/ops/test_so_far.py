@@ -49,7 +49,7 @@ FOLDERS = [
         "clouds_uuid": None,
         "held": "outcome_unknown",
         "last_error": "no answer",
-        "open_request": {"kind": "create", "files": 1},
+        "open_request": {"request_id": f"q-{number}", "kind": "create", "files": 1},
     }
     for number in (1, 2)
 ]
@@ -69,6 +69,7 @@ def test_folders_that_were_decided_before_transfer_went_away_are_shown(run: Run,
 
     assert ends(shown[0], shown[2])
     assert shown[1].split()[-2:] == ["done", "1"]
+    assert [json.loads(one)["request_id"] for one in transfer.bodies[2:]] == ["q-1", "q-2"]
     assert ends(code, err)
     told = json.loads(out)
     assert [(one["outcome"], one["folder_id"]) for one in told["items"]] == [("done", "F1")]

@@ -79,6 +79,20 @@ async def test_an_operator_cannot_say_that_it_exists_as_another_folder(held: Tra
     assert await held.rows("select held from folder where folder_id = 'F1'") == [{"held": "outcome_unknown"}]
 
 
+async def test_an_answer_about_a_request_that_is_no_more_leaves_the_present_one_as_it_is(held: Transfer) -> None:
+    gone = "0f5e0000-0000-4000-8000-000000000000"
+
+    async with an_api(held) as api:
+        [folder] = (await api.get("/folders", params={"held": True})).json()["items"]
+        present = folder["open_request"]["request_id"]
+        other = await api.post("/folders/F1/answer", json={"answer": "give_up", "request_id": gone})
+        answer = await api.post("/folders/F1/answer", json={"answer": "give_up", "request_id": present})
+
+    assert (other.status_code, other.json()["request_id"]) == (409, present)
+    assert other.json()["detail"].startswith(f"The request of unknown outcome is {present} now, not {gone}")
+    assert answer.json() == {"outcome": "Narrow", "files": 2}
+
+
 async def test_an_operator_says_send_again(held: Transfer, deployed: Emulator) -> None:
     deployed.delete(deployed.control("GET", "folders")["folders"][0]["uuid"])
     await held.fold(a_link("R1"))
