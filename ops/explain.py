@@ -24,9 +24,11 @@ from ops.held import MISSING
 from ops.lookup import folder_id_as_heard, if_known, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
+from ops.pages import whole
 from shared.path_segment import path_segment
 
 CANDIDATES_MAX = 50
+PARKED_MAX = 50
 HEARD_OF_NOTHING = "Has it been read yet? ticketsync lag; or could it not be applied? ticketsync dlq list"
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
 
@@ -35,11 +37,12 @@ LINKER_SILENT = Why("Whether it is in sync, linker knows, which does not answer.
 
 @dataclass(frozen=True)
 class Found:
-    """A recording as linker knows it, if it does, and its story."""
+    """A recording as linker knows it, if it does, and its story; `more`: more links wait for it than are told."""
 
     recording: Mapping[str, Any] | None
     events: Sequence[Happened]
     reason: Why
+    more: bool = False
 
 
 def explain(
@@ -70,6 +73,7 @@ def explain(
                 "events": [asdict(one) for one in found.events],
                 "why": found.reason.line,
                 "mend": found.reason.command,
+                "more": found.more,
                 "unreachable": heard.unreachable,
             }
         )
@@ -84,6 +88,8 @@ def _tell(found: Found) -> None:
         show.pairs({name: found.recording[name] for name in names})
     events = [(_at(one.at), one.what, one.where) for one in found.events]
     show.table(("when", "what", "topic partition:offset"), events)
+    if found.more:
+        show.note(f"More than {PARKED_MAX} links wait for it; all that wait: ticketsync parked list")
     show.out().print(show.plain(found.reason.line), soft_wrap=True, highlight=False)
     if found.reason.command:
         show.out().print(show.plain(f"Do: {found.reason.command}"), soft_wrap=True, highlight=False)
@@ -99,7 +105,8 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
         if len(candidates) > 1:
             raise _several(candidates, name, kind, json=json)
         if not candidates:
-            return Found(None, parked_story(await _parked(asked, name, folder)), NOT_HERE)
+            parked = await _parked(asked, name, folder)
+            return Found(None, parked_story(parked[:PARKED_MAX]), NOT_HERE, more=len(parked) > PARKED_MAX)
         about = await _about(asked, heard, candidates[0]["recording_id"])
     recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
     return Found(recording, story(about), why(about))
@@ -127,21 +134,26 @@ async def _candidates(asked: Services, name: str, folder_id: str | None) -> tupl
 
 
 async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[str, Any]]:
-    page = await asked.linker.get("/recordings", Page, {**params, "limit": CANDIDATES_MAX + 1})
-    return page.items
+    return await whole(asked.linker, "/recordings", Page, params, limit=CANDIDATES_MAX + 1)
 
 
 async def _parked(asked: Services, name: str, folder: str | None) -> list[dict[str, Any]]:
-    """Links that wait for it. Raises Finding if there is none; in another folder than this one it may be known."""
-    kinds = ("recording_id", "filename", "ticket")
-    pages = await asyncio.gather(*(asked.linker.get("/parked-links", Page, {kind: name}) for kind in kinds))
-    found = {one["parked_id"]: one for page in pages for one in page.items}
+    """Links that wait for it, one more than are shown. Raises Finding if there is none; in another folder than this
+    one it may be known.
+    """
+    lists = await asyncio.gather(
+        *(
+            whole(asked.linker, "/parked-links", Page, {kind: name}, limit=PARKED_MAX + 1)
+            for kind in ("recording_id", "filename", "ticket")
+        )
+    )
+    found = {one["parked_id"]: one for of_kind in lists for one in of_kind}
     if not found and folder is not None:
         elsewhere = f"In any folder: ticketsync explain -- {shlex.quote(name)}"
         raise Finding(f"no recording, filename or ticket {name} is known in folder {folder}", todo=elsewhere)
     if not found:
         raise Finding(f"no recording, filename or ticket {name} is known", todo=HEARD_OF_NOTHING)
-    return list(found.values())
+    return list(found.values())[: PARKED_MAX + 1]
 
 
 async def _about(asked: Services, heard: Heard, recording_id: str) -> About:

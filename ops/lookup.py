@@ -1,6 +1,7 @@
 """Finds the folder or the recording that somebody names; an unknown or ambiguous name is a finding, never a guess."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from ops.answers import Anything
@@ -9,18 +10,21 @@ from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.heard import Heard
 from ops.overview import Services
+from ops.pages import whole
 from ops.service_api import Answer, ServiceApi
 from shared.path_segment import path_segment
+
+CANDIDATES_MAX = 50
 
 
 async def one_folder(linker: ServiceApi, name: str) -> Folder:
     """The folder of that id, else the only one of that name. Raises Finding."""
-    found = (await linker.get("/folders", Folders, {"folder": name})).items
+    found = await whole(linker, "/folders", Folders, {"folder": name}, limit=CANDIDATES_MAX + 1)
     if not found:
         raise Finding(f"no folder has the id or the name {name}", todo="Has it been read yet? ticketsync lag")
     if len(found) > 1:
-        ids = ", ".join(folder.folder_id for folder in found)
-        raise Finding(f"{len(found)} folders have the name {name}", todo=f"Name one by its id: {ids}")
+        ids = _in_short([folder.folder_id for folder in found])
+        raise Finding(f"{_number(found)} folders have the name {name}", todo=f"Name one by its id: {ids}")
     return found[0]
 
 
@@ -50,13 +54,23 @@ async def one_recording(linker: ServiceApi, recording: str, folder: str | None =
     if folder is None:
         return await about_recording(linker, recording, Recording)
     where = await one_folder(linker, folder)
-    answer = await linker.get("/recordings", Recordings, {"folder": where.folder_id, "filename": recording})
-    if not answer.items:
+    conditions = {"folder": where.folder_id, "filename": recording}
+    found = await whole(linker, "/recordings", Recordings, conditions, limit=CANDIDATES_MAX + 1)
+    if not found:
         raise Finding(f"folder {where.folder_id} has no recording {recording}")
-    if len(answer.items) > 1:
-        ids = ", ".join(one.recording_id for one in answer.items)
-        raise Finding(f"{len(answer.items)} recordings are called {recording}", todo=f"Name one by its id: {ids}")
-    return answer.items[0]
+    if len(found) > 1:
+        ids = _in_short([one.recording_id for one in found])
+        raise Finding(f"{_number(found)} recordings are called {recording}", todo=f"Name one by its id: {ids}")
+    return found[0]
+
+
+def _number(found: Sequence[object]) -> str:
+    """How many there are, of which one more than are named was asked for."""
+    return str(len(found)) if len(found) <= CANDIDATES_MAX else f"more than {CANDIDATES_MAX}"
+
+
+def _in_short(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:CANDIDATES_MAX]) + (", …" if len(ids) > CANDIDATES_MAX else "")
 
 
 async def about_recording(service: ServiceApi, recording_id: str, answer: type[Answer]) -> Answer:

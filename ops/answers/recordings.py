@@ -26,10 +26,8 @@ class Recording(Answer):
     state: State
 
 
-class Recordings(Answer):
-    """Recordings that fit a question."""
-
-    items: list[Recording]
+class Recordings(PageOf[Recording]):
+    """Recordings that fit a question, a page of them."""
 
 
 class RecordingIds(PageOf[tuple[str, str]]):
