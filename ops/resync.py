@@ -21,7 +21,7 @@ from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
 from ops.resync_progress import acknowledged, refused, watched
-from ops.resync_selection import Asked, Selected, select
+from ops.resync_selection import Asked, Selected, select, shares_of
 from ops.service_api import api
 from ops.who import asks
 from schemas.events import RESYNC_RATE_MAX
@@ -70,7 +70,7 @@ def resync(  # noqa: PLR0913 - an option per way to select
     asked.check()
     common = {"force": force, "rate_per_minute": _per_minute(rate)}
     addresses = resolve(data_dir)
-    selected, plan = asyncio.run(_plan(addresses, asked, common))
+    selected, rates, plan = asyncio.run(_plan(addresses, asked, common))
     if not json:
         show.pairs(_in_words(plan), title="Plan")
     done: list[ResyncProgress] = []
@@ -80,7 +80,10 @@ def resync(  # noqa: PLR0913 - an option per way to select
         show.note("A dry run: nothing was changed." if dry_run else "There is nothing to push.")
     else:
         confirm(f"Push {total:,} {'recording' if total == 1 else 'recordings'}?", yes=yes, json=json)
-        request_ids = _ask([{**one, **common} for one in selected.requests], addresses, by=asks(by))
+        lots = zip(selected.requests, rates, strict=True)
+        request_ids = _ask(
+            [{**one, "force": force, "rate_per_minute": rate} for one, rate in lots], addresses, by=asks(by)
+        )
         done = watched(addresses, request_ids, total=total) if wait else []
         if not wait:
             show.note("Asked for; how far it is: ticketsync resyncs list")
@@ -133,8 +136,10 @@ def _per_minute(rate: str | None) -> int | None:
     return int(written[1])
 
 
-async def _plan(addresses: Addresses, asked: Asked, common: dict[str, Any]) -> tuple[Selected, dict[str, Any]]:
-    """What is selected, and what would become of it; several requests are added up."""
+async def _plan(
+    addresses: Addresses, asked: Asked, common: dict[str, Any]
+) -> tuple[Selected, Sequence[int | None], dict[str, Any]]:
+    """What is selected, the rate of each request, and what would become of all of them together."""
     async with api(addresses, "linker") as linker, api(addresses, "cloud_updater") as updater:
         selected = await select(linker, asked)
         turns = asyncio.Semaphore(PLANNED_AT_ONCE)
@@ -144,13 +149,15 @@ async def _plan(addresses: Addresses, asked: Asked, common: dict[str, Any]) -> t
                 return await updater.call("POST", "/resyncs/plan", ResyncPlan, json={**selection, **common})
 
         plans = await asyncio.gather(*(planned(one) for one in selected.requests))
+    rates = shares_of(common["rate_per_minute"], [one.requests for one in plans])
     counted = ("to_send", "blocked", "in_sync", "no_ticket", "requests")
     added: dict[str, Any] = {name: sum(getattr(one, name) for one in plans) for name in counted}
     known = selected.not_transferred
     added["not_transferred"] = sum(one.not_transferred or 0 for one in plans) if known is None else known
     expected = [one.expected_s for one in plans]
-    added["expected_s"] = None if None in expected else sum(one for one in expected if one is not None)
-    return selected, added
+    alone_s = [one.requests * 60 / rate for one, rate in zip(plans, rates, strict=True) if rate]
+    added["expected_s"] = None if None in expected else max([sum(one for one in expected if one is not None), *alone_s])
+    return selected, rates, added
 
 
 def _in_words(plan: dict[str, Any]) -> dict[str, object]:

@@ -85,6 +85,22 @@ async def _meeting(linker: ServiceApi, conditions: dict[str, str | None]) -> lis
     return sorted([one async for page in found for one in page])
 
 
+def shares_of(rate: int | None, requests: Sequence[int]) -> list[int | None]:
+    """How many a minute each of several resyncs may send that run side by side, so that all keep to `rate` and end
+    together. `requests`: of each, as planned. Raises WrongInput if it is less than one for each.
+    """
+    if rate is None:
+        return [None] * len(requests)
+    spare = rate - len(requests)
+    if spare < 0:
+        raise WrongInput(
+            f"--rate {rate}/m: so many recordings are {len(requests)} resyncs of at least 1/m each",
+            todo=f"Say --rate {len(requests)}/m or more, or select fewer.",
+        )
+    parts = [number + 1 for number in requests]  # what has nothing to send now may have then
+    return [1 + spare * part // sum(parts) for part in parts]
+
+
 def in_lots(found: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     """Folder by folder, so that few folders are in two requests."""
     ids = [recording_id for _, recording_id in found]
