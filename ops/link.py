@@ -17,6 +17,7 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.links import Linked
 from ops.exits import Finding
+from ops.lookup import check_folder
 from ops.options import By, DataDir, Json
 from ops.service_api import Refused, api
 from ops.who import asks
@@ -80,7 +81,7 @@ def link(  # noqa: PLR0913 - a ticket has this many fields
     again = _again(details)
     linked = asyncio.run(_link(resolve(data_dir), _named(recording, folder), request, again=again, by=asks(by)))
     _show(linked, json=json)
-    if linked.outcome == "parked" and not folder:
+    if linked.outcome == "parked" and folder is None:
         waits_for = "the first of this filename" if _is_filename(recording) else "this id; a filename needs --folder F"
         show.note(f"No recording has the id or the filename {recording} yet; the link waits for {waits_for}.")
     if linked.outcome == "stale":
@@ -113,7 +114,7 @@ async def _unlink(addresses: Addresses, recording: str, folder: str | None, by: 
                 "ticketsync unlink {}",
             )
         except Refused as refused:
-            if refused.status == NOT_FOUND and not folder:
+            if refused.status == NOT_FOUND and folder is None:
                 refused.todo = "It is no id and no filename that is known or parked; a filename may need --folder F."
             raise
 
@@ -141,7 +142,8 @@ def _again(details: Mapping[str, str | None]) -> str:
 
 def _named(recording: str, folder: str | None) -> Named:
     """What RECORDING may be, in the order in which it is tried; a link waits for the last of them."""
-    if folder:
+    if folder is not None:
+        check_folder(folder)
         return [{"filename": recording, "folder": folder}]
     by_id, by_name = {"recording_id": recording}, {"filename": recording}
     return [by_id, by_name] if _is_filename(recording) else [by_id, by_name, by_id]

@@ -17,8 +17,15 @@ from shared.path_segment import path_segment
 CANDIDATES_MAX = 50
 
 
+def check_folder(name: str) -> None:
+    """Raises WrongInput: an empty name, as of a variable that is not set, is not the same as none."""
+    if not name:
+        raise WrongInput("the name of a folder is empty")
+
+
 async def one_folder(linker: ServiceApi, name: str) -> Folder:
     """The folder of that id, else the only one of that name. Raises Finding."""
+    check_folder(name)
     found = await whole(linker, "/folders", Folders, {"folder": name}, limit=CANDIDATES_MAX + 1)
     if not found:
         raise Finding(f"no folder has the id or the name {name}", todo="Has it been read yet? ticketsync lag")
@@ -46,6 +53,7 @@ async def folder_id_as_heard(asked: Services, heard: Heard, name: str | None) ->
 
 async def folder_by_id(transfer: ServiceApi, folder_id: str) -> HeldFolder | None:
     """What transfer says of a folder; None: it has never heard of it."""
+    check_folder(folder_id)
     return await transfer.find(f"/folders/{path_segment(folder_id)}", HeldFolder)
 
 

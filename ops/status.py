@@ -132,7 +132,9 @@ async def _look(asked: Services, folder: str | None) -> Seen:
 async def _recording(addresses: Addresses, recording: str, folder: str | None) -> tuple[dict[str, Any], Heard]:
     heard = Heard()
     async with services(addresses) as asked:
-        recording_id = (await one_recording(asked.linker, recording, folder)).recording_id if folder else recording
+        recording_id = (
+            (await one_recording(asked.linker, recording, folder)).recording_id if folder is not None else recording
+        )
         linker, transfer, cloud_updater = await asyncio.gather(
             *(heard.said(one, if_known(one, recording_id)) for one in asked.by_name().values())
         )

@@ -136,6 +136,20 @@ def test_wrong_use_is_2_with_a_message_and_nothing_on_stdout(
 
 
 @pytest.mark.parametrize(
+    "command", ["link a.wav --ticket t", "unlink a.wav", "status r-1", "status", "verify", "transfer retry --yes"]
+)
+def test_an_empty_folder_is_not_the_same_as_none(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "x")
+    for name in ("LINKER_URL", "TRANSFER_URL", "CLOUD_UPDATER_URL"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+
+    assert main([*command.split(), "--folder", ""]) == 2
+    assert "the name of a folder is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "setting"),
     [
         (["status"], "LINKER_URL"),
