@@ -12,7 +12,7 @@ import typer
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.imports import Import, Imports
-from ops.exits import Finding
+from ops.exits import Finding, WrongInput
 from ops.import_links import REPORT_TIME_LIMIT_S, rows_of
 from ops.options import DataDir, Json
 from ops.pages import whole
@@ -93,5 +93,10 @@ async def _show(addresses: Addresses, import_id: str, report: Path | None) -> tu
             raise Finding(f"linker knows no import {import_id}", todo="Which there are: ticketsync imports list")
         rows = await rows_of(linker, import_id, attention=True)
         if report:
-            await linker.save(f"/imports/{import_id}/report", report, time_limit_s=REPORT_TIME_LIMIT_S)
+            try:
+                await linker.save(
+                    f"/imports/{path_segment(import_id)}/report", report, time_limit_s=REPORT_TIME_LIMIT_S
+                )
+            except OSError as error:
+                raise WrongInput(f"{report} cannot be written: {error.strerror}") from None
         return receipt, rows

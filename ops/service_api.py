@@ -11,8 +11,10 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import TemporaryFile
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import IO, Any, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -111,26 +113,25 @@ class ServiceApi:
         given = {name: value for name, value in (params or {}).items() if value is not None}
         request = self._client.build_request(method, path, params=given, json=json, content=content)
         status, body = await self._exchange(request, time_limit_s)
-        if httpx.codes.is_success(status):
-            return self._parse(answer, status, body)
-        if status in {401, 403}:
-            raise Misconfigured(
-                f"{self.service} at {self.url} does not accept this API_TOKEN (HTTP {status})", todo=ASK_FOR_IT
-            )
-        problem = self._parse(_Problem, status, body)
-        if httpx.codes.is_client_error(status):
-            raise Refused(self.service, status, problem.model_dump(exclude_none=True))
-        raise self._unreachable(f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}")
+        if not httpx.codes.is_success(status):
+            raise self._refusal(status, body)
+        return self._parse(answer, status, body)
 
     async def save(self, path: str, target: Path, *, time_limit_s: float) -> None:
-        """Write an answer to a file as it comes. Raises Unreachable, or OSError of the file."""
+        """Write an answer to a file, once all of it has come. Raises as `call` does, or OSError of the file."""
+        with TemporaryFile() as whole:
+            await self._receive(path, whole, time_limit_s)
+            whole.seek(0)
+            with await asyncio.to_thread(target.open, "wb") as file:
+                await asyncio.to_thread(copyfileobj, whole, file)
+
+    async def _receive(self, path: str, into: IO[bytes], time_limit_s: float) -> None:
         try:
             async with asyncio.timeout(time_limit_s), self._client.stream("GET", path) as response:
                 if not response.is_success:
-                    raise self._unreachable(f"answered HTTP {response.status_code}")
-                with await asyncio.to_thread(target.open, "wb") as file:
-                    async for chunk in response.aiter_bytes():
-                        file.write(chunk)
+                    raise self._refusal(response.status_code, await self._body_of(response))
+                async for chunk in response.aiter_bytes():
+                    into.write(chunk)
         except TimeoutError:
             raise self._unreachable(f"did not answer within {time_limit_s:g} s") from None
         except httpx.HTTPError as error:
@@ -161,14 +162,29 @@ class ServiceApi:
     async def _send(self, request: httpx.Request) -> tuple[int, bytearray, str | None]:
         response = await self._client.send(request, stream=True)
         try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > ANSWER_LIMIT_BYTES:
-                    raise self._unreachable(f"answered more than {ANSWER_LIMIT_BYTES} bytes")
+            body = await self._body_of(response)
         finally:
             await response.aclose()
         return response.status_code, body, response.headers.get("Retry-After")
+
+    async def _body_of(self, response: httpx.Response) -> bytearray:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > ANSWER_LIMIT_BYTES:
+                raise self._unreachable(f"answered more than {ANSWER_LIMIT_BYTES} bytes")
+        return body
+
+    def _refusal(self, status: int, body: bytearray) -> Stop:
+        """What an answer means that is no success."""
+        if status in {401, 403}:
+            return Misconfigured(
+                f"{self.service} at {self.url} does not accept this API_TOKEN (HTTP {status})", todo=ASK_FOR_IT
+            )
+        problem = self._parse(_Problem, status, body)
+        if httpx.codes.is_client_error(status):
+            return Refused(self.service, status, problem.model_dump(exclude_none=True))
+        return self._unreachable(f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}")
 
     def _parse(self, answer: type[Answer], status: int, body: bytearray) -> Answer:
         try:

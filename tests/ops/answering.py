@@ -10,12 +10,13 @@ from time import sleep
 
 @dataclass
 class Reply:
-    """One answer; `wait_s` passes before it is sent."""
+    """One answer; `wait_s` passes before it is sent. With `missing_bytes` it is cut short of its end."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     wait_s: float = 0.0
+    missing_bytes: int = 0
 
 
 @dataclass
@@ -42,7 +43,7 @@ def answering(*replies: Reply) -> Iterator[Server]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
+            self.send_header("Content-Length", str(len(reply.body) + reply.missing_bytes))
             self.end_headers()
             with suppress(
                 BrokenPipeError, ConnectionResetError

@@ -1,6 +1,8 @@
 """How a service's answers become messages and exit codes."""
 
+import json
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +111,48 @@ async def test_a_server_that_is_not_there_is_named_with_the_next_step() -> None:
         await ask(f"http://127.0.0.1:{port}")
 
     assert "doctor" in stop.value.todo
+
+
+async def save(url: str, file: Path) -> None:
+    async with ServiceApi("linker", url, "the token") as linker:
+        await linker.save("/report", file, time_limit_s=5)
+
+
+async def test_a_file_is_written_once_all_of_it_has_come(tmp_path: Path) -> None:
+    file = tmp_path / "r.csv"
+    file.write_text("of yesterday")
+    with answering(Reply(body=b"line,outcome\n", missing_bytes=9)) as server, pytest.raises(Unreachable):
+        await save(server.url, file)
+    assert file.read_text() == "of yesterday"
+
+    with answering(Reply(body=b"line,outcome\n")) as server:
+        await save(server.url, file)
+    assert file.read_text() == "line,outcome\n"
+
+
+@pytest.mark.parametrize(("status", "stop"), [(401, Misconfigured), (404, Refused), (500, Unreachable)])
+async def test_a_file_that_is_refused_is_told_as_every_other_answer(
+    status: int, stop: type[Exception], tmp_path: Path
+) -> None:
+    file = tmp_path / "r.csv"
+    file.write_text("of yesterday")
+    with answering(Reply(status, b'{"detail": "no such import"}')) as server, pytest.raises(stop):
+        await save(server.url, file)
+
+    assert file.read_text() == "of yesterday"
+
+
+def test_a_report_that_cannot_be_written_is_wrong_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"import_id": "I", "filename": "a.csv", "dry_run": False, "accepted_at": "2025-01-29T10:30:00Z"}
+    done = {**known, "finished_at": None, "status": "done", "rows_total": 0, "rows_done": 0, "counts": {}}
+    monkeypatch.setenv("API_TOKEN", "x")
+    with answering(Reply(body=json.dumps(done).encode()), Reply(body=b'{"items": []}')) as server:
+        monkeypatch.setenv("LINKER_URL", server.url)
+        assert main(["imports", "show", "I", "--report", "/no/such/dir/r.csv"]) == 2
+
+    assert "/no/such/dir/r.csv cannot be written" in capsys.readouterr().err
 
 
 async def test_the_headers_of_a_request_that_is_none_are_not_shown() -> None:
