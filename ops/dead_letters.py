@@ -64,7 +64,7 @@ async def settled(addresses: Addresses, what: str, found: Found, *, dry_run: boo
     done = Settling()
     with done.noted(), show.progress() as bar:
         task = bar.add_task(what, total=len(found))
-        for of in ServiceName:
+        for of in sorted({owner for owner, _ in found}, key=list(ServiceName).index):
             letters = [one for owner, one in found if owner is of]
             async with api(addresses, of.key, by=by) as asked:
                 for first in range(0, len(letters), LOT):

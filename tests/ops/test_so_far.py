@@ -97,6 +97,17 @@ def test_dead_letters_that_were_settled_before_their_service_went_away_are_shown
     assert len(json.loads(out)["items"]) == 100
 
 
+def test_dead_letters_of_one_service_are_settled_without_the_others(run: Run) -> None:
+    letter = {"topic": "TicketLinked", "partition": 0, "offset": 7}
+    whole = {"reason": "unstorable", "error": "no", "size_bytes": 1, "failed_at": "2025-01-29T10:30:00Z"}
+    ended = {"settled_at": None, "settled_as": None, "settled_by": None}
+    done = [{**letter, "outcome": "discarded"}]
+    with answering(says(items=[{**letter, **whole, **ended}]), says(items=done)) as linker:
+        code, out, err = run("dlq", "discard", "--service", "linker", "--yes", "--json", linker=linker)
+
+    assert (code, json.loads(out)["items"]) == (0, [{"service": "linker", **done[0]}]), err
+
+
 @pytest.mark.parametrize("away", ["transfer", "linker"])
 def test_lines_that_were_adopted_before_a_service_went_away_are_shown(run: Run, away: str, tmp_path: Path) -> None:
     names = [f"R{number}" for number in range(501)]
