@@ -45,10 +45,11 @@ def audit(
     """List who did what, the newest first."""
     conditions = {"who": who, "what": what, "subject": subject, "since": moment("--since", since)}
     heard = Heard()
-    found = asyncio.run(_merged(resolve(data_dir), conditions, heard, limit=limit))
+    found = asyncio.run(_merged(resolve(data_dir), conditions, heard, limit=limit + 1))
+    found, more = found[:limit], len(found) > limit
     if json:
         items = [{"service": service} | one.model_dump(mode="json") for service, one in found]
-        show.as_json({"items": items, "unreachable": heard.unreachable})
+        show.as_json({"items": items, "more": more, "unreachable": heard.unreachable})
     else:
         show.table(
             ("time", "subject", "who did what, through which service"),
@@ -56,8 +57,8 @@ def audit(
             ids=("time", "subject"),
             silent=heard.unreachable,
         )
-        if len(found) == limit:
-            show.note(f"There may be more: --limit was {limit:,}.")
+        if more:
+            show.more(limit)
     heard.require_all()
 
 

@@ -12,7 +12,7 @@ from ops.addresses import Addresses
 from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
 from ops.exits import WrongInput
 from ops.heard import Heard
-from ops.pages import whole
+from ops.pages import first
 from ops.replay import ServiceName
 from ops.service_api import Parameters, Refused, api
 from ops.so_far import SoFar
@@ -26,14 +26,19 @@ Found = list[tuple[ServiceName, DeadLetter]]
 
 async def found_in(
     addresses: Addresses, heard: Heard, service: ServiceName | None, conditions: Parameters, *, limit: int | None
-) -> Found:
-    """Those of this service, or of all that read the topic of the conditions; `limit` of each at most."""
+) -> tuple[Found, bool]:
+    """Those of this service, or of all that read the topic of the conditions; `limit` of each at most, and whether
+    there are more.
+    """
     found: Found = []
+    more = False
     for of in _readers(conditions.get("topic"), service):
         async with api(addresses, of.key) as asked:
-            letters = await heard.said(asked, whole(asked, "/dead-letters", DeadLetters, conditions, limit=limit))
-        found += [(of, one) for one in letters or ()]
-    return found
+            letters = await heard.said(asked, first(asked, "/dead-letters", DeadLetters, conditions, limit=limit))
+        if letters:
+            found += [(of, one) for one in letters[0]]
+            more = more or letters[1]
+    return found, more
 
 
 async def standing_at(
@@ -67,10 +72,10 @@ async def settled(addresses: Addresses, what: str, found: Found, *, dry_run: boo
         for of in sorted({owner for owner, _ in found}, key=list(ServiceName).index):
             letters = [one for owner, one in found if owner is of]
             async with api(addresses, of.key, by=by) as asked:
-                for first in range(0, len(letters), LOT):
+                for start in range(0, len(letters), LOT):
                     places = [
                         {"topic": one.topic, "partition": one.partition, "offset": one.offset}
-                        for one in letters[first : first + LOT]
+                        for one in letters[start : start + LOT]
                     ]
                     body = {"places": places, "dry_run": dry_run}
                     answer = await asked.call(

@@ -6,7 +6,6 @@ redriven or discarded is exactly what was listed for it. Lists never hold what a
 
 import asyncio
 import base64
-from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -76,11 +75,11 @@ def list_letters(  # noqa: PLR0913 - an option per condition
     """List records that could not be applied, in order of their places."""
     conditions = {**_conditions(topic, reason, since, at), "settled": "true" if settled else None}
     heard = Heard()
-    found = asyncio.run(found_in(resolve(data_dir), heard, service, conditions, limit=limit))
+    found, more = asyncio.run(found_in(resolve(data_dir), heard, service, conditions, limit=limit))
     heard.require_somebody()
     if json:
         items = [{"service": of.value, **one.model_dump(mode="json")} for of, one in found]
-        show.as_json({"items": items, "unreachable": heard.unreachable})
+        show.as_json({"items": items, "more": more, "unreachable": heard.unreachable})
         heard.require_all()
         return
     show.table(
@@ -98,8 +97,8 @@ def list_letters(  # noqa: PLR0913 - an option per condition
         ],
         silent=heard.unreachable,
     )
-    if any(count == limit for count in Counter(of for of, _ in found).values()):
-        show.note(f"There may be more: --limit was {limit:,}.")
+    if more:
+        show.more(limit)
     heard.require_all()
 
 
@@ -176,7 +175,7 @@ def _settle(
     json: bool,
 ) -> None:
     heard = Heard()
-    found = asyncio.run(found_in(addresses, heard, service, conditions, limit=None))
+    found, _ = asyncio.run(found_in(addresses, heard, service, conditions, limit=None))
     heard.require_all(meanwhile="Nothing was done; --service names those of one service.")
     if found and not dry_run:
         confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)

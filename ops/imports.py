@@ -15,7 +15,7 @@ from ops.answers.imports import Import, Imports
 from ops.exits import Finding, WrongInput
 from ops.import_links import REPORT_TIME_LIMIT_S, rows_of
 from ops.options import DataDir, Json
-from ops.pages import whole
+from ops.pages import first
 from ops.service_api import api
 from ops.show_import import show_import
 from shared.path_segment import path_segment
@@ -31,9 +31,9 @@ def list_imports(
     data_dir: DataDir = None,
 ) -> None:
     """List imports, the newest first."""
-    found = asyncio.run(_list(resolve(data_dir), limit))
+    found, more = asyncio.run(_list(resolve(data_dir), limit))
     if json:
-        show.as_json({"items": [one.model_dump(mode="json") for one in found]})
+        show.as_json({"items": [one.model_dump(mode="json") for one in found], "more": more})
         return
     show.table(
         ("accepted", "import", "file", "by", "rows", "outcomes"),
@@ -50,6 +50,8 @@ def list_imports(
         ],
         ids=("import",),
     )
+    if more:
+        show.more(limit)
 
 
 @commands.command(
@@ -81,9 +83,9 @@ def _how_far(one: Import) -> str:
     return f"{rows}, a dry run" if one.dry_run else rows
 
 
-async def _list(addresses: Addresses, limit: int) -> list[Import]:
+async def _list(addresses: Addresses, limit: int) -> tuple[list[Import], bool]:
     async with api(addresses, "linker") as linker:
-        return await whole(linker, "/imports", Imports, {}, limit=limit)
+        return await first(linker, "/imports", Imports, {}, limit=limit)
 
 
 async def _show(addresses: Addresses, import_id: str, report: Path | None) -> tuple[Import, list[dict[str, Any]]]:

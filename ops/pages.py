@@ -34,3 +34,11 @@ async def whole(
 ) -> list[Item]:
     """All of its items, or `limit` of them at most, of a list that is short enough."""
     return [one async for page in pages(service, path, answer, params, limit=limit) for one in page]
+
+
+async def first(
+    service: ServiceApi, path: str, answer: type[PageOf[Item]], params: Parameters, *, limit: int | None
+) -> tuple[list[Item], bool]:
+    """Its items, `limit` of them at most, and whether there are more."""
+    found = await whole(service, path, answer, params, limit=limit and limit + 1)
+    return found[:limit], limit is not None and len(found) > limit

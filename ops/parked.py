@@ -17,7 +17,7 @@ from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
-from ops.pages import whole
+from ops.pages import first
 from ops.service_api import Parameters, api
 from ops.who import asks
 
@@ -59,9 +59,9 @@ def list_parked(  # noqa: PLR0913 - an option per condition
 ) -> None:
     """List links that wait for their recording, the oldest first."""
     conditions = _conditions(folder, filename, ticket, import_id, expired=expired, older_than=older_than)
-    found = asyncio.run(_found(resolve(data_dir), conditions, limit=limit))
+    found, more = asyncio.run(_found(resolve(data_dir), conditions, limit=limit))
     if json:
-        show.as_json({"items": [one.model_dump() for one in found]})
+        show.as_json({"items": [one.model_dump() for one in found], "more": more})
         return
     show.table(
         ("days", "state", "ticket", "folder", "recording", "request"),
@@ -70,8 +70,8 @@ def list_parked(  # noqa: PLR0913 - an option per condition
             for one in found
         ],
     )
-    if len(found) == limit:
-        show.note(f"There may be more: --limit was {limit:,}.")
+    if more:
+        show.more(limit)
 
 
 @commands.command("drop", epilog="Example: ticketsync parked drop --expired")
@@ -93,7 +93,7 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
     if not conditions:
         raise WrongInput("say which: --folder, --filename, --ticket, --import, --expired or --older-than")
     addresses = resolve(data_dir)
-    found = asyncio.run(_found(addresses, conditions, limit=None))
+    found, _ = asyncio.run(_found(addresses, conditions, limit=None))
     if found:
         question = f"Drop {len(found):,} links, the oldest parked {found[0].age_s // DAY_S:,} days ago?"
         confirm(question, yes=yes, json=json)
@@ -128,16 +128,16 @@ def _conditions(
     return {name: value for name, value in given.items() if value is not None}
 
 
-async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | None) -> list[ParkedLink]:
+async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | None) -> tuple[list[ParkedLink], bool]:
     async with api(addresses, "linker") as linker:
-        return await whole(linker, "/parked-links", ParkedLinks, conditions, limit=limit)
+        return await first(linker, "/parked-links", ParkedLinks, conditions, limit=limit)
 
 
 async def _drop(addresses: Addresses, found: Sequence[ParkedLink], *, by: str) -> Dropped:
     dropped = gone = 0
     async with api(addresses, "linker", by=by) as linker:
-        for first in range(0, len(found), LOT):
-            lot = {"parked_ids": [one.parked_id for one in found[first : first + LOT]]}
+        for start in range(0, len(found), LOT):
+            lot = {"parked_ids": [one.parked_id for one in found[start : start + LOT]]}
             answer = await linker.call("POST", "/parked-links/drop", Dropped, json=lot)
             dropped, gone = dropped + answer.dropped, gone + answer.gone
     return Dropped(dropped=dropped, gone=gone)

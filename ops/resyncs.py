@@ -10,8 +10,9 @@ import typer
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers.resyncs import ResyncProgress, Resyncs
+from ops.answers.resyncs import Resync, ResyncProgress, Resyncs
 from ops.options import By, DataDir, Json
+from ops.pages import first
 from ops.service_api import Refused, api
 from ops.who import asks
 from shared.path_segment import path_segment
@@ -27,14 +28,14 @@ Id = Annotated[
 def list_resyncs(
     *,
     unfinished: Annotated[bool, typer.Option("--unfinished", help="Only those that are not over.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most.")] = 20,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """List resyncs, the newest first."""
-    found = asyncio.run(_list(resolve(data_dir), unfinished=unfinished, limit=limit))
+    found, more = asyncio.run(_list(resolve(data_dir), unfinished=unfinished, limit=limit))
     if json:
-        show.as_json(found.model_dump(mode="json"))
+        show.as_json({"items": [one.model_dump(mode="json") for one in found], "more": more})
         return
     show.table(
         ("request_id", "asked at", "by", "of", "force", "state", "to push"),
@@ -48,10 +49,12 @@ def list_resyncs(
                 one.state,
                 one.made_owed,
             )
-            for one in found.items
+            for one in found
         ],
         ids=("request_id",),
     )
+    if more:
+        show.more(limit)
 
 
 @commands.command("show", epilog="Example: ticketsync resyncs show 0f5e…")
@@ -78,9 +81,9 @@ def cancel_resync(request_id: Id, *, by: By = None, json: Json = False, data_dir
     _show(asyncio.run(_ask(resolve(data_dir), "POST", request_id, "/cancel", by=asks(by))), json=json)
 
 
-async def _list(addresses: Addresses, *, unfinished: bool, limit: int) -> Resyncs:
+async def _list(addresses: Addresses, *, unfinished: bool, limit: int) -> tuple[list[Resync], bool]:
     async with api(addresses, "cloud_updater") as updater:
-        return await updater.get("/resyncs", Resyncs, {"unfinished": unfinished, "limit": limit})
+        return await first(updater, "/resyncs", Resyncs, {"unfinished": unfinished}, limit=limit)
 
 
 async def _ask(

@@ -47,6 +47,11 @@ def note(message: str) -> None:
     notes().print(plain(message), highlight=False, soft_wrap=True)
 
 
+def more(limit: int) -> None:
+    """That a list has more than is shown."""
+    note(f"There are more: --limit was {limit:,}.")
+
+
 def error(message: str, todo: str = "") -> None:
     """Why the command stops, and what to do about it."""
     console = notes()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class ResyncPlan(Answer):
@@ -44,7 +44,5 @@ class ResyncProgress(Resync):
     refused: int
 
 
-class Resyncs(Answer):
-    """Resyncs, the newest first."""
-
-    items: list[Resync]
+class Resyncs(PageOf[Resync]):
+    """A page of resyncs, the newest first."""

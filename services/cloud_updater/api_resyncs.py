@@ -18,6 +18,7 @@ from schemas.fields import AFolderId, ARecordingId, ARequestId
 from services.cloud_updater.decisions import Selection
 from services.cloud_updater.resync_requests import ResyncRequests
 from services.cloud_updater.seen_resyncs import Progress, ResyncsSeen, resync, resyncs
+from shared.cursors import Cursor
 from shared.database import notify
 from shared.lane import Lane
 from shared.requested_by import RequestedBy
@@ -109,9 +110,10 @@ class ResyncWithProgress(ResyncAnswer):
 
 
 class ResyncsAnswer(BaseModel):
-    """Resyncs, the newest first."""
+    """A page of resyncs, the newest first; it is the last without a cursor."""
 
     items: list[ResyncAnswer]
+    next_cursor: str | None
 
 
 class Started(BaseModel):
@@ -175,12 +177,15 @@ def _planned(router: APIRouter, service: Service, lane: Lane) -> None:
 def _seen(router: APIRouter, service: Service) -> None:
     @router.get("/resyncs")
     async def read_resyncs(
-        *, unfinished: bool = False, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+        *,
+        unfinished: bool = False,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        cursor: Annotated[Cursor, Query()] = "",
     ) -> ResyncsAnswer:
-        """The newest resyncs; with unfinished=true, only those that are not carried out and not cancelled."""
+        """Resyncs, the newest first, a page at a time; with unfinished=true, only those that are not over."""
         async with service.database.transaction() as connection:
-            found = await resyncs(connection, unfinished=unfinished, limit=limit)
-        return ResyncsAnswer(items=[ResyncAnswer(**one) for one in found])
+            found, next_cursor = await resyncs(connection, unfinished=unfinished, limit=limit, cursor=cursor)
+        return ResyncsAnswer(items=[ResyncAnswer(**one) for one in found], next_cursor=next_cursor)
 
     @router.get("/resyncs/{request_id:anything}", responses=UNKNOWN)
     async def read_resync(request_id: str) -> ResyncWithProgress:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import Selection, Share
 from services.cloud_updater.predicates import OWED, OWED_AFTER_RESYNC
+from shared.cursors import cursor_of, moment_of, place_of
 from shared.sql import text
 
 _COUNTS = f"""
@@ -103,16 +104,26 @@ _ROW = """
 """
 
 
-async def resyncs(connection: AsyncConnection, *, unfinished: bool, limit: int) -> Sequence[Mapping[str, Any]]:
-    """The newest requests first."""
+async def resyncs(
+    connection: AsyncConnection, *, unfinished: bool, limit: int, cursor: str = ""
+) -> tuple[Sequence[Mapping[str, Any]], str | None]:
+    """The newest requests first, and the cursor of those that follow, if any may. Raises UnknownCursor."""
+    asked: dict[str, Any] = {"unfinished": unfinished, "limit": limit}
+    after = ""
+    if place := place_of(cursor, "resync", parts=2):
+        after = "and (received_at, request_id) < (:after_at, :after_id)"
+        asked |= {"after_at": moment_of(place[0]), "after_id": place[1]}
     rows = await connection.execute(
         text(f"""
-            select {_ROW} from sync_request where done_at is null or not :unfinished
+            select {_ROW} from sync_request where (done_at is null or not :unfinished) {after}
             order by received_at desc, request_id desc limit :limit
         """),  # noqa: S608  # this module's own text
-        {"unfinished": unfinished, "limit": limit},
+        asked,
     )
-    return [dict(row) for row in rows.mappings()]
+    found = [dict(row) for row in rows.mappings()]
+    if len(found) < limit:
+        return found, None
+    return found, cursor_of("resync", [found[-1]["received_at"].isoformat(), found[-1]["request_id"]])
 
 
 async def resync(connection: AsyncConnection, request_id: str) -> tuple[Mapping[str, Any], Progress] | None:

@@ -241,6 +241,22 @@ async def test_no_more_is_made_owed_than_is_pushed(
     assert (await seen(updater))["state"] == "carried_out"
 
 
+async def test_resyncs_are_listed_a_page_at_a_time(updater: Updater) -> None:
+    for number in range(3):
+        await updater.resync(a_resync(f"Q{number}"))
+    pages: list[list[str]] = []
+    async with an_api(updater) as api:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = (await api.get("/resyncs", params={"limit": 2, "cursor": cursor})).json()
+            pages.append([one["request_id"] for one in page["items"]])
+            cursor = page["next_cursor"]
+        stranger = await api.get("/resyncs", params={"cursor": "W10"})
+
+    assert pages == [["Q2", "Q1"], ["Q0"]]
+    assert stranger.status_code == 422
+
+
 async def test_a_resync_may_be_asked_for_by_the_api_and_acts_once(updater: Updater, cloud: Emulator) -> None:
     await several(updater, cloud, 1)
     before = len(pushed(cloud))

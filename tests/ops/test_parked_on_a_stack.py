@@ -12,7 +12,8 @@ def test_links_that_wait_are_listed_and_dropped(stack: Stack) -> None:
         stack("link", name, "--folder", "not yet", "--ticket", f"T-{name}")
 
     listed = stack("parked", "list", "--folder", "not yet", "--json").json["items"]
-    few = stack("parked", "list", "--folder", "not yet", "--limit", 2, "--json").json["items"]
+    limited = stack("parked", "list", "--folder", "not yet", "--limit", 2, "--json").json
+    few = limited["items"]
     for_people = stack("parked", "list")
 
     assert [(one["filename"], one["ticket_id"], one["state"]) for one in listed] == [
@@ -21,6 +22,7 @@ def test_links_that_wait_are_listed_and_dropped(stack: Stack) -> None:
         ("c.wav", "T-c.wav", "waiting"),
     ]
     assert few == [{**one, "age_s": few[place]["age_s"]} for place, one in enumerate(listed[:2])]
+    assert limited["more"]
     assert "T-a.wav" in for_people.out
 
     unsaid = stack("parked", "drop")
@@ -36,4 +38,4 @@ def test_links_that_wait_are_listed_and_dropped(stack: Stack) -> None:
     assert (none.code, none.json) == (0, {"dropped": 0, "gone": 0})
     assert (not_there.code, not_there.json, "parked list" in not_there.err) == (1, none.json, True)
     assert rest.json == {"dropped": 2, "gone": 0}
-    assert stack("parked", "list", "--json").json == {"items": []}
+    assert stack("parked", "list", "--json").json == {"items": [], "more": False}
