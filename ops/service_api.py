@@ -48,6 +48,10 @@ class Refused(Stop):
         self.problem = problem
 
 
+class BehindIt(Unreachable):
+    """The service answers, and says (502) that the cloud does not, or not as it should."""
+
+
 class ServiceApi:
     """The HTTP API of one service."""
 
@@ -184,7 +188,10 @@ class ServiceApi:
         problem = self._parse(_Problem, status, body)
         if httpx.codes.is_client_error(status):
             return Refused(self.service, status, problem.model_dump(exclude_none=True))
-        return self._unreachable(f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}")
+        why = f"answered HTTP {status}: {problem.detail or problem.title or 'no reason given'}"
+        if status == httpx.codes.BAD_GATEWAY:
+            return BehindIt(f"{self.service} at {self.url} {why}", todo=ASK_DOCTOR)
+        return self._unreachable(why)
 
     def _parse(self, answer: type[Answer], status: int, body: bytearray) -> Answer:
         try:

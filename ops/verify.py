@@ -21,13 +21,13 @@ from rich.progress import Progress, TaskID
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.verification import CloudFolder, CloudFolders, CloudRecording, Compared, Verdict, Verification
-from ops.exits import Exit, Finding, WrongInput
+from ops.exits import Exit, Finding, Unreachable, WrongInput
 from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json
 from ops.overview import Services, services
 from ops.pages import pages
 from ops.resync_selection import in_lots
-from ops.service_api import ServiceApi
+from ops.service_api import BehindIt, ServiceApi
 from ops.so_far import SoFar
 from ops.verify_findings import next_steps, to_push
 from ops.who import asks
@@ -37,15 +37,19 @@ IN_FLIGHT = 6
 SHOWN_MAX = 1_000
 # A folder may be long, and CLOUD_REQUESTS_PER_MINUTE short.
 FOLDER_LIMIT_S = 600.0
+ANEW = "The same command again looks at all of it anew."
 ATTESTED = "attested, not observed: the cloud cannot be read (it has no capability `read`)"
 
 
 @dataclass
 class Report(SoFar):
-    """What was found so far, in so many folders. `pushed`: recordings that were asked to be pushed again."""
+    """What was found so far, in so many folders; `unread`: those that the cloud does not show, and why. `pushed`:
+    recordings that were asked to be pushed again.
+    """
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     findings: list[tuple[str, Compared]] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
     folders: int = 0
     observed: bool = True
     pushed: int = 0
@@ -62,6 +66,7 @@ class Report(SoFar):
             "folders": self.folders,
             "counts": {verdict: self.counts[verdict] for verdict in get_args(Verdict)},
             "findings": [{"folder_id": folder_id, **one.model_dump()} for folder_id, one in self.findings],
+            "unread": [{"folder_id": folder_id, "message": why} for folder_id, why in self.unread],
             "pushed_again": self.pushed,
             "ended_early": self.ended_early,
         }
@@ -105,7 +110,11 @@ def verify(
         show.note(f"Asked to push {report.pushed:,} again; look once more after: ticketsync status --wait settled")
     for step in next_steps(report.findings, repair=repair):
         show.note(step)
-    report.require_end(again="The same command again looks at all of it anew.")
+    report.require_end(again=ANEW)
+    if report.unread:
+        raise Unreachable(
+            f"folders that could not be read: {len(report.unread):,}; the others were compared", todo=ANEW
+        )
     raise typer.Exit(Exit.FINDING if report.found else Exit.OK)
 
 
@@ -163,7 +172,10 @@ async def _walk(
     async def work() -> None:
         for one in waiting:
             with report.noted():
-                _add(report, await _read(cloud_updater, one.clouds_uuid))
+                try:
+                    _add(report, await _read(cloud_updater, one.clouds_uuid))
+                except BehindIt as stop:
+                    report.unread.append((one.folder_id, stop.message))
             if report.stopped_by:
                 return
             progress.advance(task, one.recordings)
@@ -212,6 +224,8 @@ def _show(report: Report) -> None:
                 for folder_id, one in report.findings[:SHOWN_MAX]
             ],
         )
+    if report.unread:
+        show.table(("folder", "why it was not read"), report.unread[:SHOWN_MAX])
     if len(report.findings) > SHOWN_MAX:
         show.note(f"These are the first {SHOWN_MAX:,} of {len(report.findings):,}; all: --json")
 

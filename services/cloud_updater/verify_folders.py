@@ -16,7 +16,7 @@ from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TR
 from shared.cloud import Cloud, folder_path
 from shared.database import Database
 from shared.lane import Lane
-from shared.outcome import Done, NoFolder, NoRoute, Outcome, RateLimited
+from shared.outcome import Done, NoFolder, NoRoute, NothingDone, Outcome, RateLimited, Unknown
 from shared.sql import text
 
 READ = "read"
@@ -82,7 +82,7 @@ class VerifyFolders:
                 raise NotRead(f"the way to the cloud is stopped: {state.reason}, {state.message}")
             await self.lane.enter(connection, state)
         outcome = await self.cloud.read("read_folder", folder_path("/recording", clouds_uuid))
-        if not isinstance(outcome, NoRoute):  # a missing way to read says nothing of the way to push
+        if _concerns_pushes(outcome):
             await self.lane.report(outcome, entered=state)
         return _shown(outcome)
 
@@ -122,6 +122,13 @@ class VerifyFolders:
 class _Folder:
     folder_id: str
     recordings: Sequence[Expected]
+
+
+def _concerns_pushes(outcome: Outcome) -> bool:
+    """A way to read that is missing, broken or slow says nothing of the way to push; a limit is for both."""
+    if isinstance(outcome, RateLimited):
+        return True
+    return not isinstance(outcome, NoRoute | NothingDone | Unknown)
 
 
 def _shown(outcome: Outcome) -> Sequence[Shown]:

@@ -165,6 +165,18 @@ async def test_an_answer_that_says_nothing_is_no_finding(
     assert ("Retry-After" in answer.headers) == (status == 503)
 
 
+@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503}, {"kind": "close_before_effect"}], ids=str)
+async def test_reads_that_fail_do_not_stop_the_pushes(updater: Updater, cloud: Emulator, fault: dict[str, Any]) -> None:
+    uuid = await transferred(updater, cloud, "R1")
+    cloud.arm(route="read", times=None, **fault)
+
+    async with updater.api() as api:
+        answers = [await api.get(f"/folders/{quote(uuid, safe='')}/verification") for _ in range(6)]
+
+    assert {one.status_code for one in answers} == {502}
+    assert await updater.rows("select reason from lane") == [{"reason": None}]
+
+
 async def test_reading_back_waits_for_its_turn_and_never_opens_a_stopped_lane(
     updater_url: str, cloud: Emulator
 ) -> None:

@@ -24,7 +24,7 @@ def test_how_a_question_ends(answer: bytes | None, code: int, said: str) -> None
     person, terminal = os.openpty()
     with answering(found, done) as linker:
         settings = {**os.environ, "LINKER_URL": linker.url, "API_TOKEN": "x"}
-        drop = [TICKETSYNC, "parked", "drop", "--ticket", "T"]
+        drop = [str(TICKETSYNC), "parked", "drop", "--ticket", "T"]
         with subprocess.Popen(
             drop, stdin=terminal, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=settings
         ) as asking:

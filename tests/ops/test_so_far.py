@@ -156,6 +156,24 @@ def test_what_was_found_in_the_cloud_before_cloud_updater_went_away_is_shown(run
     assert "answered HTTP 500" in told["ended_early"]
 
 
+def test_a_folder_that_the_cloud_does_not_show_does_not_end_the_look_at_the_others(run: Run) -> None:
+    folders = [{"clouds_uuid": f"U{number}", "folder_id": f"F{number}", "recordings": 1} for number in range(9)]
+    compared = {"recording_id": "R", "filename": "a.wav", "verdict": "stale", "link_version": 1}
+    shown_there = {"shown_link_version": None, "shown_ticket_id": None}
+    seen = says(folder_id="F0", observed=True, counts={"stale": 1}, items=[{**compared, **shown_there}])
+    hidden = Reply(502, b'{"title": "Not read", "detail": "the cloud does not show the folder: HTTP 500"}')
+    with answering(says(items=folders), hidden, seen) as updater:
+        shown = run("verify", "--all", linker=updater, transfer=updater, cloud_updater=updater)
+    with answering(says(items=folders), hidden, seen) as updater:
+        code, out, err = run("verify", "--all", "--json", linker=updater, transfer=updater, cloud_updater=updater)
+
+    assert (shown[0], code) == (69, 69)
+    assert "does not show the folder: HTTP 500" in " ".join(shown[1].split())
+    assert "folders that could not be read: 1; the others were compared" in err
+    told = json.loads(out)
+    assert (told["folders"], told["counts"]["stale"], len(told["unread"]), told["ended_early"]) == (8, 8, 1, None)
+
+
 def test_a_file_that_was_read_to_its_end_did_not_end_early(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "empty.jsonl"
     file.write_text("\n")
