@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ops.commands_told import argument
+
 Answer = Mapping[str, Any]
 
 SETTLED = "ticketsync status --wait settled"
@@ -129,7 +131,7 @@ def story_without_linker(
 
 def why(about: About) -> Why:
     """The sentence for the state that the recording is in."""
-    one = shlex.quote(about.recording_id)
+    one = argument(about.recording_id)
     ticket = (about.linker["ticket_info"] or {}).get("ticket_id")
     match about.linker["state"]:
         case "in_sync":
@@ -139,7 +141,7 @@ def why(about: About) -> Why:
             return Why("In order: it is in the cloud without a ticket, and needs none.")
         case "waiting_for_ticket":
             gone = "it was unlinked" if about.linker["link_version"] else "nobody has linked one"
-            return Why(f"It is in the cloud and has no ticket: {gone}.", f"ticketsync link {one} --ticket TICKET")
+            return Why(f"It is in the cloud and has no ticket: {gone}.", f"ticketsync link --ticket TICKET {one}")
         case "not_transferred":
             return _not_transferred(about)
         case _:

@@ -16,6 +16,7 @@ import typer
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.links import Linked
+from ops.commands_told import argument
 from ops.exits import Finding
 from ops.lookup import check_folder
 from ops.options import By, DataDir, Json
@@ -137,7 +138,7 @@ async def _first_that_fits(requests: Sequence[R], ask: Callable[[R], Awaitable[L
 def _again(details: Mapping[str, str | None]) -> str:
     """The command for the same link, with {} where the recording is named."""
     options = " ".join(f"{OPTIONS[name]} {quote(value)}" for name, value in details.items() if value is not None)
-    return "ticketsync link {} " + options.replace("{", "{{").replace("}", "}}")
+    return f"ticketsync link {options.replace('{', '{{').replace('}', '}}')} {{}}"
 
 
 def _named(recording: str, folder: str | None) -> Named:
@@ -158,7 +159,8 @@ def _with_candidates(refused: Refused, again: str) -> Refused:
     candidates = refused.problem.get("candidates")
     if isinstance(candidates, list):
         commands = [
-            f"  {again.format(quote(str(one.get('recording_id'))))}   # {one.get('filename')} in {one.get('folder_id')}"
+            f"  {again.format(argument(str(one.get('recording_id'))))}"
+            f"   # {one.get('filename')} in {one.get('folder_id')}"
             for one in candidates
             if isinstance(one, dict)
         ]

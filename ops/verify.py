@@ -21,6 +21,7 @@ from rich.progress import Progress, TaskID
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers.verification import CloudFolder, CloudFolders, CloudRecording, Compared, Verdict, Verification
+from ops.commands_told import argument
 from ops.exits import Exit, Finding, Unreachable, WrongInput
 from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json
@@ -188,7 +189,7 @@ async def _one(cloud_updater: ServiceApi, recording_id: str, report: Report) -> 
     about = await about_recording(cloud_updater, recording_id, CloudRecording)
     if about.clouds_uuid is None:
         raise Finding(
-            f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {shlex.quote(recording_id)}"
+            f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {argument(recording_id)}"
         )
     _add(report, await _read(cloud_updater, about.clouds_uuid, recording_id))
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from ops.answers.verification import Compared
+from ops.commands_told import argument
 
 # With the folder_id of each.
 Findings: TypeAlias = Sequence[tuple[str, Compared]]
@@ -36,10 +37,10 @@ def next_steps(findings: Findings, *, repair: bool) -> list[str]:
     if len(unlinked) < len(others) and not repair:
         steps.append("stale, ticket_mismatch: the same command with --repair pushes their tickets again.")
     if unlinked:
-        one = shlex.quote(str(unlinked[0][1].recording_id))
+        one = argument(str(unlinked[0][1].recording_id))
         steps.append(
             f"{unlinked[0][1].verdict} without a link: nobody has linked the recording here, so there is nothing to "
-            f"push. Say which ticket is right: ticketsync link {one} --ticket TICKET (and, if none, then unlink it)."
+            f"push. Say which ticket is right: ticketsync link --ticket TICKET {one} (and, if none, then unlink it)."
         )
     if missing:
         folder = _folder(missing)

@@ -68,6 +68,12 @@ def cloud_updater(version: int = 1, *, owed: bool = False, reason: str | None = 
     }
 
 
+def test_the_command_for_a_recording_whose_id_begins_with_a_dash_takes_it_for_no_option() -> None:
+    about = linker("waiting_for_ticket", versions=0) | {"recording_id": "-rec"}
+
+    assert why(About(about, transfer(), None, None)).command == "ticketsync link --ticket TICKET -- -rec"
+
+
 @pytest.mark.parametrize(
     ("about", "line", "command"),
     [
@@ -76,7 +82,7 @@ def cloud_updater(version: int = 1, *, owed: bool = False, reason: str | None = 
         (
             About(linker("waiting_for_ticket", versions=0), transfer(), None, None),
             "nobody has linked one",
-            "ticketsync link 'rec 1' --ticket TICKET",
+            "ticketsync link --ticket TICKET 'rec 1'",
         ),
         (
             About(linker("waiting_for_ticket", ticket=None), transfer(), None, None),

@@ -155,7 +155,7 @@ def test_explain_tells_the_story_by_id_ticket_or_filename(stack: Stack, folder: 
     assert topics == ["RecordingProcessed", "RecordingTransferred", "TicketLinked", "CloudTicketUpdated"]
     assert by_id.json["why"].startswith("In sync")
     assert by_id.json["mend"] is None
-    assert by_name.json["mend"] == f"ticketsync link {folder}/b.wav --ticket TICKET"
+    assert by_name.json["mend"] == f"ticketsync link --ticket TICKET {folder}/b.wav"
     assert max(map(len, shown.out.splitlines())) <= 100
     assert "TicketLinked" in shown.out
 

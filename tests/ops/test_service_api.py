@@ -113,6 +113,21 @@ async def test_a_server_that_is_not_there_is_named_with_the_next_step() -> None:
     assert "doctor" in stop.value.todo
 
 
+def test_an_ambiguous_name_is_told_with_commands_that_can_be_typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = [{"recording_id": one, "folder_id": "F", "filename": "a.wav"} for one in ("-r", "r 2")]
+    body = json.dumps({"detail": "a.wav fits two", "candidates": fitting}).encode()
+    monkeypatch.setenv("API_TOKEN", "x")
+    with answering(Reply(404), Reply(409, body)) as server:
+        monkeypatch.setenv("LINKER_URL", server.url)
+        assert main(["link", "a.wav", "--ticket", "T{1}"]) == 1
+        told = capsys.readouterr().err
+
+    assert "ticketsync link --ticket 'T{1}' -- -r   # a.wav in F" in told
+    assert "ticketsync link --ticket 'T{1}' 'r 2'   # a.wav in F" in told
+
+
 async def save(url: str, file: Path) -> None:
     async with ServiceApi("linker", url, "the token") as linker:
         await linker.save("/report", file, time_limit_s=5)

@@ -23,7 +23,8 @@ def found(verdict: Verdict, recording_id: str | None = "rec 1", *, link: int = 1
         (found("missing_in_cloud"), ["brings back no file", "ticketsync transfer retry --folder 'F 1'"]),
         (found("missing_in_cloud", link=0), ["brings back no file", "docs/held-uploads.md"]),
         (found("extra_in_cloud", None, link=0), ["Delete it in the cloud", "ticketsync adopt"]),
-        (found("ticket_mismatch", link=0), ["nobody has linked", "ticketsync link 'rec 1' --ticket TICKET"]),
+        (found("ticket_mismatch", link=0), ["nobody has linked", "ticketsync link --ticket TICKET 'rec 1' (and"]),
+        (found("ticket_mismatch", "-r", link=0), ["nobody has linked", "ticketsync link --ticket TICKET -- -r (and"]),
     ],
     ids=lambda one: f"{one.verdict}, link {one.link_version}" if isinstance(one, Compared) else "",
 )
