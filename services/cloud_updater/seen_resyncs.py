@@ -108,17 +108,21 @@ async def resyncs(
     connection: AsyncConnection, *, unfinished: bool, limit: int, cursor: str = ""
 ) -> tuple[Sequence[Mapping[str, Any]], str | None]:
     """The newest requests first, and the cursor of those that follow, if any may. Raises UnknownCursor."""
-    asked: dict[str, Any] = {"unfinished": unfinished, "limit": limit}
-    after = ""
-    if place := place_of(cursor, "resync", parts=2):
-        after = "and (received_at, request_id) < (:after_at, :after_id)"
-        asked |= {"after_at": moment_of(place[0]), "after_id": place[1]}
+    place = place_of(cursor, "resync", parts=2)
     rows = await connection.execute(
         text(f"""
-            select {_ROW} from sync_request where (done_at is null or not :unfinished) {after}
+            select {_ROW} from sync_request
+            where (done_at is null or not :unfinished)
+                and (cast(:after_at as timestamptz) is null
+                     or (received_at, request_id) < (cast(:after_at as timestamptz), cast(:after_id as text)))
             order by received_at desc, request_id desc limit :limit
         """),  # noqa: S608  # this module's own text
-        asked,
+        {
+            "unfinished": unfinished,
+            "limit": limit,
+            "after_at": moment_of(place[0]) if place else None,
+            "after_id": place[1] if place else None,
+        },
     )
     found = [dict(row) for row in rows.mappings()]
     if len(found) < limit:
