@@ -1,4 +1,4 @@
-"""What a service has announced was so to one Kafka; to another, or to a topic made anew, it is announced again."""
+"""What was announced was so to one Kafka: another is told all of it again, a topic made anew what it had held."""
 
 from collections.abc import AsyncIterator
 
@@ -62,13 +62,14 @@ async def test_to_another_kafka_facts_and_open_dead_letters_are_announced_again(
     assert await _to_be_announced(service, things) == (0, [])
 
 
-async def test_a_fold_of_an_own_topic_that_is_made_anew_has_both_announced_again(
+async def test_an_own_topic_that_is_made_anew_has_its_facts_announced_again_and_no_dead_letters(
     service: Service, things: Things
 ) -> None:
+    """Those are on a topic of their own."""
     fold = service.fold(things.topic, fold_things)
     assert fold.forget_heard is not None
 
     async with service.database.transaction() as connection:
         await fold.forget_heard(connection)
 
-    assert await _to_be_announced(service, things) == (0, [1])
+    assert await _to_be_announced(service, things) == (0, [])
