@@ -64,8 +64,8 @@ class Service:
     """One service's parts; `app.py` of each adds its folds and loops and hands over its HTTP application.
 
     `forget_heard`: what was announced was announced to a Kafka, or a topic, that is no more, so all of it is announced
-    again, and so are dead letters. `free_leases`: SQL that ends every lease in the service's own tables; run at start
-    if no other process is there.
+    again; to another Kafka dead letters are as well. `free_leases`: SQL that ends every lease in the service's own
+    tables; run at start if no other process is there.
     """
 
     name: str
