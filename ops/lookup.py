@@ -10,7 +10,7 @@ from ops.answers.recordings import Folder, Folders, Recording, Recordings
 from ops.exits import Finding, WrongInput
 from ops.heard import Heard
 from ops.overview import Services
-from ops.pages import whole
+from ops.pages import first
 from ops.service_api import Answer, ServiceApi
 from shared.path_segment import path_segment
 
@@ -26,12 +26,12 @@ def check_folder(name: str) -> None:
 async def one_folder(linker: ServiceApi, name: str) -> Folder:
     """The folder of that id, else the only one of that name. Raises Finding."""
     check_folder(name)
-    found = await whole(linker, "/folders", Folders, {"folder": name}, limit=CANDIDATES_MAX + 1)
+    found, more = await first(linker, "/folders", Folders, {"folder": name}, limit=CANDIDATES_MAX)
     if not found:
         raise Finding(f"no folder has the id or the name {name}", todo="Has it been read yet? ticketsync lag")
     if len(found) > 1:
-        ids = _in_short([folder.folder_id for folder in found])
-        raise Finding(f"{_number(found)} folders have the name {name}", todo=f"Name one by its id: {ids}")
+        ids = _in_short([folder.folder_id for folder in found], more=more)
+        raise Finding(f"{_number(found, more=more)} folders have the name {name}", todo=f"Name one by its id: {ids}")
     return found[0]
 
 
@@ -63,22 +63,22 @@ async def one_recording(linker: ServiceApi, recording: str, folder: str | None =
         return await about_recording(linker, recording, Recording)
     where = await one_folder(linker, folder)
     conditions = {"folder": where.folder_id, "filename": recording}
-    found = await whole(linker, "/recordings", Recordings, conditions, limit=CANDIDATES_MAX + 1)
+    found, more = await first(linker, "/recordings", Recordings, conditions, limit=CANDIDATES_MAX)
     if not found:
         raise Finding(f"folder {where.folder_id} has no recording {recording}")
     if len(found) > 1:
-        ids = _in_short([one.recording_id for one in found])
-        raise Finding(f"{_number(found)} recordings are called {recording}", todo=f"Name one by its id: {ids}")
+        ids = _in_short([one.recording_id for one in found], more=more)
+        number = _number(found, more=more)
+        raise Finding(f"{number} recordings are called {recording}", todo=f"Name one by its id: {ids}")
     return found[0]
 
 
-def _number(found: Sequence[object]) -> str:
-    """How many there are, of which one more than are named was asked for."""
-    return str(len(found)) if len(found) <= CANDIDATES_MAX else f"more than {CANDIDATES_MAX}"
+def _number(found: Sequence[object], *, more: bool) -> str:
+    return f"more than {len(found)}" if more else str(len(found))
 
 
-def _in_short(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:CANDIDATES_MAX]) + (", …" if len(ids) > CANDIDATES_MAX else "")
+def _in_short(ids: Sequence[str], *, more: bool) -> str:
+    return ", ".join(ids) + (", …" if more else "")
 
 
 async def about_recording(service: ServiceApi, recording_id: str, answer: type[Answer]) -> Answer:
