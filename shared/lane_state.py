@@ -1,6 +1,6 @@
 """What a lane's row says: whether requests may be sent to the cloud, and if not, why and when to look again.
 
-Values alone; who reads and writes them: shared/lane.py.
+Values alone; who reads and writes them: shared/lane_row.py.
 """
 
 from dataclasses import dataclass, replace

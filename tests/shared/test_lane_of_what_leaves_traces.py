@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.lane import FAILURES_TO_OPEN
+from shared.lane_rules import FAILURES_TO_OPEN
 from shared.outcome import Done, RateLimited, Unknown
 from tests.emulator.running import Emulator
 from tests.shared.traffic import Traffic, traffic_on

@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
-from shared.lane import FAILURES_TO_OPEN, Lane
+from shared.lane import Lane
+from shared.lane_rules import FAILURES_TO_OPEN
 from shared.lane_state import LaneShut, LaneState
 from shared.outcome import NothingDone, Outcome
 from tests.emulator.running import TOKEN, Emulator

@@ -175,7 +175,7 @@ async def _as_it_was_sent(
     return await _take_up(self, connection, folder, found, replace(lane, capabilities=lane.capabilities | {KEYS}))
 
 
-def _nothing_is_left(self: Lane, capabilities: frozenset[str]) -> bool:  # noqa: ARG001
+def _nothing_is_left(self: Lane, state: LaneState) -> bool:  # noqa: ARG001
     return False
 
 

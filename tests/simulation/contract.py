@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import fields, is_dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -20,7 +20,6 @@ from services.linker import announce_links
 from services.transfer import announce_transfers, uploads
 from services.transfer.uploads import Uploads
 from shared.announce_once import Lot
-from shared.lane import Lane
 from tests.simulation import linker_store, transfer_store, updater_store
 from tests.simulation.recording import Call, Trace, Transaction
 
@@ -150,16 +149,9 @@ async def ask(connection: AsyncConnection, call: Call) -> Any:  # noqa: ANN401  
     """Make this call of the product."""
     if (call.owner, call.name) in _ANNOUNCERS:
         return await _ANNOUNCERS[call.owner, call.name](connection, *call.args[1:], **call.named)
-    if call.owner is Lane:
-        lane = Lane(cast("Any", None), cast("Any", None), cast("Any", None), wake=_nobody, ping_every_s=60)
-        return await getattr(lane, call.name)(connection, *call.args[1:], **call.named)
     if isinstance(call.owner, type):
         return await getattr(call.owner(connection), call.name)(*call.args, **call.named)
     return await getattr(call.owner, call.name)(connection, *call.args[1:], **call.named)
-
-
-def _nobody() -> None:
-    """There is no loop to wake."""
 
 
 async def take_first(connection: AsyncConnection, call: Call) -> None:

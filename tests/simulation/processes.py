@@ -59,6 +59,7 @@ from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
+from shared.lane import Lane
 from shared.producer import Outgoing, Producer, Published
 from shared.reconcile import Loop
 from tests.simulation import linker_store, transfer_store, updater_store
@@ -66,7 +67,6 @@ from tests.simulation.broker import Broker, Consumer
 from tests.simulation.clock import Clock
 from tests.simulation.cloud import TIME_LIMIT_S, Client, Cloud
 from tests.simulation.database import ModelDatabase
-from tests.simulation.plumbing_store import ModelLane
 from tests.simulation.points import Pause, Point
 
 SERVICES = ("linker", "transfer", "cloud_updater")
@@ -253,10 +253,10 @@ class Process:
         *,
         route: str | None = None,
         repeatable_with: str | None = None,
-    ) -> ModelLane:
+    ) -> Lane:
         self.client = Client(self.service, self.outside.cloud, self.outside.clock)
         client = cast("RealCloud", self.client)
-        lane = ModelLane(
+        lane = Lane(
             self.database,
             client,
             retry_now,

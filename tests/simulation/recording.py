@@ -13,10 +13,8 @@ from datetime import datetime
 from types import FunctionType
 from typing import Any
 
-from shared.lane import Lane
 from tests.simulation import database, healing, linker_store, runs, seams, transfer_store, updater_store
 from tests.simulation.database import ModelDatabase
-from tests.simulation.plumbing_store import ModelLane
 from tests.simulation.world import World
 
 # Functions of models that the simulation hands to announcers by itself.
@@ -83,10 +81,9 @@ class _Recorder:
     @contextmanager
     def listening(self) -> Iterator[None]:
         """Every call of a model is written down while the block runs."""
-        models = [(real, model) for real, model in seams.MODELS] + [(Lane, ModelLane)]
         methods = [
             (model, name, self._heard(method, real))
-            for real, model in models
+            for real, model in seams.MODELS
             for name, method in vars(model).items()
             if isinstance(method, FunctionType) and name in vars(real) and not name.startswith("__")
         ]

@@ -7,14 +7,14 @@ from typing import Any, cast
 from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared import dead_letters, lease, positions, replays
+from shared import dead_letters, lane_row, lease, positions, replays
 from shared.dead_letters import DeadLetter
-from shared.lane import FAILURES_TO_OPEN, Lane
+from shared.lane import Lane
+from shared.lane_rules import FAILURES_TO_OPEN
 from shared.outcome import Done, NothingDone, RateLimited
 from shared.positions import Move
 from tests.simulation import plumbing_store
 from tests.simulation.database import Tables, tables_of
-from tests.simulation.plumbing_store import ModelLane
 from tests.simulation.situations import ONE, OTHER, At, Rule, over, record, refused
 
 PLACE = TopicPartition("TicketLinked", 0)
@@ -76,19 +76,19 @@ async def dead_letter_read_again(at: At) -> AsyncIterator[object]:
 async def lane_is_stopped(at: At) -> AsyncIterator[object]:
     """Several failures in a row; one request a second is let through then, and one of before says nothing."""
     connection = await at(0)
-    lane = _lane(connection)
-    await lane._open(connection)
+    lane = _lane()
+    await lane_row.open_again(connection, "any")
     before = await lane.look(connection)
     for _ in range(FAILURES_TO_OPEN):
         yield (await lane.look(connection)).reason
-        await lane._judge(connection, NothingDone("refused"), before)
+        await lane.judge(connection, NothingDone("refused"), before)
     stopped = await lane.look(connection)
     yield stopped
     yield await refused(lane.enter(connection, stopped))
     connection = await at(1)
     yield [await refused(lane.enter(connection, stopped)) for _ in range(2)]
-    yield await lane._judge(connection, Done({}), before)
-    yield await lane._judge(connection, Done({}), stopped)
+    yield await lane.judge(connection, Done({}), before)
+    yield await lane.judge(connection, Done({}), stopped)
     opened = await lane.look(connection)
     yield opened
     yield [await refused(lane.enter(connection, opened)) for _ in range(4)]
@@ -97,72 +97,70 @@ async def lane_is_stopped(at: At) -> AsyncIterator[object]:
 async def lane_lets_one_through(at: At) -> AsyncIterator[object]:
     """What must not be repeated meets an outage: each request that is let through waits for a ping, and counts."""
     connection = await at(0)
-    lane = dataclasses.replace(_lane(connection), repeatable_with="idempotency-key")
-    await lane._open(connection)
+    lane = dataclasses.replace(_lane(), repeatable_with="idempotency-key")
+    await lane_row.open_again(connection, "any")
     before = await lane.look(connection)
     for _ in range(FAILURES_TO_OPEN):
-        await lane._judge(connection, NothingDone("refused"), before)
-    await lane._judge(connection, NothingDone("refused"), before)
+        await lane.judge(connection, NothingDone("refused"), before)
+    await lane.judge(connection, NothingDone("refused"), before)
     yield (await lane.look(connection)).failures
     connection = await at(60)
     stopped = await lane.look(connection)
     yield await refused(lane.enter(connection, stopped))
-    await lane._let_probe(connection)
+    await lane_row.let_probe(connection)
     yield [await refused(lane.enter(connection, stopped)) for _ in range(2)]
-    await lane._judge(connection, NothingDone("refused"), stopped)
+    await lane.judge(connection, NothingDone("refused"), stopped)
     yield await lane.look(connection)
-    await lane._stop(connection, "unauthorized", "401", None)
-    await lane._let_probe(connection)
+    await lane_row.stop(connection, "unauthorized", "401", None)
+    await lane_row.let_probe(connection)
     yield await lane.look(connection)
 
 
 async def lane_fails_once_it_was_limited(at: At) -> AsyncIterator[object]:
     """What was sent before a rate limit fails, and then what was let through after it."""
     connection = await at(0)
-    lane = _lane(connection)
-    await lane._open(connection)
+    lane = _lane()
+    await lane_row.open_again(connection, "any")
     before = await lane.look(connection)
-    await lane._judge(connection, RateLimited("slower", 60), before)
-    limited = await lane.look(connection)
-    yield await lane._count_failure(connection, before)
-    yield await lane._count_failure(connection, limited)
-    yield await lane._count_failure(connection, None)
+    await lane.judge(connection, RateLimited("slower", 60), before)
+    yield await lane_row.count_failure(connection, "open")
+    yield await lane_row.count_failure(connection, "rate_limited")
+    yield await lane_row.count_failure(connection, "any")
 
 
 async def lane_waits_as_asked(at: At) -> AsyncIterator[object]:
     """The cloud asks to wait for long, and then a request of before is asked to wait for less."""
     connection = await at(0)
-    lane = _lane(connection)
-    await lane._judge(connection, RateLimited("slower", 60), None)
-    await lane._judge(connection, RateLimited("slower", 5), None)
+    lane = _lane()
+    await lane.judge(connection, RateLimited("slower", 60), None)
+    await lane.judge(connection, RateLimited("slower", 5), None)
     yield await lane.look(connection)
     probe = await lane.look(connection)
-    yield await lane._open(connection, probe)
+    yield await lane_row.open_again(connection, probe.reason)
     yield await lane.look(connection)
     for _ in range(FAILURES_TO_OPEN):
-        await lane._judge(connection, NothingDone("refused"), probe)
+        await lane.judge(connection, NothingDone("refused"), probe)
     yield await lane.look(connection)
 
 
 async def lane_has_a_limit(at: At) -> AsyncIterator[object]:
     """60 requests a minute, two of them at once; and pings of two replicas."""
     connection = await at(0)
-    lane = _lane(connection, requests_per_minute=60)
-    await lane._open(connection)
+    lane = _lane(requests_per_minute=60)
+    await lane_row.open_again(connection, "any")
     state = await lane.look(connection)
     yield [await refused(lane.enter(connection, state)) for _ in range(2)]
-    yield [await lane._take_ping(connection, 3.0) for _ in range(2)]
+    yield [await lane_row.take_ping(connection, 3.0) for _ in range(2)]
     connection = await at(1)
     yield await refused(lane.enter(connection, state))
-    yield await lane._take_ping(connection, 3.0)
+    yield await lane_row.take_ping(connection, 3.0)
     connection = await at(3)
-    yield await lane._take_ping(connection, 3.0)
+    yield await lane_row.take_ping(connection, 3.0)
 
 
-def _lane(connection: AsyncConnection, requests_per_minute: int | None = None) -> Lane:
+def _lane(requests_per_minute: int | None = None) -> Lane:
     nothing = cast("Any", None)
-    kind = over(connection, Lane, ModelLane)
-    return kind(nothing, nothing, nothing, wake=nothing, ping_every_s=60, requests_per_minute=requests_per_minute)
+    return Lane(nothing, nothing, nothing, wake=nothing, ping_every_s=60, requests_per_minute=requests_per_minute)
 
 
 async def _replay(connection: AsyncConnection, starts: Mapping[int, int]) -> None:

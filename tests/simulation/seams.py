@@ -37,8 +37,9 @@ from services.linker import (
 )
 from services.transfer import conclusions, requests, transfers, upload_recordings, uploads
 from services.transfer import store as transfer
-from shared import announce, dead_letters, fold, gate, insist, lease, positions, replays
+from shared import announce, dead_letters, fold, gate, insist, lane_row, lease, positions, replays
 from tests.simulation import (
+    lane_store,
     linker_store,
     parked_store,
     plumbing_store,
@@ -82,6 +83,11 @@ FUNCTIONS: tuple[tuple[Any, str, Any], ...] = (
     (dead_letters, "unpublished", plumbing_store.unpublished),
     (dead_letters, "mark_published", plumbing_store.mark_published),
     (dead_letters, "forget_published", plumbing_store.forget_published),
+    *(
+        (lane_row, name, vars(lane_store)[name])
+        for name, statement in vars(lane_row).items()
+        if isinstance(statement, FunctionType) and statement.__module__ == lane_row.__name__
+    ),
     (announce, "time", VIRTUAL_TIME),
     (expand_resyncs, "time", VIRTUAL_TIME),
     (gate, "time", VIRTUAL_TIME),

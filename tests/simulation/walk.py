@@ -13,13 +13,11 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shared.lane import Lane
 from tests.simulation import database
 from tests.simulation.clock import BEGINNING
 from tests.simulation.contract import ask, begin_trace, set_clock, take_first
 from tests.simulation.contract import same as alike
 from tests.simulation.database import Tables
-from tests.simulation.plumbing_store import ModelLane
 from tests.simulation.recording import Call, Trace
 from tests.simulation.seams import modelled
 from tests.simulation.world import TABLES
@@ -85,8 +83,6 @@ async def _both(connection: AsyncConnection, tables: Tables, call: Call, model: 
 
 
 async def _of_the_model(call: Call, connection: Any) -> Any:  # noqa: ANN401  # whatever it answers
-    if call.owner is Lane:
-        return await getattr(object.__new__(ModelLane), call.name)(connection, *call.args[1:], **call.named)
     if isinstance(call.owner, type):
         return await getattr(call.owner(connection), call.name)(*call.args, **call.named)
     return await getattr(call.owner, call.name)(connection, *call.args[1:], **call.named)

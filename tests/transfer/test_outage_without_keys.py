@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.lane import FAILURES_TO_OPEN
+from shared.lane_rules import FAILURES_TO_OPEN
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_recording
 from tests.transfer.running import Transfer, files_in_cloud, running_transfer
