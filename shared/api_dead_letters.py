@@ -6,19 +6,28 @@ time, and only if that is asked for. Each place is settled in a transaction of i
 
 import base64
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Annotated, Any, Literal, assert_never
+from typing import Annotated, Any, assert_never
 
 import structlog
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.audited import Audited
-from schemas.fields import INT32_MAX, INT64_MAX, Instant, Name
-from schemas.undecodable import Reason
+from schemas.fields import INT32_MAX, INT64_MAX, Name
 from shared import audit, redrive
-from shared.cursors import MAX_CHARS, UnknownCursor, cursor_of, place_of
+from shared.api_dead_letter_models import (
+    ContentAnswer,
+    DeadLetterAnswer,
+    DeadLetterConditions,
+    DeadLettersAnswer,
+    HeaderAnswer,
+    PlacesBody,
+    SettledAnswer,
+    SettledsAnswer,
+    WholeAnswer,
+    WholesAnswer,
+)
+from shared.cursors import UnknownCursor, cursor_of, place_of
 from shared.fold import Fold
 from shared.redrive import Applied, NotOpen, Place, Redriven, StillDead, Wanted
 from shared.requested_by import RequestedBy
@@ -27,114 +36,9 @@ from shared.web import Problem, ProblemDetails
 
 log = structlog.get_logger()
 
-PLACES_MAX = 100
 _ORDER = "dead letters"
 
-Partition = Annotated[int, Field(ge=0, le=INT32_MAX)]
-Offset = Annotated[int, Field(ge=0, le=INT64_MAX)]
 UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": ProblemDetails, "description": "Nothing stands there"}}
-
-
-class DeadLetterConditions(BaseModel):
-    """Conditions on the list; those that are given have to be met, all of them."""
-
-    topic: Name | None = None
-    partition: Partition | None = None
-    offset: Offset | None = None
-    reason: Reason | None = None
-    since: Instant | None = Field(None, description="only what became a dead letter at this time or later")
-    settled: bool = Field(default=False, description="those that were redriven or discarded, instead of the open ones")
-    limit: int = Field(100, ge=1, le=1000)
-    cursor: str = Field("", max_length=MAX_CHARS, description="`next_cursor` of the page before, of the same list")
-
-
-class DeadLetterAnswer(BaseModel):
-    """A record that could not be applied: where it stood, and why. `settled_as`: redriven, discarded, or null."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    topic: str
-    partition: int
-    offset: int
-    reason: str
-    error: str
-    failed_at: datetime
-    size_bytes: int
-    settled_as: str | None
-    settled_at: datetime | None
-    settled_by: str | None
-
-
-class DeadLettersAnswer(BaseModel):
-    """A page, in order of topic, partition and offset; it is the last without a cursor."""
-
-    items: list[DeadLetterAnswer]
-    next_cursor: str | None
-
-
-class HeaderAnswer(BaseModel):
-    """A header; its value in base64."""
-
-    name: str
-    value: str | None
-
-
-class ContentAnswer(BaseModel):
-    """What the record holds, in base64."""
-
-    key: str | None
-    value: str
-    headers: list[HeaderAnswer]
-
-
-class WholeAnswer(DeadLetterAnswer):
-    """A dead letter; `content` is null unless it was asked for."""
-
-    content: ContentAnswer | None
-
-
-class WholesAnswer(BaseModel):
-    """What stood at a place, the newest first: more than one only if the topic was made anew."""
-
-    items: list[WholeAnswer]
-
-
-class PlaceBody(BaseModel):
-    """Where a record stood."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    topic: Name
-    partition: Partition
-    offset: Offset
-
-
-class PlacesBody(BaseModel):
-    """Which; with `dry_run` it is only said what would become of them."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    places: list[PlaceBody] = Field(min_length=1, max_length=PLACES_MAX)
-    dry_run: bool = False
-
-
-class SettledAnswer(BaseModel):
-    """What became of one. `applied`; `nothing_new`: applied, and nothing was newer than known; `still_dead`, with the
-    reason; `discarded`; `not_open`: no dead letter stands there, or it was settled before.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    outcome: Literal["applied", "nothing_new", "still_dead", "discarded", "not_open"]
-    reason: str | None = None
-    error: str | None = None
-
-
-class SettledsAnswer(BaseModel):
-    """In the order of the places."""
-
-    items: list[SettledAnswer]
 
 
 def routes(service: Service) -> APIRouter:

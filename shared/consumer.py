@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from shared.header_names import read_any_header_name
@@ -23,6 +24,12 @@ from shared.reconnect import reconnect_patiently
 
 log = structlog.get_logger()
 
+POLL_MS = 10  # FastStream sleeps as long after an empty poll, whatever arrives meanwhile
+# Of each partition, so that all of a topic's fit into one answer (50 MB) and are read side by side; no more, because
+# several topics are read ahead at once. A larger record comes all the same, by itself.
+FETCH_BYTES = 1_000_000
+SESSION_MS = 10_000
+HEARTBEAT_MS = 2_000
 # An empty poll costs as much as one with records, and a service polls several topics.
 WAIT_MS = 1_000
 CAREFUL_S = 60.0
@@ -98,7 +105,30 @@ async def start(broker: KafkaBroker) -> None:
         raise
 
 
-async def without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
+def subscriber(
+    broker: KafkaBroker, topic: str, group: str, *, listener: ConsumerRebalanceListener, batch_records: int
+) -> Any:  # noqa: ANN401  # FastStream has no public type for it
+    """Of one topic, in batches. Every option that could lose a record is named; none is left to a default."""
+    return broker.subscriber(
+        topic,
+        batch=True,
+        group_id=group,
+        ack_policy=AckPolicy.MANUAL,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        batch_timeout_ms=POLL_MS,
+        max_records=batch_records,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        listener=listener,
+        parser=_without_headers,
+        decoder=_undecoded,
+        no_reply=True,
+    )
+
+
+async def _without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
     """FastStream decodes every header as UTF-8 before the handler sees the batch, and one that is not drops the batch.
 
     It gets the first and the last without headers, for its own names; ours are read from the raw records, one by one.
@@ -108,7 +138,7 @@ async def without_headers(message: Any, original: Any) -> Any:  # noqa: ANN401
     return parsed
 
 
-async def undecoded(message: Any) -> Any:  # noqa: ANN401
+async def _undecoded(message: Any) -> Any:  # noqa: ANN401
     """The handler parses record by record; FastStream must not."""
     return message.raw_message
 

@@ -1,6 +1,6 @@
 """Replays: a topic's position rows are moved back, and what is folded until they are where they were is counted.
 
-The fold finds that rows moved, seeks and reads on from there (see shared/fold.py); nothing else has to be told. A row
+The fold finds that rows moved, seeks and reads on from there (shared/standing.py); nothing else has to be told. A row
 says by `replay_until` where it stood; while it is behind that, what is folded counts as part of the replay, by whatever
 process. Facts that came meanwhile are counted with the batch in which they came. A row is never moved forward, and a
 topic has one replay at a time.

@@ -10,29 +10,28 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
 import uvicorn
-from aiokafka import TopicPartition
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
     TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
 )
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 
 from schemas.topics import Topic
-from shared import consumer, dead_letters, metrics, positions
+from shared import consumer, metrics
 from shared.batch import Apply, News
+from shared.cancelling import cancelled
 from shared.database import Database, is_transient
 from shared.dead_letter_limit import DeadLetterLimit
-from shared.fold import Fold, ForgetHeard
+from shared.fold import Fold
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
@@ -40,13 +39,12 @@ from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
 from shared.sql import text
-from shared.topics import cluster, ends
+from shared.standing import ForgetHeard
+from shared.tie import Tie
 
 log = structlog.get_logger()
 
 STOP_STEPS_S = 6.0
-CANCEL_AGAIN_S = 0.5
-CANCEL_TRIES = 6
 CLOSE_S = 2.0
 EXIT_BUG = 70
 KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
@@ -80,6 +78,7 @@ class Service:
     free_leases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.tie = Tie(self.database, self.kafka, self.forget_heard)
         self._gates: list[Gate] = []
         self.gate = self.gate_on(self.own_topics)
         metrics.GATE_OPEN.set_function(lambda: self.gate.is_open)
@@ -108,7 +107,7 @@ class Service:
 
     def ends_of(self, topics: Sequence[Topic]) -> Ends:
         """Asks Kafka, whenever it is called, for the end offset of every partition of these topics."""
-        return partial(self._ends, [topic.name for topic in topics])
+        return partial(self.tie.ends, [topic.name for topic in topics])
 
     def fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> Fold:
         """Consume `topic` with `apply`."""
@@ -191,7 +190,7 @@ class Service:
         """Start consuming once Kafka can be reached, then watch over the folds."""
         while not self._started:
             try:
-                await self._tie_to_kafka()
+                await self.tie.hold()
                 await consumer.start(self._broker)
                 self._started = True
             except Exception as error:
@@ -205,23 +204,6 @@ class Service:
                     log.warning("not reached yet", setting=setting, error=type(error).__name__)
                 await asyncio.sleep(KAFKA_RETRY_S)
         await asyncio.gather(*(fold.watch() for fold in self.folds))
-
-    async def _tie_to_kafka(self) -> None:
-        """Before positions are used: they are of the Kafka that they were made for, and mean nothing to another."""
-        found = (await cluster(self.kafka)).cluster_id
-        async with self.database.transaction() as connection:
-            if await positions.belong_to(connection, found):
-                await self.forget_heard(connection)
-                await dead_letters.forget_published(connection)
-                log.warning("another Kafka than before: all topics are read from the start", cluster_id=found)
-
-    async def _ends(self, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
-        """What a gate waits for. A database that was made anew under the running process is tied here."""
-        await self._tie_to_kafka()
-        found = await ends(self.kafka, topics)
-        if {topic for topic, _ in found} != set(topics):
-            raise UnknownTopicOrPartitionError  # nothing is known of what was done as long as Kafka does not show it
-        return {TopicPartition(*partition): end for partition, end in found.items()}
 
     async def _close(self) -> None:
         for close in (self._broker.stop, self.producer.close, self.database.close):
@@ -261,22 +243,6 @@ class Service:
             "lag": sum(fold.lag.values()),
             "last_poll_s": None if last is None else round(time.time() - last / 1000, 1),
         }
-
-
-async def cancelled(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel until all have ended, for some seconds at most.
-
-    Once may not be enough: in Python 3.11 `asyncio.wait_for`, which the clients of Kafka and PostgreSQL use, loses a
-    cancellation that comes as what it waits for ends.
-    """
-    for _ in range(CANCEL_TRIES):
-        pending = [task for task in tasks if not task.done()]
-        if not pending:
-            return
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-    log.error("tasks do not end", tasks=[task.get_name() for task in tasks if not task.done()])
 
 
 class _Server(uvicorn.Server):

@@ -32,9 +32,6 @@ from shared.outcome import (
 # The cloud remembers a key for 24 h at least; a repeat must get there within them.
 KEY_LIFE = timedelta(hours=24) - timedelta(minutes=1)
 GIVEN_UP_BEGINS = "given_up: "
-GIVEN_UP = GIVEN_UP_BEGINS + "an operator gave up on its upload, of which the outcome is unknown"
-GIVEN_UP_MISSING = GIVEN_UP_BEGINS + "an operator gave up on its upload into a folder that the cloud has lost"
-Answer = Literal["exists_as", "send_again", "give_up"]
 _UUID: TypeAdapter[CloudsUuid] = TypeAdapter(ACloudsUuid)
 
 
@@ -193,37 +190,6 @@ def decide_conclusion(
             return _narrow(message, errors, sent)
         case NoFolder(message) | TooLarge(message) | Refused(message):
             return _narrow(message, {}, sent)
-        case never:
-            assert_never(never)
-
-
-@dataclass(frozen=True)
-class Unfit:
-    """The answer does not fit the request that it is about."""
-
-    why: str
-
-
-def decide_answer(
-    answer: Answer,
-    *,
-    sent_to: CloudsUuid | None,
-    exists_as: CloudsUuid | None,
-    recording_ids: tuple[RecordingId, ...],
-) -> Transferred | Narrow | Release | Unfit:
-    """What follows from an operator's word about a request of unknown outcome; `sent_to`: the folder of an inject."""
-    match answer:
-        case "exists_as":
-            clouds_uuid = sent_to or exists_as
-            if clouds_uuid is None:
-                return Unfit("clouds_uuid is needed: a new folder was to be made, only the cloud knows its uuid")
-            if exists_as not in {None, clouds_uuid}:
-                return Unfit("clouds_uuid differs from the folder that the files were sent to")
-            return Transferred(clouds_uuid, MAX_FILES)
-        case "send_again":
-            return Release("an operator said: send again", 0)
-        case "give_up":
-            return Narrow("an operator gave up", dict.fromkeys(recording_ids, GIVEN_UP), MAX_FILES, newer_too=True)
         case never:
             assert_never(never)
 

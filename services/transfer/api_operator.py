@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import ACloudsUuid, ARecordingId, CloudsUuid, FolderId
 from services.transfer.adoptions import Adoptions
-from services.transfer.answers import Answer, Unfit, decide_answer
 from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
 from services.transfer.lots import MAX_FILES
+from services.transfer.operators_word import Answer, Unfit, decide_answer
 from services.transfer.requests import OpenRequest
 from services.transfer.retries import Retries
 from shared import audit

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
-from services.transfer.answers import GIVEN_UP_MISSING
+from services.transfer.operators_word import GIVEN_UP_MISSING
 from services.transfer.store import Store
 from services.transfer.uploads import Uploads
 from shared.sql import text

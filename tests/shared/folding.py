@@ -12,13 +12,13 @@ from faststream.kafka import KafkaBroker
 
 from shared import consumer
 from shared.batch import Apply
+from shared.cancelling import cancelled
 from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.kafka import broker_options, plain
 from shared.producer import Outgoing
-from shared.service import cancelled
 from shared.topics import ends
 from tests.shared.things import Things, fold_things, forget_heard
 

@@ -53,10 +53,10 @@ async def test_to_another_kafka_facts_and_open_dead_letters_are_announced_again(
 ) -> None:
     await things.change("update origin set cluster_id = 'another'")
 
-    await service._tie_to_kafka()
+    await service.tie.hold()
     found = await _to_be_announced(service, things)
     await things.change("update dead_letter set published_at = now()")
-    await service._tie_to_kafka()
+    await service.tie.hold()
 
     assert found == (0, [1])
     assert await _to_be_announced(service, things) == (0, [])

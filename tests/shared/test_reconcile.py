@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from shared.cancelling import cancelled
 from shared.gate import GateClosed
 from shared.reconcile import Loop
-from shared.service import cancelled
 
 
 class Work:

@@ -3,9 +3,9 @@
 import json
 
 from schemas.fields import CloudsUuid, FolderId
-from services.transfer.answers import decide_answer
 from services.transfer.conclusions import Conclusions
 from services.transfer.lots import MAX_FILES
+from services.transfer.operators_word import decide_answer
 from tests.simulation.cloud import Effect
 from tests.simulation.linker_store import LinkerTables
 from tests.simulation.oracle import Violation

@@ -8,10 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
-from services.transfer.answers import GIVEN_UP, Transferred
+from services.transfer.answers import Transferred
 from services.transfer.conclusions import Conclusions
 from services.transfer.decisions import Place, newest_of_each
 from services.transfer.lots import FILENAME_TAKEN, Lot, Ready
+from services.transfer.operators_word import GIVEN_UP
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers

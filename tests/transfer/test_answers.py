@@ -7,7 +7,6 @@ import pytest
 
 from schemas.fields import CloudsUuid, RecordingId
 from services.transfer.answers import (
-    GIVEN_UP,
     Conclusion,
     FolderMissing,
     Hold,
@@ -18,11 +17,10 @@ from services.transfer.answers import (
     SendAgain,
     Sent,
     Transferred,
-    Unfit,
-    decide_answer,
     decide_conclusion,
     decide_unrecorded_outcome,
 )
+from services.transfer.operators_word import GIVEN_UP, Unfit, decide_answer
 from shared.outcome import (
     Done,
     Invalid,

@@ -8,10 +8,11 @@ from sqlalchemy import text
 
 from schemas.fields import FolderId, RecordingId
 from schemas.topics import TICKET_LINKED
-from services.transfer.answers import GIVEN_UP, Narrow
+from services.transfer.answers import Narrow
 from services.transfer.conclusions import Conclusions
 from services.transfer.lots import Lot, decide_lot
 from services.transfer.on_ticket_linked import fold_ticket_linked
+from services.transfer.operators_word import GIVEN_UP
 from services.transfer.requests import Requests
 from services.transfer.transfers import Transfers
 from services.transfer.uploads import Uploads
