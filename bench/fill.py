@@ -57,8 +57,8 @@ TRANSFER = (
     """,
     f"""
     insert into transfer (recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
-        link_version, transferred_at, heard_version)
-    select {_ID}, {_FOLDER}, uuid, 1, {_NAME}, '1 KB', 1, '{WORDS}', 1, {_AT}, 1 {_ROWS}
+        link_version, transferred_at)
+    select {_ID}, {_FOLDER}, uuid, 1, {_NAME}, '1 KB', 1, '{WORDS}', 1, {_AT} {_ROWS}
     """,
 )
 CLOUD_UPDATER = (

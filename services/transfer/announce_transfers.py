@@ -26,8 +26,7 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
     """Recording → transfer_version, folder by folder."""
     rows = await connection.execute(
         text("""
-            select recording_id, transfer_version from transfer where heard_version <> transfer_version
-            order by folder_id, recording_id limit :limit
+            select recording_id, transfer_version from unheard_transfer order by folder_id, recording_id limit :limit
         """),
         {"limit": limit},
     )
@@ -35,12 +34,12 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
-    """Recording → (version, record) for those that are still to be announced, as many as memory should hold at once."""
+    """Recording → (transfer_version, record) as the transfers are now, as many as memory should hold at once."""
     rows = await connection.execute(
         with_arrays("""
             with wanted as (
                 select *, sum(octet_length(transcribe)) over (order by folder_id, recording_id) as bytes
-                from transfer where recording_id = any(cast(:ids as text[])) and heard_version <> transfer_version
+                from transfer where recording_id = any(cast(:ids as text[]))
             )
             select * from wanted where bytes - octet_length(transcribe) <= :lot_bytes order by folder_id, recording_id
         """),
@@ -51,7 +50,13 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
 
 async def forget_heard(connection: AsyncConnection) -> None:
     """Nothing was heard on the topic as it is now: every transfer is to be announced."""
-    await connection.execute(text("update transfer set heard_version = 0 where heard_version <> 0"))
+    await connection.execute(
+        text("""
+            insert into unheard_transfer (recording_id, folder_id, transfer_version)
+            select recording_id, folder_id, transfer_version from transfer order by recording_id
+            on conflict do nothing
+        """)
+    )
 
 
 def record_of(row: Row[Any]) -> Outgoing:

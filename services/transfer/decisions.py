@@ -100,10 +100,13 @@ def decide_links(facts: Iterable[TicketLinked], known: Mapping[RecordingId, int]
 
 @dataclass(frozen=True)
 class KnownTransfer:
-    """What the rows say of a recording's transfer, 0 for never; and every folder that a change of it concerns."""
+    """What the rows say of a recording's transfer, version 0 for never; and every folder that a change of it concerns.
+
+    `heard`: the last record of the topic about it says this version.
+    """
 
     transfer_version: int
-    heard_version: int
+    heard: bool
     folder_ids: frozenset[FolderId]
 
 
@@ -127,10 +130,14 @@ def decide_heard(facts: Sequence[RecordingTransferred], known: Mapping[Recording
             newest[fact.recording_id] = fact
     concerned = {folder_id for one in newest for folder_id in known[one].folder_ids}
     last = {fact.recording_id: fact.transfer_version for fact in facts}
+
+    def is_said_already(one: RecordingId, version: int) -> bool:
+        return one not in newest and (version == known[one].transfer_version) == known[one].heard
+
     return Heard(
         newer=tuple(newest.values()),
         folder_ids=frozenset(concerned | {fact.folder_id for fact in newest.values()}),
-        last_words={one: version for one, version in last.items() if version != known[one].heard_version},
+        last_words={one: version for one, version in last.items() if not is_said_already(one, version)},
         behind=any(version < newest.get(one, known[one]).transfer_version for one, version in last.items()),
     )
 

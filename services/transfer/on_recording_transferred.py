@@ -28,7 +28,7 @@ async def new_own_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnect
     told = {(RecordingId(one.key), one.order[0]) for one in skimmed}
     if not await transfers.are_newest(told):
         return range(len(skimmed))
-    await transfers.hear(dict(told))
+    await transfers.strike_off(dict(told))
     return ()
 
 

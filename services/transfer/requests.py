@@ -122,4 +122,10 @@ class Requests:
 
     async def close(self, request: OpenRequest) -> None:
         """Its outcome is known; its recordings are free."""
-        await self._connection.execute(text("delete from upload_request where id = :id"), {"id": request.id})
+        await self._connection.execute(
+            text("""
+                with closed as (delete from upload_request where id = :id)
+                delete from frozen_file where request_id = :id
+            """),
+            {"id": request.id},
+        )

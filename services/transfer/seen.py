@@ -114,8 +114,8 @@ async def working(connection: AsyncConnection, *, folder_id: str | None) -> int:
                 select (select count(*) from recording r left join transfer t using (recording_id) {_FOLDER_OF}
                         where {_WANTED} and r.waiting and d.held is null
                             and (cast(:folder_id as text) is null or r.folder_id = :folder_id))
-                    + (select count(*) from transfer t where t.heard_version <> t.transfer_version
-                            and (cast(:folder_id as text) is null or t.folder_id = :folder_id))
+                    + (select count(*) from unheard_transfer u
+                            where cast(:folder_id as text) is null or u.folder_id = :folder_id)
             """),  # noqa: S608  # this module's own text
             {"folder_id": folder_id},
         )

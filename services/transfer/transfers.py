@@ -24,10 +24,11 @@ class Transfers:
         rows = await self._connection.execute(
             with_arrays("""
                 select u.recording_id, coalesce(t.transfer_version, 0) as transfer_version,
-                    coalesce(t.heard_version, 0) as heard_version,
+                    t.recording_id is not null and n.recording_id is null as heard,
                     array_remove(array[t.folder_id, r.folder_id, q.folder_id], null) as folder_ids
                 from unnest(cast(:ids as text[])) as u (recording_id)
                 left join transfer t using (recording_id)
+                left join unheard_transfer n using (recording_id)
                 left join recording r using (recording_id)
                 left join frozen_file f using (recording_id)
                 left join upload_request q on q.id = f.request_id
@@ -35,8 +36,7 @@ class Transfers:
             {"ids": list(recording_ids)},
         )
         return {
-            row.recording_id: KnownTransfer(row.transfer_version, row.heard_version, frozenset(row.folder_ids))
-            for row in rows
+            row.recording_id: KnownTransfer(row.transfer_version, row.heard, frozenset(row.folder_ids)) for row in rows
         }
 
     async def are_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
@@ -74,10 +74,10 @@ class Transfers:
     async def _put_rows(self, facts: Sequence[RecordingTransferred]) -> None:
         await self._connection.execute(
             with_arrays("""
-                insert into transfer (
+                with newer as (insert into transfer (
                     recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
-                    link_version, transferred_at, heard_version)
-                select u.*, 0 from unnest(
+                    link_version, transferred_at)
+                select u.* from unnest(
                     cast(:recording_ids as text[]), cast(:folder_ids as text[]), cast(:uuids as text[]),
                     cast(:versions as int[]), cast(:filenames as text[]), cast(:sizes as text[]),
                     cast(:tokens as bigint[]), cast(:transcribes as text[]), cast(:links as int[]),
@@ -91,6 +91,11 @@ class Transfers:
                     token = excluded.token, transcribe = excluded.transcribe, link_version = excluded.link_version,
                     transferred_at = excluded.transferred_at
                 where excluded.transfer_version > transfer.transfer_version
+                returning recording_id, folder_id, transfer_version)
+                insert into unheard_transfer (recording_id, folder_id, transfer_version)
+                select * from newer order by recording_id
+                on conflict (recording_id) do update set
+                    folder_id = excluded.folder_id, transfer_version = excluded.transfer_version
             """),
             {
                 "recording_ids": [fact.recording_id for fact in facts],
@@ -133,13 +138,41 @@ class Transfers:
         )
 
     async def hear(self, versions: Mapping[RecordingId, int]) -> None:
-        """The last records of the topic say these versions."""
+        """The last records of the topic say these versions: whatever has another version is to be announced."""
         await self.lock(versions)
         await self._connection.execute(
             with_arrays("""
-                update transfer set heard_version = u.heard_version
-                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, heard_version)
-                where transfer.recording_id = u.recording_id and transfer.heard_version <> u.heard_version
+                with told as (
+                    select recording_id, t.folder_id, t.transfer_version, t.transfer_version = u.version as heard
+                    from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, version)
+                        join transfer t using (recording_id)
+                ), heard as (
+                    select recording_id from unheard_transfer join told using (recording_id)
+                    where told.heard order by recording_id for update of unheard_transfer
+                ), done as (
+                    delete from unheard_transfer using heard where unheard_transfer.recording_id = heard.recording_id
+                )
+                insert into unheard_transfer (recording_id, folder_id, transfer_version)
+                select recording_id, folder_id, transfer_version from told where not heard order by recording_id
+                on conflict do nothing
+            """),
+            {"ids": list(versions), "versions": list(versions.values())},
+        )
+
+    async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
+        """These versions were heard: those that are still the transfers' own wait for it no more.
+
+        No transfer is locked: a row that got a newer version meanwhile says so itself, and stays.
+        """
+        await self._connection.execute(
+            with_arrays("""
+                with heard as (
+                    select recording_id from unheard_transfer
+                        join unnest(cast(:ids as text[]), cast(:versions as int[]))
+                            as u (recording_id, transfer_version) using (recording_id, transfer_version)
+                    order by recording_id for update of unheard_transfer
+                )
+                delete from unheard_transfer using heard where unheard_transfer.recording_id = heard.recording_id
             """),
             {"ids": list(versions), "versions": list(versions.values())},
         )
@@ -161,12 +194,17 @@ class Transfers:
         """
         closed = await self._connection.execute(
             with_arrays("""
-                delete from upload_request q
-                where q.id in (select request_id from frozen_file where recording_id = any(cast(:ids as text[])))
-                    and not exists (
-                        select from frozen_file f left join transfer t using (recording_id)
-                        where f.request_id = q.id and coalesce(t.transfer_version, 0) < f.transfer_version)
-                returning q.folder_id
+                with closed as (
+                    delete from upload_request q
+                    where q.id in (select request_id from frozen_file where recording_id = any(cast(:ids as text[])))
+                        and not exists (
+                            select from frozen_file f left join transfer t using (recording_id)
+                            where f.request_id = q.id and coalesce(t.transfer_version, 0) < f.transfer_version)
+                    returning q.id, q.folder_id
+                ), gone as (
+                    delete from frozen_file using closed where frozen_file.request_id = closed.id
+                )
+                select folder_id from closed
             """),
             {"ids": list(recording_ids)},
         )

@@ -26,7 +26,7 @@ TO_DO = {
         ("an open request", "select folder_id from upload_request"),
         ("a recording that waits", "select recording_id from recording where waiting"),
         ("a rejected recording", "select recording_id from recording where rejected is not null"),
-        ("a transfer that is not heard", "select recording_id from transfer where heard_version <> transfer_version"),
+        ("a transfer that is not heard", "select recording_id from unheard_transfer"),
     ),
     "cloud_updater": (
         ("a claim", "select clouds_uuid from claim"),

@@ -61,11 +61,7 @@ def unrest(world: World) -> list[str]:
     found += [f"{one} has arrived" for one in linker.arrival]
     found += [f"request of {one.folder_id} open" for one in transfer.upload_request.values()]
     found += [f"{one} waits for its upload" for one, row in transfer.recording.items() if row.waiting]
-    found += [
-        f"transfer of {key} not heard"
-        for key, row in transfer.transfer.items()
-        if row.heard_version != row.transfer_version
-    ]
+    found += [f"transfer of {one} not heard" for one in transfer.unheard_transfer]
     found += [f"duty for {one}" for one in updater.duty]
     found += [f"claim on {one}" for one in updater.claim]
     found += [f"{one} not announced" for one, row in updater.ledger.items() if row.announced_cursor < row.cursor]

@@ -69,7 +69,7 @@ RULES: Sequence[Rule] = (
         "a transfer of which the topic says an older one last is not announced again",
         "transfer",
         older_transfer,
-        [("where heard_version <> transfer_version", "where heard_version = 0")],
+        [("from told where not heard order by recording_id", "from told where false")],
     ),
     Rule(
         "upload again taken back",

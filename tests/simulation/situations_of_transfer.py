@@ -68,9 +68,13 @@ async def older_transfer(at: At) -> AsyncIterator[object]:
     yield await transfers.known([R1])
     yield await transfers.are_newest([(R1, 2)])
     yield await transfers.are_newest([(R1, 1)])
+    await transfers.strike_off({R1: 1})
+    yield await _unheard(connection)
     await transfers.hear({R1: 2})
     yield await _unheard(connection)
     await transfers.hear({R1: 1})
+    yield await _unheard(connection)
+    await transfers.strike_off({R1: 2})
     yield await _unheard(connection)
 
 

@@ -59,7 +59,6 @@ class Transfer(NamedTuple):
     transcribe: str
     link_version: int
     transferred_at: datetime
-    heard_version: int
 
 
 class FolderRow(NamedTuple):
@@ -101,6 +100,7 @@ class TransferTables(Tables):
         self.recording: dict[str, Recording] = {}
         self.ticket: dict[str, tuple[int, dict[str, Any] | None]] = {}
         self.transfer: dict[str, Transfer] = {}
+        self.unheard_transfer: dict[str, int] = {}
         self.folder: dict[str, FolderRow] = {}
         self.upload_request: dict[UUID, OpenRequest] = {}
 
@@ -217,7 +217,7 @@ class TransfersModel(Transfers):
             folders = [one.folder_id for one in (transfer, recording and recording.fact, request) if one]
             found[one] = KnownTransfer(
                 transfer.transfer_version if transfer else 0,
-                transfer.heard_version if transfer else 0,
+                transfer is not None and one not in tables.unheard_transfer,
                 frozenset(FolderId(folder) for folder in folders),
             )
         return found
@@ -242,8 +242,8 @@ class TransfersModel(Transfers):
                     fact.file.transcribe,
                     fact.link_version,
                     fact.transferred_at,
-                    row.heard_version if row else 0,
                 )
+                tables.unheard_transfer[fact.recording_id] = fact.transfer_version
             recording = tables.recording.get(fact.recording_id)
             if recording and recording.wanted_version <= fact.transfer_version:
                 tables.recording[fact.recording_id] = recording._replace(waiting=False, rejected=None)
@@ -259,9 +259,18 @@ class TransfersModel(Transfers):
             rows[one] = rows[one]._replace(clouds_uuid=place.clouds_uuid, uuid_since=place.since)
 
     async def hear(self, versions: Mapping[RecordingId, int]) -> None:
-        rows = _tables(self._connection).transfer
-        for one in versions.keys() & rows.keys():
-            rows[one] = rows[one]._replace(heard_version=versions[one])
+        tables = _tables(self._connection)
+        for one in versions.keys() & tables.transfer.keys():
+            if versions[one] == tables.version(one):
+                tables.unheard_transfer.pop(one, None)
+            else:
+                tables.unheard_transfer.setdefault(one, tables.version(one))
+
+    async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
+        unheard = _tables(self._connection).unheard_transfer
+        for one, version in versions.items():
+            if unheard.get(one) == version:
+                del unheard[one]
 
     async def lock(self, recording_ids: Collection[RecordingId]) -> None:
         """One transaction at a time: nothing to lock."""
@@ -486,21 +495,20 @@ class ConclusionsModel(Conclusions):
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
     """services.transfer.announce_transfers.unheard."""
-    rows = [one for one in _tables(connection).transfer.values() if one.heard_version != one.transfer_version]
-    rows.sort(key=lambda one: (one.folder_id, one.recording_id))
-    return {one.recording_id: one.transfer_version for one in rows[:limit]}
+    tables = _tables(connection)
+    rows = sorted(tables.unheard_transfer, key=lambda one: (tables.transfer[one].folder_id, one))
+    return {one: tables.unheard_transfer[one] for one in rows[:limit]}
 
 
 async def forget_heard(connection: AsyncConnection) -> None:
     """services.transfer.announce_transfers.forget_heard."""
-    rows = _tables(connection).transfer
-    for one, row in rows.items():
-        rows[one] = row._replace(heard_version=0)
+    tables = _tables(connection)
+    for one, row in tables.transfer.items():
+        tables.unheard_transfer.setdefault(one, row.transfer_version)
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """services.transfer.announce_transfers.facts."""
     rows: list[Any] = [one for one in _tables(connection).transfer.values() if one.recording_id in recording_ids]
-    rows = [one for one in rows if one.heard_version != one.transfer_version]
     rows.sort(key=lambda one: (one.folder_id, one.recording_id))
     return {one.recording_id: (one.transfer_version, announce_transfers.record_of(one)) for one in rows}

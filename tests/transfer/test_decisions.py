@@ -117,20 +117,20 @@ def test_only_the_newest_link_counts() -> None:
 
 def test_an_own_fact_that_is_newer_is_taken_over_and_the_last_word_is_the_last_in_the_topic() -> None:
     known = {
-        "R1": KnownTransfer(1, 1, frozenset({"F1", "F3"})),  # type: ignore[arg-type]
-        "R2": KnownTransfer(2, 2, frozenset({"F1"})),  # type: ignore[arg-type]
+        "R1": KnownTransfer(1, heard=True, folder_ids=frozenset({"F1", "F3"})),  # type: ignore[arg-type]
+        "R2": KnownTransfer(2, heard=True, folder_ids=frozenset({"F1"})),  # type: ignore[arg-type]
     }
 
     heard = decide_heard([a_transfer("R1", 2), a_transfer("R1", 1), a_transfer("R2", 2)], known)  # type: ignore[arg-type]
 
     assert heard.newer == (a_transfer("R1", 2),)
     assert heard.folder_ids == {"F1", "F3"}
-    assert heard.last_words == {}
+    assert heard.last_words == {"R1": 1}
     assert heard.behind
 
 
 def test_an_own_fact_that_comes_back_is_heard_and_nothing_else() -> None:
-    heard = decide_heard([a_transfer("R1", 1)], {"R1": KnownTransfer(1, 0, frozenset({"F1"}))})  # type: ignore[arg-type,dict-item]
+    heard = decide_heard([a_transfer("R1", 1)], {"R1": KnownTransfer(1, heard=False, folder_ids=frozenset({"F1"}))})  # type: ignore[arg-type,dict-item]
 
     assert (heard.newer, heard.last_words, heard.behind) == ((), {"R1": 1}, False)
 

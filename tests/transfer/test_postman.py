@@ -50,7 +50,7 @@ async def _deliver(transfer: Transfer, events: list[Event]) -> None:
 
 
 async def _empty(transfer: Transfer) -> None:
-    await transfer.change("truncate recording, ticket, transfer, folder, upload_request, frozen_file")
+    await transfer.change("truncate recording, ticket, transfer, unheard_transfer, folder, upload_request, frozen_file")
 
 
 @pytest.fixture

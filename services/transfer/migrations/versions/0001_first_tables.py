@@ -59,15 +59,15 @@ def upgrade() -> None:
         sa.Column("transcribe", sa.String, nullable=False),
         sa.Column("link_version", sa.Integer, nullable=False),
         sa.Column("transferred_at", MOMENT, nullable=False),
-        sa.Column("heard_version", sa.Integer, nullable=False),
     )
     op.create_index("transfer_name", "transfer", ["folder_id", sa.text("md5(filename)")])
-    op.create_index(
-        "transfer_unheard",
-        "transfer",
-        ["folder_id", "recording_id"],
-        postgresql_where=sa.text("heard_version <> transfer_version"),
+    op.create_table(
+        "unheard_transfer",
+        sa.Column("recording_id", sa.String, primary_key=True),
+        sa.Column("folder_id", sa.String, nullable=False),
+        sa.Column("transfer_version", sa.Integer, nullable=False),
     )
+    op.create_index("unheard_transfer_by_folder", "unheard_transfer", ["folder_id", "recording_id"])
     _folders_and_requests()
 
 
@@ -111,9 +111,7 @@ def _folders_and_requests() -> None:
     op.create_table(
         "frozen_file",
         sa.Column("recording_id", sa.String, primary_key=True),
-        sa.Column(
-            "request_id", sa.Uuid, sa.ForeignKey("upload_request.id", ondelete="CASCADE"), nullable=False, index=True
-        ),
+        sa.Column("request_id", sa.Uuid, nullable=False, index=True),
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("transfer_version", sa.Integer, nullable=False),
         sa.Column("link_version", sa.Integer, nullable=False),
