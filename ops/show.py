@@ -37,9 +37,14 @@ def notes() -> Console:
 
 
 def as_json(value: Any) -> None:  # noqa: ANN401 - whatever JSON can hold
-    """The one JSON value of a command."""
+    """The one JSON value of a command; ops/json_stream.py writes one that is longer than memory."""
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - whatever JSON can hold
+    """JSON that stdout can take, whatever its encoding."""
     readable = (sys.stdout.encoding or "").lower() in {"utf-8", "utf8"}
-    sys.stdout.write(json.dumps(value, ensure_ascii=not readable, indent=2) + "\n")
+    return json.dumps(value, ensure_ascii=not readable, indent=indent)
 
 
 def note(message: str) -> None:

@@ -10,67 +10,41 @@ step (ops/verify_findings.py).
 import asyncio
 import random
 import shlex
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, get_args
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.progress import Progress, TaskID
 
 from ops import show
 from ops.addresses import Addresses, resolve
-from ops.answers.verification import CloudFolder, CloudFolders, CloudRecording, Compared, Verdict, Verification
+from ops.answers.verification import CloudFolders, CloudRecording, Verification
 from ops.commands_told import argument
 from ops.exits import Exit, Finding, Unreachable, WrongInput
+from ops.json_stream import JsonStream
 from ops.lookup import about_recording, folder_id_of
 from ops.options import By, DataDir, Json
 from ops.overview import Services, services
 from ops.pages import pages
-from ops.resync_selection import in_lots
 from ops.service_api import BehindIt, ServiceApi
-from ops.so_far import SoFar
-from ops.verify_findings import next_steps, to_push
+from ops.verify_repair import Repair
+from ops.verify_report import Report
 from ops.who import asks
 from shared.path_segment import path_segment
 
 IN_FLIGHT = 6
-SHOWN_MAX = 1_000
 # A folder may be long, and CLOUD_REQUESTS_PER_MINUTE short.
 FOLDER_LIMIT_S = 600.0
 ANEW = "The same command again looks at all of it anew."
 ATTESTED = "attested, not observed: the cloud cannot be read (it has no capability `read`)"
 
 
-@dataclass
-class Report(SoFar):
-    """What was found so far, in so many folders; `unread`: those that the cloud does not show, and why. `pushed`:
-    recordings that were asked to be pushed again.
-    """
+class Folder(NamedTuple):
+    """A folder in the cloud; of these there may be as many as recordings."""
 
-    counts: Counter[Verdict] = field(default_factory=Counter)
-    findings: list[tuple[str, Compared]] = field(default_factory=list)
-    unread: list[tuple[str, str]] = field(default_factory=list)
-    folders: int = 0
-    observed: bool = True
-    pushed: int = 0
-
-    @property
-    def found(self) -> bool:
-        """Whether anything needs a look."""
-        return any(number for verdict, number in self.counts.items() if verdict != "in_sync")
-
-    def as_json(self) -> dict[str, Any]:
-        """The form that scripts read."""
-        return {
-            "observed": self.observed,
-            "folders": self.folders,
-            "counts": {verdict: self.counts[verdict] for verdict in get_args(Verdict)},
-            "findings": [{"folder_id": folder_id, **one.model_dump()} for folder_id, one in self.findings],
-            "unread": [{"folder_id": folder_id, "message": why} for folder_id, why in self.unread],
-            "pushed_again": self.pushed,
-            "ended_early": self.ended_early,
-        }
+    clouds_uuid: str
+    folder_id: str
+    recordings: int
 
 
 def verify(
@@ -100,16 +74,19 @@ def verify(
     if (everything or sample is not None) + (folder is not None) + (recording is not None) != 1:
         raise WrongInput("name exactly one of --all, --folder F and --recording R; --sample N is some of all")
     addresses = resolve(data_dir)
-    report = asyncio.run(_verify(addresses, folder, recording, sample, repair=asks(by) if repair else None))
-    if json:
-        show.as_json(report.as_json())
+    report = Report(
+        stream=JsonStream("findings") if json else None, repair=Repair(addresses, by=asks(by)) if repair else None
+    )
+    asyncio.run(_verify(addresses, folder, recording, sample, report))
+    if report.stream:
+        report.stream.end(report.as_json())
     elif report.folders or not report.ended_early:
-        _show(report)
+        report.show()
     if not report.observed:
         show.note(ATTESTED)
-    if repair and report.pushed:
-        show.note(f"Asked to push {report.pushed:,} again; look once more after: ticketsync status --wait settled")
-    for step in next_steps(report.findings, repair=repair):
+    if report.repair and (pushed := report.repair.pushed):
+        show.note(f"Asked to push {pushed:,} again; look once more after: ticketsync status --wait settled")
+    for step in report.steps.told(repair=repair):
         show.note(step)
     report.require_end(again=ANEW)
     if report.unread:
@@ -120,10 +97,8 @@ def verify(
 
 
 async def _verify(
-    addresses: Addresses, folder: str | None, recording: str | None, sample: int | None, *, repair: str | None
-) -> Report:
-    """`repair`: who asks for it."""
-    report = Report()
+    addresses: Addresses, folder: str | None, recording: str | None, sample: int | None, report: Report
+) -> None:
     async with services(addresses) as asked:
         with show.progress() as progress:
             task = progress.add_task("recordings", total=None)
@@ -136,11 +111,9 @@ async def _verify(
                 await _walk(asked.cloud_updater, folders, report, progress, task)
             else:
                 await _one(asked.cloud_updater, recording, report)
-    if repair and (found := to_push(report.findings)):
+    if report.repair:
         with report.noted():
-            await _repair(addresses, found, by=repair)
-            report.pushed = len(found)
-    return report
+            await report.repair.end()
 
 
 def _not_there(folder_id: str) -> Finding:
@@ -151,10 +124,15 @@ def _not_there(folder_id: str) -> Finding:
     )
 
 
-async def _folders(asked: Services, folder_id: str | None, sample: int | None) -> list[CloudFolder]:
+async def _folders(asked: Services, folder_id: str | None, sample: int | None) -> list[Folder]:
     """Those with recordings; with `sample`, some of them. One that the cloud lost and got anew is empty."""
     listed = pages(asked.cloud_updater, "/folders", CloudFolders, {"folder": folder_id})
-    there = [one async for page in listed for one in page if one.recordings]
+    there = [
+        Folder(one.clouds_uuid, one.folder_id, one.recordings)
+        async for page in listed
+        for one in page
+        if one.recordings
+    ]
     if sample is None:
         return there
     random.shuffle(there)
@@ -166,7 +144,7 @@ async def _folders(asked: Services, folder_id: str | None, sample: int | None) -
 
 
 async def _walk(
-    cloud_updater: ServiceApi, folders: Sequence[CloudFolder], report: Report, progress: Progress, task: TaskID
+    cloud_updater: ServiceApi, folders: Sequence[Folder], report: Report, progress: Progress, task: TaskID
 ) -> None:
     waiting = iter(folders)
 
@@ -174,7 +152,7 @@ async def _walk(
         for one in waiting:
             with report.noted():
                 try:
-                    _add(report, await _read(cloud_updater, one.clouds_uuid))
+                    await report.add(await _read(cloud_updater, one.clouds_uuid))
                 except BehindIt as stop:
                     report.unread.append((one.folder_id, stop.message))
             if report.stopped_by:
@@ -191,47 +169,12 @@ async def _one(cloud_updater: ServiceApi, recording_id: str, report: Report) -> 
         raise Finding(
             f"{recording_id} is not in the cloud yet", todo=f"Why: ticketsync explain {argument(recording_id)}"
         )
-    _add(report, await _read(cloud_updater, about.clouds_uuid, recording_id))
+    answer = await _read(cloud_updater, about.clouds_uuid, recording_id)
+    with report.noted():
+        await report.add(answer)
 
 
 async def _read(cloud_updater: ServiceApi, clouds_uuid: str, recording_id: str | None = None) -> Verification:
     path = f"/folders/{path_segment(clouds_uuid)}/verification"
     params = {"recording": recording_id}
     return await cloud_updater.call("GET", path, Verification, params, time_limit_s=FOLDER_LIMIT_S)
-
-
-def _add(report: Report, answer: Verification) -> None:
-    report.folders += 1
-    report.observed = report.observed and answer.observed
-    report.counts.update(answer.counts)
-    report.findings += [(answer.folder_id, one) for one in answer.items if one.verdict != "in_sync"]
-
-
-async def _repair(addresses: Addresses, found: Sequence[tuple[str, str]], *, by: str) -> None:
-    """Forced requests that name these recordings, each with its folder."""
-    # On demand: whoever only looks needs no client of Kafka.
-    from ops.resync_requests import publish, request_for  # noqa: PLC0415
-
-    await publish(addresses, [request_for({**lot, "force": True}, by) for lot in in_lots(found)])
-
-
-def _show(report: Report) -> None:
-    show.table(("verdict", "recordings"), [(verdict, report.counts[verdict]) for verdict in get_args(Verdict)])
-    if report.findings:
-        show.table(
-            ("recording", "folder", "verdict", "link", "cloud shows"),
-            [
-                (one.recording_id or f"({one.filename})", folder_id, one.verdict, one.link_version or None, _shown(one))
-                for folder_id, one in report.findings[:SHOWN_MAX]
-            ],
-        )
-    if report.unread:
-        show.table(("folder", "why it was not read"), report.unread[:SHOWN_MAX])
-    if len(report.findings) > SHOWN_MAX:
-        show.note(f"These are the first {SHOWN_MAX:,} of {len(report.findings):,}; all: --json")
-
-
-def _shown(one: Compared) -> str | None:
-    if one.shown_ticket_id is None:
-        return None
-    return one.shown_ticket_id + ("" if one.shown_link_version is None else f" (link {one.shown_link_version})")

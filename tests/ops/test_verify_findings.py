@@ -3,7 +3,7 @@
 import pytest
 
 from ops.answers.verification import Compared, Verdict
-from ops.verify_findings import next_steps, to_push
+from ops.verify_findings import NextSteps, to_push
 
 
 def found(verdict: Verdict, recording_id: str | None = "rec 1", *, link: int = 1) -> Compared:
@@ -15,6 +15,13 @@ def found(verdict: Verdict, recording_id: str | None = "rec 1", *, link: int = 1
         shown_link_version=None,
         shown_ticket_id=None,
     )
+
+
+def next_steps(findings: list[tuple[str, Compared]], *, repair: bool) -> list[str]:
+    steps = NextSteps()
+    for folder_id, one in findings:
+        steps.add(folder_id, one)
+    return steps.told(repair=repair)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +61,10 @@ def test_a_folder_is_named_only_if_all_that_is_missing_is_in_it() -> None:
 
 def test_pushed_is_what_has_a_link_and_the_rest_is_not_counted_as_pushed() -> None:
     findings = [
-        ("G", found("stale", "r-2")),
-        ("F", found("missing_in_cloud", "r-1")),
-        ("F", found("missing_in_cloud", "r-3", link=0)),
-        ("F", found("extra_in_cloud", None, link=0)),
+        found("stale", "r-2"),
+        found("missing_in_cloud", "r-1"),
+        found("missing_in_cloud", "r-3", link=0),
+        found("extra_in_cloud", None, link=0),
     ]
 
-    assert to_push(findings) == [("F", "r-1"), ("G", "r-2")]
+    assert to_push(findings) == ["r-2", "r-1"]
