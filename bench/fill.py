@@ -5,7 +5,8 @@
     python -m bench.looks data
 
 The cloud emulator gets its folders by its own contract; the services' tables get the rows that they would have after
-reading all of it, by SQL, because publishing so many would take longer than looking at them.
+reading all of it, by SQL, because publishing so many would take longer than looking at them. With --in-trouble the
+cloud shows another ticket than it should, and refuses to have any recording again.
 """
 
 import argparse
@@ -81,13 +82,23 @@ CLOUD_UPDATER = (
 )
 
 
-async def fill(data_dir: Path, *, folders: int, files: int) -> None:
+# For `verify`, and for `transfer list`.
+TROUBLE = {
+    "cloud_updater": "update ticket set body = replace(body, 'TKT-1', 'TKT-2')",
+    "transfer": """
+        update recording set wanted_version = wanted_version + 1, rejected = '422: files.7.transcribe: is required'
+    """,
+}
+
+
+async def fill(data_dir: Path, *, folders: int, files: int, in_trouble: bool) -> None:
     """Make that many folders of that many files each."""
     stack = json.loads((data_dir / "stack.json").read_text())
     token = (data_dir / "tokens" / "emulator_token").read_text().strip()
     uuids = await _in_the_cloud(stack["cloud_url"], token, folders=folders, files=files)
     for service, statements in (("linker", LINKER), ("transfer", TRANSFER), ("cloud_updater", CLOUD_UPDATER)):
-        await _in_the_database(stack[f"{service}_database_url"], statements, uuids, files)
+        trouble = [TROUBLE[service]] if in_trouble and service in TROUBLE else []
+        await _in_the_database(stack[f"{service}_database_url"], [*statements, *trouble], uuids, files)
 
 
 async def _in_the_cloud(url: str, token: str, *, folders: int, files: int) -> list[str]:
@@ -114,7 +125,7 @@ async def _in_the_database(url: str, statements: Sequence[str], uuids: list[str]
     given = (uuids, files, json.dumps(TICKET))
     try:
         for statement in statements:
-            await connection.execute(statement, *given[: max(n for n in (1, 2, 3) if f"${n}" in statement)])
+            await connection.execute(statement, *given[: max(n for n in (0, 1, 2, 3) if not n or f"${n}" in statement)])
         await connection.execute("analyze")
     finally:
         await connection.close()
@@ -126,8 +137,9 @@ def main() -> None:
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--folders", type=int, default=2000)
     parser.add_argument("--files", type=int, default=100)
+    parser.add_argument("--in-trouble", action="store_true")
     given = parser.parse_args()
-    asyncio.run(fill(given.data_dir, folders=given.folders, files=given.files))
+    asyncio.run(fill(given.data_dir, folders=given.folders, files=given.files, in_trouble=given.in_trouble))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 TICKETSYNC = str(Path(sys.executable).parent / "ticketsync")
 # A process counts the memory of the one that started it as its own until it is larger, so nothing large is loaded here.
 FINDING = 1
-LONG = {"verify --all", "recordings --format csv"}
+LONG = {"verify --all", "transfer list", "recordings --format csv"}
 COMMANDS = {
     "status": ["status", "--json"],
     "status --folder F": ["status", "--folder", "bench-7", "--json"],
@@ -33,6 +33,7 @@ COMMANDS = {
     ],
     "resync --state in_sync --force --dry-run": ["resync", "--state", "in_sync", "--force", "--dry-run", "--json"],
     "verify --all": ["verify", "--all", "--json"],
+    "transfer list": ["transfer", "list", "--json"],
     "recordings --format csv": ["recordings", "--format", "csv"],
 }
 

@@ -2,19 +2,29 @@
 
 That the cloud has lost a folder is often known to cloud_updater alone, which pushes to folders that nobody uploads to
 any more; so it is asked as well. Tickets that the cloud refuses are another matter, which a resync tries again: they
-are counted, so that nobody takes an empty list for a site where nothing is refused.
+are counted, so that nobody takes an empty list for a site where nothing is refused. All that waits is in memory, since
+a decision is about what was listed; so a case is small, and texts that many have are there once.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from sys import intern
+from typing import NamedTuple
 
 from ops.addresses import Addresses
-from ops.answers.held import HeldFolder, HeldFolders, PushedRecording, TransferRecording
-from ops.answers.status import BlockedRecording, BlockedRecordings, CloudUpdaterStatus
+from ops.answers.held import (
+    AllWaiting,
+    HeldFolder,
+    HeldFolders,
+    PushedRecording,
+    TransferRecording,
+    Waiting,
+)
+from ops.answers.status import CloudUpdaterStatus
 from ops.heard import Heard
 from ops.lookup import about_recording, folder_by_id, one_folder
-from ops.pages import whole
-from ops.service_api import ServiceApi, api
+from ops.pages import BLOCKED_PAGE, pages
+from ops.service_api import Parameters, ServiceApi, api
 from shared.path_segment import path_segment
 
 PAGE = 1_000
@@ -23,8 +33,7 @@ UNKNOWN = "outcome_unknown"
 REJECTED = "rejected"
 
 
-@dataclass(frozen=True)
-class FolderCase:
+class FolderCase(NamedTuple):
     """A folder that waits. `request_id`, `files`: of its open request. `adds`: to a folder that the cloud has."""
 
     reason: str
@@ -41,8 +50,7 @@ class FolderCase:
         return self.clouds_uuid
 
 
-@dataclass(frozen=True)
-class RejectedCase:
+class RejectedCase(NamedTuple):
     """A recording that the cloud, or a rule, refuses."""
 
     recording_id: str
@@ -62,8 +70,9 @@ class Held:
     nobody says, or was asked.
     """
 
-    folders: Sequence[FolderCase]
-    rejected: Sequence[RejectedCase]
+    # Left out of repr, which asyncio.run makes of what it returns: it would be larger than all of this.
+    folders: Sequence[FolderCase] = field(repr=False)
+    rejected: Sequence[RejectedCase] = field(repr=False)
     refused_tickets: int | None = None
 
 
@@ -119,15 +128,19 @@ async def _of_recordings(asked: _Asked, recordings: Sequence[str]) -> Held:
 
 async def _of_folders(asked: _Asked, folder_id: str | None, reason: str | None) -> Held:
     transfer = asked.transfer
-    folders = [await folder_by_id(transfer, folder_id)] if folder_id else await _held_folders(transfer)
-    cases = {one.folder_id: one for one in _cases(folders)}
+    if folder_id:
+        listed = _cases([await folder_by_id(transfer, folder_id)])
+    else:
+        listed = [one async for page in _held_folders(transfer) for one in _cases(page)]
+    cases = {one.folder_id: one for one in listed}
     if reason in {None, MISSING}:
         cases = {**await _known_to_be_lost(asked, folder_id), **cases}
     rejected = []
     if reason in {None, REJECTED}:
         rejected = [
-            RejectedCase(one.recording_id, one.folder_id, one.message)
-            for one in await _blocked(transfer, {"folder": folder_id, "reason": REJECTED})
+            RejectedCase(one.recording_id, _once(one.folder_id), _once(one.message))
+            async for page in _blocked(transfer, {"folder": folder_id, "reason": REJECTED})
+            for one in page
         ]
     return Held([cases[one] for one in sorted(cases)], rejected)
 
@@ -150,14 +163,18 @@ async def _refused_tickets(asked: _Asked, folder_id: str | None, recordings: Seq
 
 async def _known_to_be_lost(asked: _Asked, folder_id: str | None) -> dict[str, FolderCase]:
     """Folders that the cloud has lost, as cloud_updater has met it when it pushed."""
-    conditions = {"folder": folder_id, "reason": MISSING}
-    lost = await asked.heard.said(asked.cloud_updater, _blocked(asked.cloud_updater, conditions)) or []
-    messages = {one.folder_id: one.message for one in lost if one.folder_id}
+    messages = await asked.heard.said(asked.cloud_updater, _lost(asked.cloud_updater, folder_id)) or {}
     return {
         lost_id: FolderCase(MISSING, lost_id, folder.clouds_uuid, message, files=0, adds=False)
         for lost_id, message in messages.items()
         if (folder := await folder_by_id(asked.transfer, lost_id)) and folder.clouds_uuid
     }
+
+
+async def _lost(cloud_updater: ServiceApi, folder_id: str | None) -> dict[str, str | None]:
+    """The folders of recordings that wait for one that the cloud has lost, and what it said."""
+    found = _blocked(cloud_updater, {"folder": folder_id, "reason": MISSING})
+    return {one.folder_id: one.message async for page in found for one in page if one.folder_id}
 
 
 def _cases(folders: Sequence[HeldFolder | None]) -> list[FolderCase]:
@@ -166,7 +183,7 @@ def _cases(folders: Sequence[HeldFolder | None]) -> list[FolderCase]:
             one.held,
             one.folder_id,
             one.clouds_uuid,
-            one.last_error,
+            _once(one.last_error),
             files=one.open_request.files if one.open_request else 0,
             adds=one.open_request is not None and one.open_request.kind == "inject",
             request_id=one.open_request.request_id if one.open_request else None,
@@ -176,15 +193,18 @@ def _cases(folders: Sequence[HeldFolder | None]) -> list[FolderCase]:
     ]
 
 
-async def _held_folders(transfer: ServiceApi) -> list[HeldFolder]:
-    found: list[HeldFolder] = []
-    while True:
-        after = found[-1].folder_id if found else ""
-        page = (await transfer.get("/folders", HeldFolders, {"held": "true", "after": after, "limit": PAGE})).items
-        found += page
-        if len(page) < PAGE:
-            return found
+async def _held_folders(transfer: ServiceApi) -> AsyncIterator[list[HeldFolder]]:
+    page = (await transfer.get("/folders", HeldFolders, {"held": "true", "limit": PAGE})).items
+    while page:
+        yield page
+        params: Parameters = {"held": "true", "after": page[-1].folder_id, "limit": PAGE}
+        page = (await transfer.get("/folders", HeldFolders, params)).items if len(page) == PAGE else []
 
 
-async def _blocked(service: ServiceApi, conditions: Mapping[str, str | None]) -> list[BlockedRecording]:
-    return await whole(service, "/blocked", BlockedRecordings, conditions)
+def _blocked(service: ServiceApi, conditions: Mapping[str, str | None]) -> AsyncIterator[Sequence[Waiting]]:
+    return pages(service, "/blocked", AllWaiting, conditions, page_size=BLOCKED_PAGE)
+
+
+def _once(text: str | None) -> str | None:
+    """The same text, one object for all that have it."""
+    return None if text is None else intern(text)

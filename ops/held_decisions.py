@@ -6,6 +6,7 @@ others. A transfer that is away does; what was done by then is told (ops/so_far.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ops import show
 from ops.addresses import Addresses
@@ -19,8 +20,7 @@ from shared.path_segment import path_segment
 LOT = 1_000
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(NamedTuple):
     """What became of one. `outcome` is done or refused; `message`, if refused, says why."""
 
     outcome: str
@@ -33,7 +33,7 @@ class Decided:
 class Decisions(SoFar):
     """What became of those that were decided."""
 
-    items: list[Decided] = field(default_factory=list)
+    items: list[Decided] = field(default_factory=list, repr=False)  # for the reason of `Held`
 
 
 async def retry(addresses: Addresses, found: Held, *, by: str) -> Decisions:

@@ -1,7 +1,7 @@
-"""The one JSON object of a command whose list is longer than memory: written as it comes, what is said of it behind it.
+"""The one JSON object of a command whose lists are longer than memory: written as they come, all else behind them.
 
 For a script it is one JSON value like any other; each item stands on a line of its own. Nothing is written before the
-first item or the end, so a command that stops before it has anything to say leaves stdout empty.
+first list or the end, so a command that stops before it has anything to say leaves stdout empty.
 """
 
 import sys
@@ -12,19 +12,34 @@ from ops.show import json_text
 
 
 class JsonStream:
-    """On stdout; `name` is that of the list."""
+    """On stdout."""
 
-    def __init__(self, name: str) -> None:
-        self._begun = f"{{\n  {json_text(name)}: ["
-        self._items = 0
+    def __init__(self) -> None:
+        self._before_field, self._before_item = "{", ""
+        self._list: str | None = None
 
-    def add(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """Write some of the list."""
+    def add(self, name: str, items: Iterable[Mapping[str, Any]]) -> None:
+        """Write some of the list of that name; a list that goes on after another one is a bug."""
+        if name != self._list:
+            self._field(name, "[")
+            self._list, self._before_item = name, ""
         for one in items:
-            sys.stdout.write(f"{',' if self._items else self._begun}\n    {json_text(one)}")
-            self._items += 1
+            sys.stdout.write(f"{self._before_item}\n    {json_text(one)}")
+            self._before_item = ","
 
     def end(self, fields: Mapping[str, Any]) -> None:
-        """Close the list, and write the rest of the object."""
-        rest = "".join(f",\n  {json_text(name)}: {json_text(value)}" for name, value in fields.items())
-        sys.stdout.write(("\n  ]" if self._items else f"{self._begun}]") + rest + "\n}\n")
+        """Write the rest of the object."""
+        for name, value in fields.items():
+            self._field(name, json_text(value))
+        self._end_list()
+        sys.stdout.write("\n}\n")
+
+    def _field(self, name: str, begins: str) -> None:
+        self._end_list()
+        sys.stdout.write(f"{self._before_field}\n  {json_text(name)}: {begins}")
+        self._before_field = ","
+
+    def _end_list(self) -> None:
+        if self._list is not None:
+            sys.stdout.write("\n  ]" if self._before_item else "]")
+            self._list = None

@@ -6,6 +6,8 @@ from ops.answers import Item, PageOf
 from ops.service_api import Parameters, ServiceApi
 
 PAGE = 1_000
+# Of what is blocked: a service sorts all of it for each page.
+BLOCKED_PAGE = 10_000
 
 
 async def pages(

@@ -26,11 +26,10 @@ from ops.heard import Heard
 from ops.lookup import folder_id_as_heard
 from ops.options import DataDir, Json
 from ops.overview import Services, services
-from ops.pages import pages
+from ops.pages import BLOCKED_PAGE, pages
 from ops.service_api import Parameters
 from shared.csv_text import as_csv
 
-BLOCKED_PAGE = 10_000
 SHOWN_MAX = 1_000
 Format = Literal["table", "csv", "jsonl"]
 Reason = Literal["any", "retrying", "rejected", "outcome_unknown", "missing_in_cloud"]

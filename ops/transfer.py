@@ -21,6 +21,7 @@ from ops.exits import Finding, WrongInput
 from ops.heard import Heard
 from ops.held import FolderCase, Held, RejectedCase, held
 from ops.held_decisions import Decided, Decisions, exists_as, give_up, retry
+from ops.json_stream import JsonStream
 from ops.options import By, DataDir, Json, Yes
 from ops.who import asks
 
@@ -69,7 +70,7 @@ def list_held(
     heard = Heard()
     found = asyncio.run(held(resolve(data_dir), heard, folder, recording or [], reason and reason.value))
     if json:
-        show.as_json({**_as_json(found), "unreachable": heard.unreachable})
+        _write(found, JsonStream()).end({"refused_tickets": found.refused_tickets, "unreachable": heard.unreachable})
     else:
         _show_held(found, silent=heard.unreachable)
     heard.require_all()
@@ -190,8 +191,10 @@ def _decide(found: Held, decision: Decision, *, dry_run: bool, yes: bool, json: 
         confirm(f"{decision.question}: {about}?", yes=yes, json=json)
         done = asyncio.run(decision.carry_out(found))
     if json:
-        items = [vars(one) for one in done.items]
-        show.as_json({"dry_run": dry_run, **_as_json(found), "items": items, "ended_early": done.ended_early})
+        stream = _write(found, JsonStream())
+        stream.add("items", (one._asdict() for one in done.items))
+        rest = {"dry_run": dry_run, "refused_tickets": found.refused_tickets, "ended_early": done.ended_early}
+        stream.end(rest)
     elif done.items:
         _show_done(done.items)
     if dry_run:
@@ -204,12 +207,10 @@ def _decide(found: Held, decision: Decision, *, dry_run: bool, yes: bool, json: 
         raise Finding(f"refused: {left:,} of {number:,}" + ("; the others are done" if left < number else ""))
 
 
-def _as_json(found: Held) -> dict[str, object]:
-    return {
-        "folders": [vars(one) for one in found.folders],
-        "recordings": [vars(one) for one in found.rejected],
-        "refused_tickets": found.refused_tickets,
-    }
+def _write(found: Held, stream: JsonStream) -> JsonStream:
+    stream.add("folders", (one._asdict() for one in found.folders))
+    stream.add("recordings", (one._asdict() for one in found.rejected))
+    return stream
 
 
 def _show_held(found: Held, *, silent: Collection[str] = ()) -> None:

@@ -74,12 +74,10 @@ def verify(
     if (everything or sample is not None) + (folder is not None) + (recording is not None) != 1:
         raise WrongInput("name exactly one of --all, --folder F and --recording R; --sample N is some of all")
     addresses = resolve(data_dir)
-    report = Report(
-        stream=JsonStream("findings") if json else None, repair=Repair(addresses, by=asks(by)) if repair else None
-    )
+    report = Report(stream=JsonStream() if json else None, repair=Repair(addresses, by=asks(by)) if repair else None)
     asyncio.run(_verify(addresses, folder, recording, sample, report))
     if report.stream:
-        report.stream.end(report.as_json())
+        report.end_json(report.stream)
     elif report.folders or not report.ended_early:
         report.show()
     if not report.observed:

@@ -44,15 +44,16 @@ class Report(SoFar):
         for one in found:
             self.steps.add(answer.folder_id, one)
         if self.stream:
-            self.stream.add({"folder_id": answer.folder_id, **one.model_dump()} for one in found)
+            self.stream.add("findings", ({"folder_id": answer.folder_id, **one.model_dump()} for one in found))
         else:
             self.shown += [(answer.folder_id, one) for one in found[: SHOWN_MAX - len(self.shown)]]
         if self.repair:
             await self.repair.add(found)
 
-    def as_json(self) -> dict[str, Any]:
-        """The form that scripts read, but for the findings, which stand before it."""
-        return {
+    def end_json(self, stream: JsonStream) -> None:
+        """Write what scripts read behind the findings."""
+        stream.add("findings", ())
+        rest: dict[str, Any] = {
             "observed": self.observed,
             "folders": self.folders,
             "counts": {verdict: self.counts[verdict] for verdict in get_args(Verdict)},
@@ -60,6 +61,7 @@ class Report(SoFar):
             "pushed_again": self.repair.pushed if self.repair else 0,
             "ended_early": self.ended_early,
         }
+        stream.end(rest)
 
     def show(self) -> None:
         """Print the form that people read."""

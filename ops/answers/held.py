@@ -1,6 +1,6 @@
 """What waits for a person before it is in the cloud, as transfer knows it."""
 
-from ops.answers import Answer
+from ops.answers import Answer, PageOf
 
 
 class HeldRequest(Answer):
@@ -52,3 +52,15 @@ class Retried(Answer):
     """Which recordings were rejected and wait for their upload again."""
 
     retried: list[str]
+
+
+class Waiting(Answer):
+    """A recording that waits."""
+
+    recording_id: str
+    folder_id: str | None
+    message: str | None
+
+
+class AllWaiting(PageOf[Waiting]):
+    """A page of them."""

@@ -29,21 +29,33 @@ def a_folder(number: int, *, findings: int) -> Verification:
 
 
 def test_json_that_is_written_as_it_comes_is_one_value(capsys: pytest.CaptureFixture[str]) -> None:
-    stream = JsonStream("findings")
+    stream = JsonStream()
     report = Report(stream=stream)
     for number in range(2):
         asyncio.run(report.add(a_folder(number, findings=2)))
-    stream.end(report.as_json())
+    report.end_json(stream)
 
     told = json.loads(capsys.readouterr().out)
     assert [one["recording_id"] for one in told["findings"]] == ["R0-0", "R0-1", "R1-0", "R1-1"]
     assert (told["counts"]["stale"], told["folders"]) == (4, 2)
 
 
-def test_json_without_an_item_is_one_value_too(capsys: pytest.CaptureFixture[str]) -> None:
-    JsonStream("findings").end({"folders": 0})
+def test_json_without_a_finding_is_one_value_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Report().end_json(JsonStream())
 
-    assert json.loads(capsys.readouterr().out) == {"findings": [], "folders": 0}
+    told = json.loads(capsys.readouterr().out)
+    assert (told["findings"], told["folders"], told["ended_early"]) == ([], 0, None)
+
+
+def test_several_lists_stand_in_one_value_each_to_its_end(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = JsonStream()
+    stream.add("folders", ())
+    stream.add("recordings", [{"id": "R1"}])
+    stream.add("recordings", [{"id": "R2"}])
+    stream.end({"more": None})
+
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"folders": [], "recordings": [{"id": "R1"}, {"id": "R2"}], "more": None}
 
 
 @pytest.mark.parametrize("form", ["JSON", "table"])
@@ -56,7 +68,7 @@ def test_however_much_is_found_little_of_it_is_in_memory(
 
     with (tmp_path / "told").open("w") as told:
         monkeypatch.setattr(sys, "stdout", told)
-        report = Report(stream=JsonStream("findings") if form == "JSON" else None)
+        report = Report(stream=JsonStream() if form == "JSON" else None)
         tracemalloc.start()
         try:
             asyncio.run(find(report))
