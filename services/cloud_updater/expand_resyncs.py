@@ -3,7 +3,8 @@ no faster than it is pushed.
 
 A request acts once, so what it selects must be known before. It waits until the transfers and links are folded that the
 topics held when it was taken up: in daily work for the moment that this service is behind, in a database that was lost
-until all of them are read again.
+until all of them are read again. One with a rate makes nothing owed while the lane is stopped or a folder waits for its
+turn, or else all of what piled up would be sent at once, and faster than the rate, when the way is free again.
 """
 
 import time
@@ -19,7 +20,7 @@ from services.cloud_updater.decisions import OpenRequest, decide_resync_lot
 from services.cloud_updater.resync_requests import ResyncRequests
 from services.cloud_updater.resyncs import Resyncs
 from services.cloud_updater.seen_resyncs import ResyncsSeen
-from shared import positions
+from shared import lane_row, positions
 from shared.database import Database, notify
 from shared.gate import Ends, Gate, Offsets
 
@@ -98,7 +99,7 @@ class ExpandResyncs:
             await requests.finish(request)
             self._targets.pop(request.request_id, None)
             log.info("resync carried out", request_id=request.request_id, force=request.force)
-        elif request.after_uuid and await seen.due_folders(limit=FOLDERS_AHEAD) == FOLDERS_AHEAD:
+        elif await _too_early(request, connection):
             await requests.wait(request, wait_s=LOOK_AGAIN_S)
         else:
             lot = decide_resync_lot(shares, rate_per_minute=request.rate_per_minute)
@@ -110,3 +111,11 @@ class ExpandResyncs:
                 wait_s=lot.wait_s,
             )
             await notify(connection, ["push_tickets"])
+
+
+async def _too_early(request: OpenRequest, connection: AsyncConnection) -> bool:
+    """Whether what is owed already has to be sent first."""
+    seen = ResyncsSeen(connection)
+    if request.rate_per_minute:
+        return (await lane_row.look(connection)).reason is not None or await seen.backlog()
+    return bool(request.after_uuid) and await seen.due_folders(limit=FOLDERS_AHEAD) == FOLDERS_AHEAD

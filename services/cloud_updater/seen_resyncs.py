@@ -82,6 +82,13 @@ class ResyncsSeen:
         )
         return int(found or 0)
 
+    async def backlog(self) -> bool:
+        """Whether a folder waits for its push that might be under way, were there no other requests before it."""
+        found = await self._connection.scalar(
+            text("select exists (select from ledger where due_at <= now() and not missing)")
+        )
+        return bool(found)
+
 
 @dataclass(frozen=True)
 class Progress:

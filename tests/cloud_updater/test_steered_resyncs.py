@@ -241,6 +241,32 @@ async def test_no_more_is_made_owed_than_is_pushed(
     assert (await seen(updater))["state"] == "carried_out"
 
 
+async def test_a_resync_with_a_rate_owes_no_more_while_nothing_can_be_sent(updater: Updater, cloud: Emulator) -> None:
+    await several(updater, cloud, 3)
+
+    async def a_second_later() -> int:
+        """How many folders are owed then."""
+        await updater.change("update sync_request set next_at = now() where done_at is null")
+        await expand(updater)
+        owed = await updater.rows("select count(*) as folders from ledger where cursor < last_seq")
+        return int(owed[0]["folders"])
+
+    async with an_api(updater) as api:
+        await api.post("/lane/pause", json={"why": "maintenance"})
+        await updater.resync(a_resync("Q1", force=True, rate_per_minute=60))
+        paused = [await a_second_later() for _ in range(3)]
+        await api.post("/lane/resume")
+    not_sent_yet = [await a_second_later() for _ in range(3)]
+    before = len(pushed(cloud))
+    for _ in range(3):
+        await updater.push_and_hear()
+        await a_second_later()
+
+    assert (paused, not_sent_yet) == ([0, 0, 0], [1, 1, 1])
+    assert len(pushed(cloud)) - before == 3
+    assert (await seen(updater))["state"] == "carried_out"
+
+
 async def test_resyncs_are_listed_a_page_at_a_time(updater: Updater) -> None:
     for number in range(3):
         await updater.resync(a_resync(f"Q{number}"))

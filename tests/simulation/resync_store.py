@@ -101,3 +101,8 @@ class ResyncsSeenModel(ResyncsSeen):
 
     async def due_folders(self, *, limit: int) -> int:
         return min(limit, sum(1 for one in _tables(self._connection).ledger.values() if one.due_at))
+
+    async def backlog(self) -> bool:
+        now = now_of(self._connection)
+        ledgers = _tables(self._connection).ledger.values()
+        return any(one.due_at is not None and one.due_at <= now and not one.missing for one in ledgers)
