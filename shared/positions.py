@@ -55,13 +55,14 @@ async def begin(connection: AsyncConnection, partitions: Iterable[TopicPartition
 async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
     """Compare and set every row. False: at least one stood elsewhere, so the caller must roll back and read again.
 
-    Back goes only the fold, in a topic that was made anew: where a replay of the one before would end, means nothing.
+    None but the fold goes back, or stays, in a topic that was made anew: where a replay of the one before would have
+    ended means nothing.
     """
     ordered = sorted(moves, key=lambda one: one.partition)
     moved = await connection.execute(
         text("""
             update position set next_offset = u.next_offset,
-                replay_until = case when u.next_offset >= u.known then replay_until end
+                replay_until = case when u.next_offset > u.known then replay_until end
             from unnest(cast(:topics as text[]), cast(:partitions as int[]),
                         cast(:known as bigint[]), cast(:ends as bigint[])) as u (topic, partition, known, next_offset)
             where position.topic = u.topic and position.partition = u.partition and position.next_offset = u.known

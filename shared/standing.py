@@ -143,8 +143,12 @@ class Standing:
             self.own_records.forget(partition)
 
     async def _back_to_start(self, rows: dict[TopicPartition, int], ends: Offsets) -> dict[TopicPartition, int]:
-        """Rows beyond a topic's end are of a topic that was made anew: it is read from the start."""
-        beyond = {partition: row for partition, row in rows.items() if row > ends[partition]}
+        """Rows beyond a topic's end are of a topic that was made anew: it is read from the start.
+
+        So are those that stood beyond it before they were moved back for a replay: what was read there is not there.
+        """
+        stood = {partition: max(row, self._replayed_until.get(partition, 0)) for partition, row in rows.items()}
+        beyond = {partition: row for partition, row in rows.items() if stood[partition] > ends[partition]}
         if not beyond:
             return rows
         async with self.database.transaction() as connection:

@@ -131,15 +131,18 @@ async def test_a_replay_goes_on_after_a_restart(things: Things, kafka_bootstrap_
     assert counts(await newest(things)) == (40, 40, 0, 0, 0)
 
 
-async def test_a_replay_of_a_topic_that_was_made_anew_is_over(things: Things, kafka_bootstrap_servers: str) -> None:
-    """As far as it went before it no longer means anything."""
+@pytest.mark.parametrize("stands_at", [500, 3, 0])
+async def test_a_replay_of_a_topic_that_was_made_anew_is_over(
+    things: Things, kafka_bootstrap_servers: str, stands_at: int
+) -> None:
+    """As far as it went before it no longer means anything, however far that was."""
     async with running_process(things, kafka_bootstrap_servers):
         await publish(kafka_bootstrap_servers, [a_record(things.topic, f"R{number:02}") for number in range(10)])
         await until_read(things, kafka_bootstrap_servers)
         # As it stands when a longer topic of this name was being replayed.
         await begin(things, {0: 0, 1: 0})
         await until_read(things, kafka_bootstrap_servers)
-        await things.change("update position set next_offset = 500, replay_until = 1000")
+        await things.change(f"update position set next_offset = {stands_at}, replay_until = 1000")
 
         async def over() -> bool:
             return (await newest(things)).left == 0

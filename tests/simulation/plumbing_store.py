@@ -39,7 +39,7 @@ async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
         place = (one.partition.topic, one.partition.partition)
         if stored.get(place) == one.known:
             stored[place] = one.end
-            if one.end < one.known:
+            if one.end <= one.known:
                 tables_of(connection, Tables).replay_until.pop(place, None)
         else:
             moved = False

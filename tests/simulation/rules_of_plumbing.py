@@ -19,6 +19,7 @@ from tests.simulation.situations import ONE, OTHER, At, Rule, over, record, refu
 
 PLACE = TopicPartition("TicketLinked", 0)
 NEXT = TopicPartition("TicketLinked", 1)
+LAST = TopicPartition("TicketLinked", 2)
 
 
 async def position_stands_elsewhere(at: At) -> AsyncIterator[object]:
@@ -33,10 +34,10 @@ async def position_stands_elsewhere(at: At) -> AsyncIterator[object]:
 async def topic_made_anew_in_a_replay(at: At) -> AsyncIterator[object]:
     """A topic is made anew while it is read again, and the fold goes back to its start."""
     connection = await at(0)
-    await positions.put(connection, {PLACE: 9, NEXT: 9})
-    await over(connection, _replay, _model_replay)(connection, {0: 4, 1: 4})
+    await positions.put(connection, {PLACE: 9, NEXT: 9, LAST: 9})
+    await over(connection, _replay, _model_replay)(connection, {0: 4, 1: 4, 2: 0})
     yield await replays.running(connection, "TicketLinked")
-    yield await positions.move(connection, [Move(PLACE, known=4, end=2)])
+    yield await positions.move(connection, [Move(PLACE, known=4, end=2), Move(LAST, known=0, end=0)])
     yield await positions.move(connection, [Move(NEXT, known=4, end=9)])
     yield await replays.running(connection, "TicketLinked")
 
@@ -185,7 +186,14 @@ RULES: Sequence[Rule] = (
         "a topic that was made anew is read as far as the one before was to be",
         "linker",
         topic_made_anew_in_a_replay,
-        [("case when u.next_offset >= u.known then replay_until end", "replay_until")],
+        [("case when u.next_offset > u.known then replay_until end", "replay_until")],
+    ),
+    Rule(
+        "replay of nothing outlives its topic",
+        "so it is if it had not read anything yet",
+        "linker",
+        topic_made_anew_in_a_replay,
+        [("u.next_offset > u.known", "u.next_offset >= u.known")],
     ),
     Rule(
         "announcer's lease taken from its holder",
