@@ -5,7 +5,7 @@ may be deleted and made anew, and a consumer that has not heard of a rebalance g
 """
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
@@ -19,13 +19,17 @@ POLLED_MAX = 4
 
 
 class Broker:
-    """`appended` is told of every record."""
+    """`appended` is told of every record. `failing`: by service, of each of its next publications how many records are
+    taken before it fails, and whether those are acknowledged."""
 
     def __init__(self, now: Callable[[], datetime], appended: Callable[[ConsumerRecord], None]) -> None:
         self._now = now
         self._appended = appended
         self.logs: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self.failing: dict[str, list[tuple[int, bool]]] = defaultdict(list)
+        self.fired: Counter[str] = Counter()
         self._ends: dict[TopicPartition, int] = {}
+        self._on_disk: dict[TopicPartition, int] = {}
         for topic in TOPICS:
             self.make(topic.name)
 
@@ -33,7 +37,7 @@ class Broker:
         """Make the topic anew, empty."""
         for partition in range(PARTITIONS):
             self.logs[TopicPartition(topic, partition)] = []
-            self._ends[TopicPartition(topic, partition)] = 0
+            self._ends[TopicPartition(topic, partition)] = self._on_disk[TopicPartition(topic, partition)] = 0
 
     def append(self, one: Outgoing, timestamp: datetime | None = None) -> ConsumerRecord:
         """Take a record; its key decides the partition."""
@@ -56,6 +60,11 @@ class Broker:
         self._appended(record)
         return record
 
+    def last(self, place: TopicPartition) -> ConsumerRecord | None:
+        """What was appended last, if it may still be lost: what has been looked through for compaction was on disk."""
+        last = self.logs[place][-1] if self.logs[place] else None
+        return last if last and last.offset >= self._on_disk[place] else None
+
     def lose_last(self, place: TopicPartition) -> None:
         """Lose what was acknowledged last; the next record is given its offset."""
         self._ends[place] = self.logs[place].pop().offset
@@ -73,6 +82,7 @@ class Broker:
         newest = {record.key: record for record in self.logs[place]}
         kept = [record for record in self.logs[place] if newest[record.key] is record]
         gone = len(self.logs[place]) - len(kept)
+        self._on_disk[place] = self._ends[place]
         self.logs[place] = kept
         return gone
 
@@ -111,6 +121,10 @@ class Consumer:
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Of these."""
         return {one: self._broker.end(one) for one in partitions}
+
+    def stands_at(self, partition: TopicPartition) -> int:
+        """Up to where it has read, 0 if it has nothing to do with it."""
+        return self._positions.get(partition, 0)
 
     @property
     def lags(self) -> bool:

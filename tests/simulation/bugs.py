@@ -4,12 +4,13 @@ A bug is a replacement of one function of the product, or of the model of its SQ
 simulation that does not catch one of them proves nothing about the rule that it breaks.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
@@ -23,13 +24,14 @@ from services.transfer.requests import OpenRequest, Requests
 from services.transfer.upload_recordings import UploadRecordings
 from services.transfer.uploads import Folder
 from shared import positions
+from shared.announce import Announcer
 from shared.announce_once import GATHER_S, OnceAnnouncer
 from shared.batch import Folded, fold_records
 from shared.fold import Fold, _RowsElsewhere
 from shared.gate import Gate
 from shared.lane import Lane
 from shared.lane_state import LaneState
-from shared.own_records import Skimmed
+from shared.own_records import OwnRecords, Skimmed
 from shared.positions import Move
 from shared.producer import Outgoing
 from tests.simulation import runs, updater_store
@@ -179,6 +181,24 @@ def _nothing_is_left(self: Lane, state: LaneState) -> bool:  # noqa: ARG001
     return False
 
 
+def _by_offset_alone(
+    self: OwnRecords, partition: TopicPartition, records: Sequence[Any]
+) -> list[tuple[Any, Skimmed | None]]:
+    found = []
+    for record in records:
+        spans = self._spans.get(partition, ())
+        said = [of[record.offset - first] for first, of in spans if 0 <= record.offset - first < len(of)]
+        if not said or said[0]:
+            found.append((record, said[0].says if said and said[0] else None))
+    return found
+
+
+def _acknowledged_is_enough(self: Announcer, unheard: Mapping[str, object]) -> list[str]:
+    of_before = {key: found for key, found in self._published.items() if found[0] == unheard.get(key)}
+    self._published = of_before
+    return [key for key in unheard if key not in of_before]
+
+
 def _said_whenever(**of: Any) -> Outgoing:  # noqa: ANN401  # as record_of takes them
     """A folder of which nothing was ever shown has no time of its last push."""
     return record_of(**{**of, "pushed_at": of["pushed_at"] or BEGINNING})
@@ -224,7 +244,7 @@ BUGS = (
         "mark before announce",
         "a row counts as announced before Kafka has it",
         ((OnceAnnouncer, "step", _mark_first),),
-        seeds=150,
+        seeds=250,
         breaks="is shown as pending for ever",
     ),
     Bug(
@@ -256,6 +276,20 @@ BUGS = (
         breaks="its newest ticket is",
     ),
     Bug(
+        "acknowledgement taken for announcement",
+        "a link or a transfer that Kafka has acknowledged is not published again, whether or not it has come back",
+        ((Announcer, "_not_published", _acknowledged_is_enough),),
+        seeds=20,
+        breaks="never at rest",
+    ),
+    Bug(
+        "own record heard by offset alone",
+        "what comes at the place of a record that this process has published counts as that record, whatever it is",
+        ((OwnRecords, "sort_out", _by_offset_alone),),
+        seeds=200,
+        breaks="its newest ticket is",
+    ),
+    Bug(
         "refused counts as shown",
         "what lies behind the cursor is acknowledged, whether or not it was refused",
         ((updater_store, "shown_up_to", _shown_although_refused), (updater_store, "record_of", _said_whenever)),
@@ -273,14 +307,14 @@ BUGS = (
         "late push not noted",
         "a worker that slept sends when its lease is lost, and nothing is pushed once more after that",
         ((PushTickets, "_came_late", _late_or_not),),
-        seeds=250,
+        seeds=400,
         breaks="its newest ticket is",
     ),
     Bug(
         "keys taken back unheard",
         "what went out under a key is repeated although the cloud has said that it honours none any more",
         ((UploadRecordings, "_take_up", _as_it_was_sent),),
-        seeds=40,
+        seeds=200,
         breaks="is known to honour no keys",
     ),
     Bug(

@@ -35,10 +35,13 @@ SEARCH_PATH = "simulated,public,pg_catalog"
 _ANNOUNCERS: Mapping[tuple[object, str], Callable[..., Awaitable[Any]]] = {
     (linker_store, "unheard"): announce_links.unheard,
     (linker_store, "facts"): announce_links.facts,
+    (linker_store, "forget_heard"): announce_links.forget_heard,
     (transfer_store, "unheard"): announce_transfers.unheard,
     (transfer_store, "facts"): announce_transfers.facts,
+    (transfer_store, "forget_heard"): announce_transfers.forget_heard,
     (updater_store, "next_lot"): announce_updates.next_lot,
     (updater_store, "mark"): announce_updates._mark,
+    (updater_store, "forget_announced"): announce_updates.forget_announced,
 }
 # Of rows that are due at the same moment PostgreSQL may take any: the one that the model took is made the first.
 _FIRST_OF_EQUALS = """

@@ -20,6 +20,7 @@ def heal(world: World) -> None:
     """Let everything come to rest without faults. Raises Violation if it never does."""
     world.cloud.armed.clear()
     world.cloud.out_until_s = 0.0
+    world.broker.failing.clear()
     for database in world.databases.values():
         database.commits_fail.clear()
     for place in reversed(range(len(world.cloud.late))):
@@ -168,7 +169,10 @@ def check_promises(world: World) -> None:
         if len(rows) > world.truth.times_at_most(recording):
             raise Violation(f"{recording} is in the cloud {len(rows)} times")
         wanted = world.truth.ticket_of(recording)
-        place = world.cloud.folders[updater.recording[recording].clouds_uuid or ""]
+        known = updater.recording.get(recording)
+        if known is None or known.clouds_uuid is None:
+            raise Violation(f"{recording} is in the cloud, and cloud_updater was never told")
+        place = world.cloud.folders[known.clouds_uuid]
         shown = [one.ticket_id for one in place.files if one.filename == filename]
         if wanted not in shown:
             raise Violation(f"{recording} shows {shown}, its newest ticket is {wanted}")
@@ -180,9 +184,13 @@ def check_promises(world: World) -> None:
 def _all_is_known(world: World) -> None:
     """Operators see every recording as it is, and every record that could not be applied."""
     linker: LinkerTables = world.tables("linker")
+    unsaid = world.still_lost("CloudTicketUpdated")
     for recording in world.truth.recordings:
         row, link = linker.recording[recording], linker.link.get(recording)
-        if (row.transfer_version, link.link_version if link else 0) > row.known:
+        newest = (row.transfer_version, link.link_version if link else 0)
+        # It is not promised that an acknowledgement which Kafka has lost is published again.
+        lost = recording in unsaid and world.lost["CloudTicketUpdated"][recording] == newest
+        if newest > row.known and not lost:
             raise Violation(f"{recording} is shown as pending for ever")
     for service, database in world.databases.items():
         told = {

@@ -205,14 +205,14 @@ class Oracle:
             if event is None:
                 told = any(one[:3] == (*place, record.offset) for one in tables.dead_letter)
             else:
-                told = _says(tables, event)
+                told = says(tables, event)
             if not told:
                 raise Violation(
                     f"{service} passed {record.topic} {place.partition}:{record.offset} and knows nothing of it"
                 )
 
 
-def _says(tables: Tables, event: Event) -> bool:
+def says(tables: Tables, event: Event) -> bool:
     """Whether the rows say what the event said, or something newer."""
     match tables, event:
         case LinkerTables(), RecordingProcessed():
@@ -239,3 +239,16 @@ def _says(tables: Tables, event: Event) -> bool:
             return pushed is not None and pushed.transfer_version >= event.transfer_version
         case _:
             return True
+
+
+def order_of(event: Event) -> tuple[str, tuple[int, ...]]:
+    """The recording of one of the services' own facts, and its order among the facts of that recording."""
+    match event:
+        case TicketLinked():
+            return event.recording_id, (event.link_version,)
+        case RecordingTransferred():
+            return event.recording_id, (event.transfer_version,)
+        case CloudTicketUpdated():
+            return event.recording_id, (event.transfer_version, event.link_version)
+        case _:
+            raise AssertionError(f"{type(event).__name__} is no service's own")

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import (
@@ -71,10 +72,11 @@ from tests.simulation.points import Pause, Point
 
 SERVICES = ("linker", "transfer", "cloud_updater")
 OWN = {"linker": TICKET_LINKED, "transfer": RECORDING_TRANSFERRED, "cloud_updater": CLOUD_TICKET_UPDATED}
-FORGET_HEARD = {
-    "linker": linker_store.forget_heard,
-    "transfer": transfer_store.forget_heard,
-    "cloud_updater": updater_store.forget_announced,
+# By name: who records a run listens to what stands there then.
+FORGET_HEARD: dict[str, tuple[Any, str]] = {
+    "linker": (linker_store, "forget_heard"),
+    "transfer": (transfer_store, "forget_heard"),
+    "cloud_updater": (updater_store, "forget_announced"),
 }
 _NOWHERE = "postgresql+asyncpg://simulated@localhost/simulated"
 GIVEN = {"api_token": "t", "transfer_database_url": _NOWHERE, "cloud_updater_database_url": _NOWHERE}
@@ -227,7 +229,7 @@ class Process:
             batch_records=10,
             limit=DeadLetterLimit(topic.name, percent=50),
             own=own,
-            forget_heard=FORGET_HEARD[self.service] if own else None,
+            forget_heard=getattr(*FORGET_HEARD[self.service]) if own else None,
             needs_gate=needs_gate,
         )
         consumer = Consumer(self.outside.broker)
@@ -275,11 +277,17 @@ class Process:
         return ends
 
     async def _publish(self, records: list[Outgoing]) -> None:
-        for one in records:
+        failing = self.outside.broker.failing[self.service]
+        taken, acknowledged = failing.pop() if records and failing else (len(records), True)
+        for one in records[:taken]:
             place = self.outside.broker.append(one)
-            if one.topic == OWN[self.service].name:
+            if acknowledged and one.topic == OWN[self.service].name:
                 partition = TopicPartition(place.topic, place.partition)
                 self.folds[one.topic].published(Published(partition, place.offset, [one]))
+        if taken < len(records) or not acknowledged:
+            how = "in part" if 0 < taken < len(records) else "unheard" if taken else "for nothing"
+            self.outside.broker.fired[f"a publication failed {how}"] += 1
+            raise KafkaConnectionError
         await Pause(Point.PUBLISHED)
 
     async def _open_gate(self) -> None:

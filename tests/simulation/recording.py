@@ -15,16 +15,22 @@ from typing import Any
 
 from tests.simulation import database, healing, linker_store, runs, seams, transfer_store, updater_store
 from tests.simulation.database import ModelDatabase
+from tests.simulation.database_moves import DatabaseMoves
+from tests.simulation.stage import Stage
+from tests.simulation.topic_moves import TopicMoves
 from tests.simulation.world import World
 
 # Functions of models that the simulation hands to announcers by itself.
 ANNOUNCERS = (
     (linker_store, "unheard"),
     (linker_store, "facts"),
+    (linker_store, "forget_heard"),
     (transfer_store, "unheard"),
     (transfer_store, "facts"),
+    (transfer_store, "forget_heard"),
     (updater_store, "next_lot"),
     (updater_store, "mark"),
+    (updater_store, "forget_announced"),
 )
 
 
@@ -97,10 +103,10 @@ class _Recorder:
             (database._Transaction, "__aexit__", self._ended(database._Transaction.__aexit__)),
             (database._Savepoint, "__aenter__", self._saved(database._Savepoint.__aenter__)),
             (database._Savepoint, "__aexit__", self._unsaved(database._Savepoint.__aexit__)),
-            (World, "_start", self._started(World._start)),
-            (World, "lose", self._exchanged(World.lose)),
-            (World, "set_back", self._exchanged(World.set_back)),
-            (World, "replay", self._exchanged(World.replay)),
+            (Stage, "_start", self._started(Stage._start)),
+            (DatabaseMoves, "lose", self._exchanged(DatabaseMoves.lose)),
+            (DatabaseMoves, "set_back", self._exchanged(DatabaseMoves.set_back)),
+            (TopicMoves, "replay", self._exchanged(TopicMoves.replay)),
             (healing, "_replayed", self._all_over(healing._replayed)),
         ]
         with seams.replaced(*methods, *announcers, *around, (seams, "FUNCTIONS", functions)):

@@ -20,12 +20,16 @@ MOVES = 140
 SETTLING_ROUNDS = 5
 TROUBLES = ("crash", "nap")
 TOPICS_OF_OTHERS = ("RecordingProcessed", "TicketLinkRequested")
+INPUT_TOPICS = (*TOPICS_OF_OTHERS, "TicketSyncRequested")
 EXPECTED = (
     *FAULTS,
     *(f"crash at {one}" for one in ("polled", "folded", "claimed", "sending", "answered", "recorded", "gathered")),
     "crash at published", "a sleeper woke after its lease", "a clock jumped", "a commit was not heard of",
     "a database was set back", "a database was lost", "a rebalance left a zombie owner", "compaction",
-    "a topic was made anew", "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
+    "a topic was made anew before it was read", "a topic was made anew after it was read",
+    "a record was lost before it was read", "a record was lost after it was read",
+    "a publication failed for nothing", "a publication failed in part", "a publication failed unheard",
+    "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
     "a resync was asked for", "a poison record", "a duplicate, out of order", "a topic was replayed",
     "a sleeper sent late", "the cloud honours keys no longer", "an outage",
 )  # fmt: skip
@@ -47,6 +51,7 @@ class _Choosing(NamedTuple):
 
     theme: Theme
     chance: random.Random
+    world: World
     number: int
     service: str
     replica: int
@@ -78,6 +83,17 @@ class _Choosing(NamedTuple):
         """A compacted topic of the services."""
         return self.chance.choice([one.name for one in OWN.values()])
 
+    def topic(self) -> str:
+        """Mostly one of the services' own, else one of others."""
+        return self.own_topic() if self.chance.random() < 0.7 else self.chance.choice(INPUT_TOPICS)
+
+    def place(self) -> tuple[str, int]:
+        """A partition, preferably one that ends with a fact of a service which nobody has read."""
+        unread = self.world.unread()
+        if unread and self.chance.random() < 0.7:
+            return self.chance.choice(unread)
+        return self.topic(), self.chance.randrange(PARTITIONS)
+
     def ticket(self) -> int | None:
         """A new one, an old one, or none."""
         return None if self.chance.random() < 0.2 else self.chance.choice((self.number, self.number, 1))
@@ -100,7 +116,9 @@ _ARGUMENTS: dict[str, Callable[[_Choosing], tuple[object, ...]]] = {
         tuple(of.chance.randrange(of.replicas) for _ in range(PARTITIONS)),
     ),
     "compact": lambda of: (of.own_topic(), of.chance.randrange(PARTITIONS)),
-    "make_anew": lambda of: (of.own_topic(),),
+    "make_anew": lambda of: (of.topic(),),
+    "lose_record": lambda of: of.place(),
+    "publish_fails": lambda of: (of.service, of.chance.randrange(3), of.chance.random() < 0.5),
     "replay": lambda of: (
         of.service,
         of.chance.choice(list(of.process.folds)),
@@ -139,9 +157,8 @@ def choose(world: World, theme: Theme, chance: random.Random, number: int, *, mo
     service = chance.choice(theme.troubled if kind in TROUBLES else SERVICES)
     replica = chance.randrange(world.shape.replicas)
     process = world.processes[service, replica]
-    return Move(
-        kind, _ARGUMENTS[kind](_Choosing(theme, chance, number, service, replica, world.shape.replicas, process))
-    )
+    choosing = _Choosing(theme, chance, world, number, service, replica, world.shape.replicas, process)
+    return Move(kind, _ARGUMENTS[kind](choosing))
 
 
 def make(seed: int, *, moves: int = MOVES) -> Run:
@@ -215,6 +232,7 @@ def _kind(violation: str | None) -> str | None:
 
 def end(world: World) -> None:
     """Each recording has its last revision, everything goes well from here on, and the promises must hold."""
+    world.apply(Move("say_the_lost"))
     for recording in RECORDINGS:
         world.apply(Move("process", (recording, 4)))
     heal(world)
@@ -229,4 +247,4 @@ def close(world: World) -> None:
 
 def _fired(world: World) -> Counter[str]:
     failed = sum(one.failed_commits for one in world.databases.values())
-    return world.fired + world.cloud.fired + Counter({"a commit was not heard of": failed})
+    return world.fired + world.cloud.fired + world.broker.fired + Counter({"a commit was not heard of": failed})

@@ -24,7 +24,7 @@ from tests.simulation import database
 from tests.simulation.clock import BEGINNING
 from tests.simulation.contract import same, set_clock
 from tests.simulation.seams import modelled
-from tests.simulation.world import TABLES
+from tests.simulation.stage import TABLES
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 

@@ -78,6 +78,26 @@ def test_a_link_that_kafka_has_lost_is_announced_again(world: World, lose: Calla
     check_promises(world)
 
 
+@pytest.mark.parametrize("behind", [0, 1])
+def test_a_link_that_kafka_has_lost_while_its_topic_was_read_again_is_announced_again(
+    world: World, behind: int
+) -> None:
+    """For the replay its position stood before what was lost, so that the topic did not look too short."""
+    for one in IDS:
+        world.process(one, 1)
+    world.ask(1, LOST, 11, 0.0, by_name=False)
+    world.ask(2, AT_ITS_PLACE, 22, 0.0, by_name=False)
+    _come_to_rest(world)
+
+    world.replay("linker", LINKED, behind)
+    for _ in range(2 - behind):
+        world.lose_record(LINKED, PARTITION)
+
+    assert world.still_lost(LINKED)
+    heal(world)
+    check_promises(world)
+
+
 def test_a_transfer_that_kafka_has_lost_is_announced_again(world: World) -> None:
     def upload(recording: str) -> None:
         world.process(recording, 1)

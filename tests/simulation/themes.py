@@ -16,6 +16,7 @@ from tests.simulation.processes import SERVICES
 _WEIGHTS: Mapping[str, float] = {
     "run": 70, "go": 24, "crash": 6, "nap": 3, "advance": 12, "jump": 1, "commit_fails": 2, "back_up": 1,
     "set_back": 1, "lose": 0.5, "rebalance": 2, "compact": 1, "make_anew": 0.5, "arm": 8, "let_through": 3,
+    "lose_record": 1, "publish_fails": 1.5,
     "lose_folder": 0.4, "wipe_tickets": 0.4, "process": 8, "ask": 14, "resync": 1.5, "poison": 0.7, "say_again": 3,
     "replay": 1, "lose_keys": 0.3, "outage": 0.7,
 }  # fmt: skip
@@ -27,6 +28,7 @@ _HIDING = (
     "set_back",
     "lose",
     "make_anew",
+    "lose_record",
     "lose_folder",
     "resync",
     "wipe_tickets",
@@ -76,7 +78,7 @@ class Theme:
         return chance.choices(tuple(weights), tuple(weights.values()))[0]
 
 
-ANYTHING = Theme("anything", share=0.4)
+ANYTHING = Theme("anything", share=0.3)
 # What was sent takes effect after what was sent later, and nobody would send anything more.
 LATE_PUSHES = Theme(
     "late pushes",
@@ -155,7 +157,16 @@ LOST_DATABASES = Theme(
     weights={"lose": 4, "set_back": 4, "back_up": 3, "make_anew": 0, "replay": 0, "arm": 2, "ask": 24},
     settled=True,
 )
-THEMES = (ANYTHING, LATE_PUSHES, DEATHS, WIPED, SLEEPERS, UNCERTAIN_UPLOADS, OUTAGES, LOST_DATABASES)
+# Kafka has acknowledged what a service said, and has lost it before that was read back.
+LOST_RECORDS = Theme(
+    "records lost",
+    share=0.1,
+    weights={**_PLAIN, "run": 20, "go": 40, "crash": 1, "nap": 0, "arm": 0, "lose_record": 12, "publish_fails": 4},
+    stop_at=(None, "published", "published"),
+    advance_s=(0.1, 0.5, 1.0),
+    calm_moves=70,
+)
+THEMES = (ANYTHING, LATE_PUSHES, DEATHS, WIPED, SLEEPERS, UNCERTAIN_UPLOADS, OUTAGES, LOST_DATABASES, LOST_RECORDS)
 
 
 def theme_of(chance: random.Random) -> Theme:

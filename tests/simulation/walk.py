@@ -20,7 +20,7 @@ from tests.simulation.contract import same as alike
 from tests.simulation.database import Tables
 from tests.simulation.recording import Call, Trace
 from tests.simulation.seams import modelled
-from tests.simulation.world import TABLES
+from tests.simulation.stage import TABLES
 
 LEFT_OUT, AGAIN, REMEMBERED = 0.08, 0.5, 60
 # Said by a model of what it was not made for; of SQL it is a constraint that says so.
