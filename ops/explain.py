@@ -18,17 +18,18 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
-from ops.explanation import DOCTOR, About, Happened, Why, parked_story, story, story_without_linker, why
+from ops.explanation import DOCTOR, About, Happened, Why, dead_letters, parked_story, story, story_without_linker, why
 from ops.heard import Heard
 from ops.held import MISSING
 from ops.lookup import folder_id_as_heard, if_known, unknown_recording
 from ops.options import DataDir, Json
 from ops.overview import Services, services
-from ops.pages import whole
+from ops.pages import first, whole
 from shared.path_segment import path_segment
 
 CANDIDATES_MAX = 50
 PARKED_MAX = 50
+DEAD_MAX = 20
 HEARD_OF_NOTHING = "Has it been read yet? ticketsync lag; or could it not be applied? ticketsync dlq list"
 NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
 
@@ -97,7 +98,13 @@ def _tell(found: Found) -> None:
 
 async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | None, *, json: bool) -> Found:
     async with services(addresses) as asked:
-        folder_id = await folder_id_as_heard(asked, heard, folder)
+        try:
+            folder_id = await folder_id_as_heard(asked, heard, folder)
+        except Finding:
+            # Links may wait for a folder of which nothing has arrived yet.
+            if waits := await _waits(asked, name, folder):
+                return waits
+            raise
         said = await heard.said(asked.linker, _candidates(asked, name, folder_id))
         if said is None:
             return await _without_linker(asked, heard, name, folder_id)
@@ -105,8 +112,9 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
         if len(candidates) > 1:
             raise _several(candidates, name, kind, json=json)
         if not candidates:
-            parked = await _parked(asked, name, folder)
-            return Found(None, parked_story(parked[:PARKED_MAX]), NOT_HERE, more=len(parked) > PARKED_MAX)
+            if waits := await _waits(asked, name, folder):
+                return waits
+            raise _unknown(name, folder)
         about = await _about(asked, heard, candidates[0]["recording_id"])
     recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
     return Found(recording, story(about), why(about))
@@ -114,11 +122,13 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
 
 async def _without_linker(asked: Services, heard: Heard, recording_id: str, folder_id: str | None) -> Found:
     """What the others say, if the name is a recording_id. Raises Unreachable if they know nothing of it, or there."""
-    transfer, cloud_updater, folder = await _of_the_others(asked, heard, recording_id)
+    (transfer, cloud_updater, folder), dead = await asyncio.gather(
+        _of_the_others(asked, heard, recording_id), _dead(asked, heard, recording_id)
+    )
     known = transfer or cloud_updater
     if known is None or folder_id not in {None, known["folder_id"]}:
         heard.require_all()
-    return Found(None, story_without_linker(transfer, cloud_updater, folder), LINKER_SILENT)
+    return Found(None, [*story_without_linker(transfer, cloud_updater, folder), *dead_letters(dead)], LINKER_SILENT)
 
 
 async def _candidates(asked: Services, name: str, folder_id: str | None) -> tuple[list[dict[str, Any]], str]:
@@ -137,32 +147,46 @@ async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[s
     return await whole(asked.linker, "/recordings", Page, params, limit=CANDIDATES_MAX + 1)
 
 
-async def _parked(asked: Services, name: str, folder: str | None) -> list[dict[str, Any]]:
-    """Links that wait for it, one more than are shown. Raises Finding if there is none; in another folder than this
-    one it may be known.
-    """
+async def _waits(asked: Services, name: str, folder: str | None) -> Found | None:
+    """The links that wait for it, in any folder or in this one, known or not; None: there are none."""
+    kinds = ("recording_id", "filename", "ticket")
     lists = await asyncio.gather(
         *(
-            whole(asked.linker, "/parked-links", Page, {kind: name}, limit=PARKED_MAX + 1)
-            for kind in ("recording_id", "filename", "ticket")
+            first(asked.linker, "/parked-links", Page, {kind: name, "folder": folder}, limit=PARKED_MAX)
+            for kind in kinds
         )
     )
-    found = {one["parked_id"]: one for of_kind in lists for one in of_kind}
-    if not found and folder is not None:
-        elsewhere = f"In any folder: ticketsync explain -- {shlex.quote(name)}"
-        raise Finding(f"no recording, filename or ticket {name} is known in folder {folder}", todo=elsewhere)
-    if not found:
-        raise Finding(f"no recording, filename or ticket {name} is known", todo=HEARD_OF_NOTHING)
-    return list(found.values())[: PARKED_MAX + 1]
+    links = {one["parked_id"]: one for of_kind, _ in lists for one in of_kind}
+    more = len(links) > PARKED_MAX or any(more for _, more in lists)
+    return Found(None, parked_story([*links.values()][:PARKED_MAX]), NOT_HERE, more=more) if links else None
+
+
+def _unknown(name: str, folder: str | None) -> Finding:
+    if folder is None:
+        return Finding(f"no recording, filename or ticket {name} is known", todo=HEARD_OF_NOTHING)
+    elsewhere = f"In any folder: ticketsync explain -- {shlex.quote(name)}"
+    return Finding(f"no recording, filename or ticket {name} is known in folder {folder}", todo=elsewhere)
 
 
 async def _about(asked: Services, heard: Heard, recording_id: str) -> About:
-    linker, (transfer, cloud_updater, folder) = await asyncio.gather(
-        if_known(asked.linker, recording_id), _of_the_others(asked, heard, recording_id)
+    linker, (transfer, cloud_updater, folder), dead = await asyncio.gather(
+        if_known(asked.linker, recording_id),
+        _of_the_others(asked, heard, recording_id),
+        _dead(asked, heard, recording_id),
     )
     if linker is None:
         raise unknown_recording("linker", recording_id)
-    return About(linker, transfer, cloud_updater, folder, silent=heard.unreachable)
+    return About(linker, transfer, cloud_updater, folder, silent=heard.unreachable, dead=dead)
+
+
+async def _dead(asked: Services, heard: Heard, recording_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """What could not be applied of it, by service, in the order of their places; the first of each service."""
+    every = (asked.linker, asked.transfer, asked.cloud_updater)
+    params = {"key": recording_id}
+    lists = await asyncio.gather(
+        *(heard.said(one, whole(one, "/dead-letters", Page, params, limit=DEAD_MAX)) for one in every)
+    )
+    return [(of.service, one) for of, found in zip(every, lists, strict=True) for one in found or ()]
 
 
 async def _of_the_others(

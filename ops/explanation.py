@@ -23,7 +23,8 @@ DOCTOR = "ticketsync doctor"
 class About:
     """What each service says of one recording; None: it never heard of it, or is one of the `silent`.
 
-    `folder`: of transfer, while it uploads or the cloud has lost it.
+    `folder`: of transfer, while it uploads or the cloud has lost it. `dead`: its facts that a service could not apply,
+    by that service.
     """
 
     linker: Answer
@@ -31,6 +32,7 @@ class About:
     cloud_updater: Answer | None
     folder: Answer | None
     silent: Collection[str] = ()
+    dead: Sequence[tuple[str, Answer]] = ()
 
     @property
     def recording_id(self) -> str:
@@ -62,7 +64,8 @@ class Why:
 
 def story(about: About) -> list[Happened]:
     """What happened, the oldest first."""
-    events = [*_facts(about), *_links(about), *requests(about.transfer, about.cloud_updater, about.folder)]
+    requested = requests(about.transfer, about.cloud_updater, about.folder)
+    events = [*_facts(about), *_links(about), *dead_letters(about.dead), *requested]
     return sorted(events, key=lambda one: one.at or "9999")
 
 
@@ -96,6 +99,14 @@ def _links(about: About) -> list[Happened]:
         place = read.get("linked") if read.get("link_version") == version else None
         found.append(Happened(one["linked_at"], f"link {version}: {made}{who}, {through}", place))
     return found
+
+
+def dead_letters(dead: Sequence[tuple[str, Answer]]) -> list[Happened]:
+    """Facts that could not be applied; `place` is where each stands on its topic."""
+    return [
+        Happened(one["failed_at"], f"{service} could not apply this: {one['reason']}: {one['error']}", one)
+        for service, one in dead
+    ]
 
 
 def requests(transfer: Answer | None, cloud_updater: Answer | None, folder: Answer | None) -> list[Happened]:
@@ -153,11 +164,11 @@ def _not_transferred(about: About) -> Why:
     if "transfer" in about.silent:
         return Why("It is not in the cloud; why, transfer knows, which does not answer.", DOCTOR)
     if said is None:
-        return Why("It is not in the cloud: transfer has not read its RecordingProcessed yet.", LAG)
+        return _unread(about, "It is not in the cloud", "transfer", "RecordingProcessed")
     if blocked := said["blocked"]:
         return _blocked(about, blocked, "It is not in the cloud")
     if said["phase"] == "transferred":
-        return Why("It is in the cloud; linker has not read its RecordingTransferred yet.", LAG)
+        return _unread(about, "It is in the cloud", "linker", "RecordingTransferred")
     if said["phase"] == "uploading":
         return Why("Its upload is under way.", SETTLED)
     return Why("It waits for its upload, which is about to begin.", SETTLED)
@@ -169,14 +180,25 @@ def _pending(about: About) -> Why:
     if "cloud-updater" in about.silent:
         return Why(f"{missing}; why, cloud-updater knows, which does not answer.", DOCTOR)
     if said is None or said["transfer_version"] < about.linker["transfer_version"]:
-        return Why(f"{missing}: cloud_updater has not read the RecordingTransferred.", LAG)
+        return _unread(about, missing, "cloud-updater", "RecordingTransferred")
     if said["link_version"] < version:
-        return Why(f"{missing}: cloud_updater has not read the TicketLinked.", LAG)
+        return _unread(about, missing, "cloud-updater", "TicketLinked")
     if blocked := said["blocked"]:
         return _blocked(about, blocked, missing)
     if said["owed"]:
         return Why(f"{missing}; its push is about to be made, or under way.", SETTLED)
-    return Why(f"The cloud has link {version}; its CloudTicketUpdated is on its way to linker.", LAG)
+    return _unread(about, f"The cloud has link {version}", "linker", "CloudTicketUpdated")
+
+
+def _unread(about: About, so_far: str, service: str, topic: str) -> Why:
+    """That a service does not know a fact of it: it has not come that far, or could not apply it."""
+    dead = [one for of, one in about.dead if (of, one["topic"]) == (service, topic)]
+    if not dead:
+        return Why(f"{so_far}; {service} has not read its {topic} yet.", LAG)
+    last = dead[-1]
+    line = f"{so_far}; {service} could not apply its {topic}: {last['reason']}. Once the cause is mended, redrive it."
+    at = f"{last['partition']}:{last['offset']}"
+    return Why(line, f"ticketsync dlq redrive --service {service} --topic {topic} --at {at}")
 
 
 def _blocked(about: About, blocked: Answer, missing: str) -> Why:

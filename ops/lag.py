@@ -17,9 +17,12 @@ from rich.console import RenderableType
 from ops import live, show
 from ops.addresses import Service, resolve
 from ops.answers.reading import Lag, PartitionLag
+from ops.exits import WrongInput
 from ops.heard import Heard, total
 from ops.options import DataDir, Json
 from ops.overview import Services, services
+
+OVER_S = 1.0
 
 Looks = Mapping[Service, Lag]
 
@@ -56,14 +59,24 @@ def lag(
     *,
     partitions: Annotated[bool, typer.Option("--partitions", help="A line for each partition.")] = False,
     over: Annotated[
-        float, typer.Option("--over", min=0.1, max=60, help="Seconds between the two looks that tell the rate.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            "--over",
+            min=0.1,
+            max=60,
+            help="Seconds between the two looks that tell the rate; default: 1.",
+            show_default=False,
+        ),
+    ] = None,
     watch: live.Watch = False,
-    every: live.Every = 2.0,
+    every: live.Every = None,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Show how far the services are behind their topics."""
+    live.check(watch=watch, every=every)
+    if watch and over is not None:
+        raise WrongInput("--watch tells the rate from look to look: say --every in place of --over")
     addresses = resolve(data_dir)
 
     def picture(seen: Seen) -> list[RenderableType]:
@@ -81,8 +94,8 @@ def lag(
 
             await again()
             if watch:
-                await live.watch(live.Watched(again, _as_json, picture, _in_one_line), every_s=every, json_lines=json)
-            await asyncio.sleep(over)
+                await live.watch(live.Watched(again, _as_json, picture, _in_one_line), every=every, json_lines=json)
+            await asyncio.sleep(over or OVER_S)
             return await again()
 
     seen = asyncio.run(run())

@@ -16,12 +16,24 @@ import typer
 from rich.console import Group, RenderableType
 
 from ops import show
-from ops.exits import Unreachable
+from ops.exits import Unreachable, WrongInput
 
 Seen = TypeVar("Seen")
 
 Watch = Annotated[bool, typer.Option("--watch", help="Look again and again until Ctrl-C.")]
-Every = Annotated[float, typer.Option("--every", min=0.1, max=3600, help="Seconds between two looks of --watch.")]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        "--every", min=0.1, max=3600, help="Seconds between two looks of --watch; default: 2.", show_default=False
+    ),
+]
+EVERY_S = 2.0
+
+
+def check(*, watch: bool, every: float | None) -> None:
+    """Raises WrongInput if --every would do nothing."""
+    if every is not None and not watch:
+        raise WrongInput("--every is the time between two looks of --watch; say --watch as well")
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Watched(Generic[Seen]):
     as_line: Callable[[Seen], str]
 
 
-async def watch(watched: Watched[Seen], *, every_s: float, json_lines: bool) -> None:
+async def watch(watched: Watched[Seen], *, every: float | None, json_lines: bool) -> None:
     """Until it is cancelled."""
     # On demand: whoever looks once needs nothing that moves.
     from rich.live import Live  # noqa: PLC0415
@@ -53,7 +65,7 @@ async def watch(watched: Watched[Seen], *, every_s: float, json_lines: bool) -> 
                     picture.update(Group(*watched.as_picture(seen)), refresh=True)
                 else:
                     _say(watched, seen, json_lines=json_lines)
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(every or EVERY_S)
 
 
 def _say(watched: Watched[Seen], seen: Seen, *, json_lines: bool) -> None:

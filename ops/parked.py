@@ -1,11 +1,13 @@
 """`ticketsync parked`: links that wait for their recordings, and giving up those whose recordings will not come.
 
 What is dropped is exactly what was listed for it: a request that took another's place in between stays. On a terminal
-one is asked before; elsewhere nothing is asked, so --yes has to be given.
+one is asked before; elsewhere nothing is asked, so --yes has to be given. What was dropped before linker went away is
+told (ops/so_far.py).
 """
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -17,8 +19,9 @@ from ops.answers.links import Dropped, ParkedLink, ParkedLinks
 from ops.confirm import confirm
 from ops.exits import Finding, WrongInput
 from ops.options import By, DataDir, Json, Yes
-from ops.pages import first
+from ops.pages import first, pages
 from ops.service_api import Parameters, api
+from ops.so_far import SoFar
 from ops.who import asks
 
 LOT = 1_000
@@ -28,7 +31,8 @@ LONGEST_DAYS = 36_500
 commands = typer.Typer(help="Links that wait for their recordings: list, drop.", no_args_is_help=True)
 
 InFolder = Annotated[
-    str | None, typer.Option("--folder", help="Only those that name this folder, as they do.", show_default=False)
+    str | None,
+    typer.Option("--folder", help="Only those that name this folder, by id or by name.", show_default=False),
 ]
 Filename = Annotated[str | None, typer.Option("--filename", help="Only this filename.", show_default=False)]
 Ticket = Annotated[str | None, typer.Option("--ticket", help="Only this ticket.", show_default=False)]
@@ -93,16 +97,17 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
     if not conditions:
         raise WrongInput("say which: --folder, --filename, --ticket, --import, --expired or --older-than")
     addresses = resolve(data_dir)
-    found, _ = asyncio.run(_found(addresses, conditions, limit=None))
-    if found:
-        question = f"Drop {len(found):,} links, the oldest parked {found[0].age_s // DAY_S:,} days ago?"
+    waiting = asyncio.run(_all(addresses, conditions))
+    if waiting.parked_ids:
+        question = f"Drop {len(waiting.parked_ids):,} links, the oldest parked {waiting.oldest_s // DAY_S:,} days ago?"
         confirm(question, yes=yes, json=json)
-    dropped = asyncio.run(_drop(addresses, found, by=asks(by)))
+    done = asyncio.run(_drop(addresses, waiting, by=asks(by)))
     if json:
-        show.as_json(dropped.model_dump())
+        show.as_json({"dropped": done.dropped, "gone": done.gone, "ended_early": done.ended_early})
     else:
-        show.pairs({"dropped": dropped.dropped, "did not wait any more": dropped.gone})
-    if not found and (filename or ticket or import_id):
+        show.pairs({"dropped": done.dropped, "did not wait any more": done.gone})
+    done.require_end()
+    if not waiting.parked_ids and (filename or ticket or import_id):
         raise Finding("no link of that waits", todo="See which do: ticketsync parked list")
 
 
@@ -133,11 +138,40 @@ async def _found(addresses: Addresses, conditions: Parameters, *, limit: int | N
         return await first(linker, "/parked-links", ParkedLinks, conditions, limit=limit)
 
 
-async def _drop(addresses: Addresses, found: Sequence[ParkedLink], *, by: str) -> Dropped:
-    dropped = gone = 0
+@dataclass(frozen=True)
+class Waiting:
+    """What is to be dropped, as it was listed. Its repr, which asyncio.run makes, is small."""
+
+    parked_ids: Sequence[str] = field(repr=False)
+    oldest_s: int
+
+
+async def _all(addresses: Addresses, conditions: Parameters) -> Waiting:
+    parked_ids: list[str] = []
+    oldest_s = 0
+    async with api(addresses, "linker") as linker:
+        async for page in pages(linker, "/parked-links", ParkedLinks, conditions):
+            parked_ids += [one.parked_id for one in page]
+            oldest_s = max(oldest_s, page[0].age_s)
+    return Waiting(parked_ids, oldest_s)
+
+
+@dataclass
+class Dropping(SoFar):
+    """How many were dropped so far, and how many did not wait any more."""
+
+    dropped: int = 0
+    gone: int = 0
+
+
+async def _drop(addresses: Addresses, waiting: Waiting, *, by: str) -> Dropping:
+    done, parked_ids = Dropping(), waiting.parked_ids
     async with api(addresses, "linker", by=by) as linker:
-        for start in range(0, len(found), LOT):
-            lot = {"parked_ids": [one.parked_id for one in found[start : start + LOT]]}
-            answer = await linker.call("POST", "/parked-links/drop", Dropped, json=lot)
-            dropped, gone = dropped + answer.dropped, gone + answer.gone
-    return Dropped(dropped=dropped, gone=gone)
+        with done.noted(), show.progress() as bar:
+            task = bar.add_task("dropped", total=len(parked_ids))
+            for start in range(0, len(parked_ids), LOT):
+                lot = parked_ids[start : start + LOT]
+                answer = await linker.call("POST", "/parked-links/drop", Dropped, json={"parked_ids": lot})
+                done.dropped, done.gone = done.dropped + answer.dropped, done.gone + answer.gone
+                bar.advance(task, len(lot))
+    return done

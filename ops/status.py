@@ -46,7 +46,7 @@ def status(
         typer.Option("--timeout", min=0.1, help="Seconds that --wait lasts at most; default: 60.", show_default=False),
     ] = None,
     watch: live.Watch = False,
-    every: live.Every = 2.0,
+    every: live.Every = None,
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
@@ -55,6 +55,7 @@ def status(
         raise WrongInput("--wait and --watch look at all recordings or at a --folder, and one of them at a time")
     if timeout is not None and wait is None:
         raise WrongInput("--timeout is how long --wait lasts at most; say --wait settled as well")
+    live.check(watch=watch, every=every)
     timeout_s = timeout or WAIT_S
     addresses = resolve(data_dir)
     if recording is not None:
@@ -63,7 +64,7 @@ def status(
         heard.require_all()
         return
     if watch:
-        asyncio.run(_watch(addresses, folder, every_s=every, json_lines=json))
+        asyncio.run(_watch(addresses, folder, every=every, json_lines=json))
     seen, verdict = asyncio.run(_once(addresses, folder, timeout_s if wait else None))
     _show(seen, {"settled": verdict == "settled"} if wait else {}, json=json)
     seen.heard.require_all()
@@ -110,10 +111,10 @@ async def _once(
         return replace(seen, overview=replace(overview, per_minute=seen.overview.per_minute)), verdict
 
 
-async def _watch(addresses: Addresses, folder: str | None, *, every_s: float, json_lines: bool) -> None:
+async def _watch(addresses: Addresses, folder: str | None, *, every: float | None, json_lines: bool) -> None:
     async with services(addresses) as asked:
         watched = live.Watched(lambda: _look(asked, folder), Seen.as_json, picture, in_one_line)
-        await live.watch(watched, every_s=every_s, json_lines=json_lines)
+        await live.watch(watched, every=every, json_lines=json_lines)
 
 
 async def _look(asked: Services, folder: str | None) -> Seen:

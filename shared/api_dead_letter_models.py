@@ -10,6 +10,7 @@ from schemas.undecodable import Reason
 from shared.cursors import MAX_CHARS
 
 PLACES_MAX = 100
+KEY_MAX = 1000
 
 Partition = Annotated[int, Field(ge=0, le=INT32_MAX)]
 Offset = Annotated[int, Field(ge=0, le=INT64_MAX)]
@@ -21,6 +22,9 @@ class DeadLetterConditions(BaseModel):
     topic: Name | None = None
     partition: Partition | None = None
     offset: Offset | None = None
+    key: str | None = Field(
+        None, max_length=KEY_MAX, description="only records of this key, which of facts is the recording_id"
+    )
     reason: Reason | None = None
     since: Instant | None = Field(None, description="only what became a dead letter at this time or later")
     settled: bool = Field(default=False, description="those that were redriven or discarded, instead of the open ones")

@@ -91,6 +91,7 @@ class Wanted:
     topic: str | None = None
     partition: int | None = None
     offset: int | None = None
+    key: str | None = None
     reason: str | None = None
     since: datetime | None = None
     settled: bool = False
@@ -127,6 +128,7 @@ async def seen(connection: AsyncConnection, wanted: Wanted) -> list[Seen]:
                 and (cast(:topic as text) is null or topic = :topic)
                 and (cast(:partition as int) is null or partition = :partition)
                 and (cast(:offset as bigint) is null or "offset" = :offset)
+                and (cast(:key as bytea) is null or key = :key)
                 and (cast(:reason as text) is null or reason = :reason)
                 and (cast(:since as timestamptz) is null or failed_at >= :since)
                 and (topic, partition, "offset", content)
@@ -138,6 +140,7 @@ async def seen(connection: AsyncConnection, wanted: Wanted) -> list[Seen]:
             "topic": wanted.topic,
             "partition": wanted.partition,
             "offset": wanted.offset,
+            "key": None if wanted.key is None else wanted.key.encode(),
             "reason": wanted.reason,
             "since": wanted.since,
             "after_topic": topic,

@@ -28,7 +28,7 @@ DROP_MAX = 1_000
 class ParkedConditions(BaseModel):
     """Conditions on a list of parked links, as they were asked for; all that are given have to be met."""
 
-    folder: Name | None = Field(None, description="the folder as the request names it, by id or by name")
+    folder: Name | None = Field(None, description="those that name this folder, by its id or by its name")
     filename: Name | None = None
     recording_id: Name | None = None
     ticket: Name | None = Field(None, description="the whole ticket_id")

@@ -20,7 +20,10 @@ LOOK_AT_MAX = 20_000
 # What the index parked_link_oldest has.
 _WAITS = "p.state = 'parked' and p.ticket is not null"
 _CONDITIONS = {
-    "folder": "p.folder = :folder",
+    # As the request names it, or by the other of its id and its name, once it is known.
+    "folder": """(p.folder = :folder
+        or p.folder in (select r.folder_name from recording r where r.folder_id = :folder)
+        or p.folder in (select r.folder_id from recording r where r.folder_name = :folder))""",
     "filename": "p.name_key = normalize(cast(:filename as text), NFC)",
     "recording_id": "p.recording_id = :recording_id",
     "ticket": "cast(p.ticket as jsonb) ->> 'ticket_id' = :ticket",

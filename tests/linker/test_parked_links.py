@@ -78,6 +78,18 @@ async def test_parked_links_are_found_by_what_was_asked_for(
     assert [one["request_id"] for one in await listed(linker, **query)] == expected
 
 
+async def test_those_of_a_folder_are_found_by_its_id_and_by_its_name_once_it_is_known(linker: Linker) -> None:
+    await three_parked(linker)
+    await linker.fold(
+        a_recording("R1", filename="other.wav", folder_id="F1", folder_name="Monday"),
+        a_recording("R2", filename="other.wav", folder_id="F2", folder_name="Tuesday"),
+    )
+
+    assert [one["request_id"] for one in await listed(linker, folder="F1")] == ["a"]
+    assert [one["request_id"] for one in await listed(linker, folder="Monday")] == ["a"]
+    assert [one["request_id"] for one in await listed(linker, folder="Tuesday")] == ["b"]
+
+
 async def test_those_that_wait_since_before_a_time_are_found(linker: Linker) -> None:
     await three_parked(linker)
     five_days_ago = (datetime.now(UTC) - timedelta(days=5)).isoformat()

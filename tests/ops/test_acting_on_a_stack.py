@@ -49,7 +49,7 @@ def audited(stack: Stack, service: str, what: str) -> list[dict[str, Any]]:
     return items
 
 
-def publish_raw(stack: Stack, key: str, value: bytes) -> None:
+def publish_raw(stack: Stack, key: str, value: bytes, *, topic: str = "TicketLinkRequested") -> None:
     """A record as a foreign producer sends it."""
     import asyncio  # noqa: PLC0415
 
@@ -59,7 +59,7 @@ def publish_raw(stack: Stack, key: str, value: bytes) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=stack.addresses["kafka_bootstrap_servers"])
         await producer.start()
         try:
-            await producer.send_and_wait("TicketLinkRequested", value, key=key.encode())
+            await producer.send_and_wait(topic, value, key=key.encode())
         finally:
             await producer.stop()
 
@@ -163,6 +163,26 @@ def test_a_dead_letter_is_listed_shown_tried_and_discarded(stack: Stack) -> None
     assert [(one["settled_as"], one["settled_by"]) for one in settled] == [("discarded", "ann")]
     assert stack("status", "--json").json["dead_letters"] == 0
     assert [one["who"] for one in audited(stack, "linker", "dead_letter_discarded")] == ["ann"]
+
+
+def test_explain_tells_what_could_not_be_applied_of_a_recording(stack: Stack) -> None:
+    folder = stack.upload("a.wav")
+    publish_raw(stack, f"{folder}/a.wav", b"{", topic="RecordingProcessed")
+
+    def told() -> list[dict[str, Any]]:
+        events = stack("explain", f"{folder}/a.wav", "--json").json["events"]
+        found = [one for one in events if "could not apply" in one["what"]]
+        return found if len(found) == 2 else []
+
+    dead = eventually(told)
+    discarded = stack("dlq", "discard", "--topic", "RecordingProcessed", "--yes", "--json")
+
+    assert [one["what"].split(": ")[:2] for one in dead] == [
+        [f"{service} could not apply this", "malformed_json"] for service in ("linker", "transfer")
+    ]
+    assert {one["place"]["topic"] for one in dead} == {"RecordingProcessed"}
+    assert len(discarded.json["items"]) == 2
+    assert told() == []
 
 
 # -- what waits for a person

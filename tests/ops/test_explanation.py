@@ -2,6 +2,7 @@
 
 import itertools
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -137,6 +138,32 @@ def test_one_line_says_why_and_one_command_mends_it(about: About, line: str, com
     assert line in reason.line
     assert (reason.command is None) == (command is None)
     assert command is None or command in (reason.command or "")
+
+
+@pytest.mark.parametrize(
+    ("about", "service", "topic"),
+    [
+        (About(linker("not_transferred", transferred=False), None, None, None), "transfer", "RecordingProcessed"),
+        (About(linker("pending"), transfer(), None, None), "cloud-updater", "RecordingTransferred"),
+        (About(linker("pending", versions=2), transfer(), cloud_updater(1), None), "cloud-updater", "TicketLinked"),
+        (About(linker("pending"), transfer(), cloud_updater(), None), "linker", "CloudTicketUpdated"),
+    ],
+    ids=["upload", "place", "link", "acknowledgement"],
+)
+def test_a_fact_that_could_not_be_applied_is_named_with_the_command_that_redrives_it(
+    about: About, service: str, topic: str
+) -> None:
+    failed = {"failed_at": "2025-01-29T10:09:00Z", "reason": "unstorable", "error": "no"}
+    dead = (service, {"topic": topic, "partition": 3, "offset": 17, **failed})
+    elsewhere = ("another", dead[1])
+
+    reason = why(replace(about, dead=[dead, elsewhere]))
+
+    assert f"{service} could not apply its {topic}: unstorable" in reason.line
+    assert reason.command == f"ticketsync dlq redrive --service {service} --topic {topic} --at 3:17"
+    assert "not read" in why(replace(about, dead=[elsewhere])).line
+    [told] = [one for one in story(replace(about, dead=[dead])) if "could not apply" in one.what]
+    assert (told.where, told.at) == (f"{topic} 3:17", "2025-01-29T10:09:00Z")
 
 
 @pytest.mark.parametrize(

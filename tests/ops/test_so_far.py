@@ -97,6 +97,22 @@ def test_dead_letters_that_were_settled_before_their_service_went_away_are_shown
     assert len(json.loads(out)["items"]) == 100
 
 
+def test_links_that_were_dropped_before_linker_went_away_are_counted(run: Run) -> None:
+    waits = {"request_id": "q", "recording_id": "R", "folder": None, "filename": None, "ticket_id": "T", "age_s": 5}
+    links = [{**waits, "parked_id": f"p-{number}", "state": "waiting"} for number in range(1_001)]
+    words = ("parked", "drop", "--older-than", "0", "--yes")
+    with answering(says(items=links), says(dropped=999, gone=1), AWAY) as linker:
+        shown = run(*words, linker=linker)
+    with answering(says(items=links), says(dropped=999, gone=1), AWAY) as linker:
+        code, out, err = run(*words, "--json", linker=linker)
+
+    assert ends(shown[0], shown[2])
+    assert "dropped 999" in " ".join(shown[1].split())
+    assert ends(code, err)
+    told = json.loads(out)
+    assert (told["dropped"], told["gone"], "answered HTTP 500" in told["ended_early"]) == (999, 1, True)
+
+
 def test_dead_letters_of_one_service_are_settled_without_the_others(run: Run) -> None:
     letter = {"topic": "TicketLinked", "partition": 0, "offset": 7}
     whole = {"reason": "unstorable", "error": "no", "size_bytes": 1, "failed_at": "2025-01-29T10:30:00Z"}

@@ -125,6 +125,9 @@ async def test_lists_go_on_after_a_place(database: Database) -> None:
             connection, Wanted(after=(last.topic, last.partition, last.offset, last.content), limit=2)
         )
         other = await redrive.seen(connection, Wanted(reason="unstorable"))
+        of_the_key = await redrive.seen(connection, Wanted(key=record.key.decode()))
+        of_another = await redrive.seen(connection, Wanted(key="another"))
 
     assert [one.offset for one in (*first, *rest)] == [7, 8, 9]
-    assert other == []
+    assert other == of_another == []
+    assert [one.offset for one in of_the_key] == [7, 8, 9]
