@@ -74,7 +74,7 @@ async def fold_records(
     said: Mapping[Place, Skimmed] | None = None,
     halve: bool = True,
 ) -> Folded:
-    """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell.
+    """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell of each.
 
     `said`: what some of them say, as far as that is known without reading them.
 
@@ -85,7 +85,9 @@ async def fold_records(
     # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
     valued = [record for record in records if record.value is not None]
     skimmed = _skim(topic, valued, said or {}) if news else {}
-    known = await _known(connection, skimmed, news) if news and skimmed else set()
+    # To be asked of all or of none: what is known is noted as heard then, under locks; those of what has to be applied
+    # beside it, because only `decode` can read it, come in an order of their own.
+    known = await _known(connection, skimmed, news) if news and valued and len(skimmed) == len(valued) else set()
     parsed, letters = _parse(topic, valued, skimmed=skimmed, known=known)
     folded = Folded()
     if parsed:
