@@ -5,8 +5,11 @@ that got their results together ask for the next thing together: whoever is firs
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+ANSWERS_WAITED_FOR_MS = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,3 +59,27 @@ class Together(Generic[Item, Result]):
         for (_, future), result in zip(taken, results, strict=True):
             if not future.done():
                 future.set_result(result)
+
+
+class Answers:
+    """Requests under way, whose answers are worth a moment's wait: one transaction for all costs little more than one
+    for each. Nobody waits who is alone, and nobody for long."""
+
+    def __init__(self) -> None:
+        self.awaited = 0
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """A request is under way while the block runs."""
+        self.awaited += 1
+        try:
+            yield
+        finally:
+            self.awaited -= 1
+
+    async def come_up(self) -> None:
+        """Let others' answers come; for `Together`."""
+        for _ in range(ANSWERS_WAITED_FOR_MS):
+            if self.awaited == 0:
+                break
+            await asyncio.sleep(0.001)

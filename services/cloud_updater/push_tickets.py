@@ -5,7 +5,6 @@ was left behind by a crash, or whose outcome is unknown, may yet take effect in 
 recordings are pushed once more after a while, in the state they have then.
 """
 
-import asyncio
 import random
 import time
 from collections import deque
@@ -40,13 +39,12 @@ from shared.insist import insist
 from shared.lane import Lane
 from shared.lane_state import LaneShut, LaneState
 from shared.outcome import Outcome
-from shared.together import Together
+from shared.together import Answers, Together
 
 log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
 DUTIES_AT_ONCE = 500
-ANSWERS_WAITED_FOR_MS = 4
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
@@ -82,9 +80,9 @@ class PushTickets:
     lane: Lane
 
     def __post_init__(self) -> None:
+        self._answers = Answers()
         self._claim_one = Together(self._claim)
-        self._acknowledge_one = Together(self._acknowledge, gather=self._answers_that_come)
-        self._sending = 0
+        self._acknowledge_one = Together(self._acknowledge, gather=self._answers.come_up)
         self._ready: deque[_Ready] = deque()
 
     async def step(self) -> float | None:
@@ -124,26 +122,13 @@ class PushTickets:
         return next_s
 
     async def _send(self, ready: _Ready) -> Outcome:
-        self._sending += 1
-        try:
+        with self._answers.one_more():
             return await self.cloud.post(
                 "update_ticket",
                 folder_path("/recording/update-ticket", ready.claimed.clouds_uuid),
                 ready.claimed.body,
                 repeatable=True,
             )
-        finally:
-            self._sending -= 1
-
-    async def _answers_that_come(self) -> None:
-        """Let other workers' answers come up: one transaction for all costs little more than one for each.
-
-        Nobody waits who is alone, and nobody for long.
-        """
-        for _ in range(ANSWERS_WAITED_FOR_MS):
-            if self._sending == 0:
-                break
-            await asyncio.sleep(0.001)
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
         """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut.
@@ -155,7 +140,7 @@ class PushTickets:
             await self.gate.pass_through(connection)
             claims = Claims(connection)
             lane = await self.lane.look(connection)
-            free = self.cloud.workers - self._sending - len(self._ready)
+            free = self.cloud.workers - self._answers.awaited - len(self._ready)
             limit = max(len(workers), free) if self.lane.unlimited(lane) else 1
             claimed = await claims.claim(
                 uuid4(), lease_s=self.settings.lease_s, with_versions=LINK_VERSION in lane.capabilities, limit=limit

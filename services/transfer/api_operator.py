@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import ACloudsUuid, ARecordingId, CloudsUuid, FolderId
 from services.transfer.adoptions import Adoptions
-from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
+from services.transfer.conclusions import Conclusions, Verdict
+from services.transfer.lost_folders import Busy, Elsewhere, LostFolders, Unprocessed
 from services.transfer.lots import MAX_FILES
 from services.transfer.operators_word import Answer, Unfit, decide_answer
 from services.transfer.requests import OpenRequest
@@ -104,7 +105,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
             )
             if isinstance(conclusion, Unfit):
                 raise Problem(422, "Invalid answer", conclusion.why)
-            await Conclusions(connection).record(request, conclusion, max_files=MAX_FILES)
+            await Conclusions(connection).record([Verdict(request, conclusion, MAX_FILES)])
             detail = {
                 "answer": said.answer,
                 "clouds_uuid": said.clouds_uuid,
@@ -122,7 +123,7 @@ def decided(service: Service, known: Gate) -> APIRouter:
         async with service.database.transaction() as connection:
             await service.gate.pass_through(connection)
             await known.pass_through(connection)
-            recordings = await Conclusions(connection).upload_again(folder_id, lost=lost.clouds_uuid)
+            recordings = await LostFolders(connection).upload_again(folder_id, lost=lost.clouds_uuid)
             if not isinstance(recordings, int):
                 raise _refusal(recordings, lost.clouds_uuid)
             detail = {"lost": lost.clouds_uuid, "recordings": recordings}

@@ -9,11 +9,12 @@ from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LI
 from services.transfer import announce_transfers, seen
 from services.transfer.api import routes
 from services.transfer.conclusions import Conclusions
+from services.transfer.freeze_requests import IDEMPOTENCY_KEY
 from services.transfer.on_recording_processed import fold_recording_processed
 from services.transfer.on_recording_transferred import fold_recording_transferred, new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
+from services.transfer.upload_recordings import UploadRecordings
 from services.transfer.uploads import FREE_LEASES
 from shared import log, migrations
 from shared.announce import Announcer

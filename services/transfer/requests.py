@@ -4,9 +4,11 @@ Whoever finds an open request knows that it may have had its effect. A folder ha
 the database holds both.
 """
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Self, cast
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,77 +34,10 @@ class OpenRequest:
     repeated: bool
     files: tuple[FrozenFile, ...]
 
-
-class Requests:
-    """One transaction's view of the tables."""
-
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._connection = connection
-
-    async def of(self, folder_id: FolderId) -> OpenRequest | None:
-        """The folder's open request."""
-        row = (
-            await self._connection.execute(
-                text("select * from upload_request where folder_id = :folder_id"), {"folder_id": folder_id}
-            )
-        ).one_or_none()
-        if row is None:
-            return None
-        files = await self._connection.execute(
-            text("""
-                select recording_id, transfer_version, link_version, content_hash from frozen_file
-                where request_id = :id order by position
-            """),
-            {"id": row.id},
-        )
-        return OpenRequest(
-            row.id,
-            row.folder_id,
-            cast("Kind", row.kind),
-            row.clouds_uuid,
-            bytes(row.body),
-            row.keys_honoured,
-            row.frozen_at,
-            repeated=True,
-            files=tuple(FrozenFile(*one) for one in files),
-        )
-
-    async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
-        """Write down what is about to be sent, byte for byte, before anybody sends it."""
-        await self._connection.execute(
-            text("""
-                insert into upload_request (id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at, attempts)
-                values (:id, :folder_id, :kind, :clouds_uuid, :body, :keys_honoured, :now, 1)
-            """),
-            {
-                "id": request_id,
-                "folder_id": folder.folder_id,
-                "kind": lot.kind,
-                "clouds_uuid": lot.clouds_uuid,
-                "body": lot.body,
-                "keys_honoured": keys_honoured,
-                "now": folder.now,
-            },
-        )
-        files = lot.frozen
-        await self._connection.execute(
-            with_arrays("""
-                insert into frozen_file (
-                    recording_id, request_id, position, transfer_version, link_version, content_hash)
-                select recording_id, :id, place - 1, transfer_version, link_version, content_hash
-                from unnest(cast(:recording_ids as text[]), cast(:versions as int[]), cast(:links as int[]),
-                        cast(:hashes as bytea[]))
-                    with ordinality as u (recording_id, transfer_version, link_version, content_hash, place)
-            """),
-            {
-                "id": request_id,
-                "recording_ids": [one.recording_id for one in files],
-                "versions": [one.transfer_version for one in files],
-                "links": [one.link_version for one in files],
-                "hashes": [one.content_hash for one in files],
-            },
-        )
-        return OpenRequest(
+    @classmethod
+    def of(cls, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> Self:
+        """A new one."""
+        return cls(
             request_id,
             folder.folder_id,
             lot.kind,
@@ -111,7 +46,92 @@ class Requests:
             keys_honoured,
             folder.now,
             repeated=False,
-            files=files,
+            files=lot.frozen,
+        )
+
+
+class Requests:
+    """One transaction's view of the tables."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def of(self, folder_ids: Collection[FolderId]) -> dict[FolderId, OpenRequest]:
+        """The open requests of these folders, where they have one."""
+        rows = await self._connection.execute(
+            with_arrays("""
+                select id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at from upload_request
+                where folder_id = any(cast(:folder_ids as text[]))
+            """),
+            {"folder_ids": list(folder_ids)},
+        )
+        found = rows.all()
+        files = await self._files([row.id for row in found]) if found else {}
+        return {
+            row.folder_id: OpenRequest(
+                row.id,
+                row.folder_id,
+                cast("Kind", row.kind),
+                row.clouds_uuid,
+                bytes(row.body),
+                row.keys_honoured,
+                row.frozen_at,
+                repeated=True,
+                files=tuple(files[row.id]),
+            )
+            for row in found
+        }
+
+    async def _files(self, ids: Sequence[UUID]) -> dict[UUID, list[FrozenFile]]:
+        rows = await self._connection.execute(
+            text("""
+                select request_id, recording_id, transfer_version, link_version, content_hash from frozen_file
+                where request_id = any(:ids) order by position
+            """),
+            {"ids": ids},
+        )
+        files: dict[UUID, list[FrozenFile]] = defaultdict(list)
+        for request_id, *columns in rows:
+            files[request_id].append(FrozenFile(*columns))
+        return files
+
+    async def freeze(self, requests: Sequence[OpenRequest]) -> None:
+        """Write down what is about to be sent, byte for byte, before anybody sends it."""
+        await self._connection.execute(
+            text("""
+                insert into upload_request (id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at, attempts)
+                select *, 1 from unnest(cast(:ids as uuid[]), cast(:folder_ids as text[]), cast(:kinds as text[]),
+                    cast(:uuids as text[]), cast(:bodies as bytea[]), cast(:honoured as boolean[]),
+                    cast(:times as timestamptz[]))
+            """),
+            {
+                "ids": [one.id for one in requests],
+                "folder_ids": [one.folder_id for one in requests],
+                "kinds": [one.kind for one in requests],
+                "uuids": [one.clouds_uuid for one in requests],
+                "bodies": [one.body for one in requests],
+                "honoured": [one.keys_honoured for one in requests],
+                "times": [one.first_sent_at for one in requests],
+            },
+        )
+        files = [(one, place, file) for one in requests for place, file in enumerate(one.files)]
+        await self._connection.execute(
+            with_arrays("""
+                insert into frozen_file (
+                    recording_id, request_id, position, transfer_version, link_version, content_hash)
+                select recording_id, cast(request_id as uuid), position, transfer_version, link_version, content_hash
+                from unnest(cast(:recording_ids as text[]), cast(:ids as text[]), cast(:positions as int[]),
+                        cast(:versions as int[]), cast(:links as int[]), cast(:hashes as bytea[]))
+                    as u (recording_id, request_id, position, transfer_version, link_version, content_hash)
+            """),
+            {
+                "recording_ids": [file.recording_id for _, _, file in files],
+                "ids": [str(one.id) for one, _, _ in files],
+                "positions": [place for _, place, _ in files],
+                "versions": [file.transfer_version for _, _, file in files],
+                "links": [file.link_version for _, _, file in files],
+                "hashes": [file.content_hash for _, _, file in files],
+            },
         )
 
     async def send_again(self, request: OpenRequest) -> None:
@@ -120,12 +140,12 @@ class Requests:
             text("update upload_request set attempts = attempts + 1 where id = :id"), {"id": request.id}
         )
 
-    async def close(self, request: OpenRequest) -> None:
-        """Its outcome is known; its recordings are free."""
+    async def close(self, requests: Collection[OpenRequest]) -> None:
+        """Their outcomes are known; their recordings are free."""
         await self._connection.execute(
             text("""
-                with closed as (delete from upload_request where id = :id)
-                delete from frozen_file where request_id = :id
+                with closed as (delete from upload_request where id = any(:ids))
+                delete from frozen_file where request_id = any(:ids)
             """),
-            {"id": request.id},
+            {"ids": [one.id for one in requests]},
         )

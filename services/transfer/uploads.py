@@ -1,11 +1,12 @@
-"""The SQL of what is to be uploaded: claim a folder, gather what is ready in it.
+"""The SQL of what is to be uploaded: claim folders, gather what is ready in them.
 
-The folder's row is locked from its claim to the end of the transaction, so nothing about its recordings changes while
+A folder's row is locked from its claim to the end of the transaction, so nothing about its recordings changes while
 they are gathered (see `store.py`). A claim leaves a lease with a token of its own; every later write asks for that
 token, so a worker that lost its lease changes nothing.
 """
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -52,20 +53,18 @@ class Uploads:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self) -> Folder | None:
-        """Lock the folder that has been due for longest. None: none is due, or others have them."""
-        row = (
-            await self._connection.execute(
-                text(f"""
-                    select folder_id, clouds_uuid, attempts as failures, last_error,
-                        coalesce(max_files, :max_files) as max_files, now() as now
-                    from folder where {_LOOKED_AT} and {_NEXT} <= now()
-                    order by {_NEXT} limit 1 for no key update skip locked
-                """),  # noqa: S608  # this module's own text
-                {"max_files": MAX_FILES},
-            )
-        ).one_or_none()
-        return Folder(*row) if row else None
+    async def claim(self, limit: int) -> list[Folder]:
+        """Lock the folders that have been due for longest. None: none is due, or others have them."""
+        rows = await self._connection.execute(
+            text(f"""
+                select folder_id, clouds_uuid, attempts as failures, last_error,
+                    coalesce(max_files, :max_files) as max_files, now() as now
+                from folder where {_LOOKED_AT} and {_NEXT} <= now()
+                order by {_NEXT} limit :limit for no key update skip locked
+            """),  # noqa: S608  # this module's own text
+            {"max_files": MAX_FILES, "limit": limit},
+        )
+        return [Folder(*row) for row in rows]
 
     async def next_due_s(self) -> float | None:
         """Seconds until the next folder is due; None: none is planned."""
@@ -77,79 +76,80 @@ class Uploads:
         )
         return None if seconds is None else max(float(seconds), SHORTEST_WAIT_S)
 
-    async def ready(self, folder: Folder, *, grace: timedelta) -> list[Ready]:
-        """The first recordings that may go now, as many as one request can hold, in the order of their processing."""
+    async def ready(self, folders: Sequence[Folder], *, grace: timedelta) -> dict[FolderId, list[Ready]]:
+        """Of each folder the first recordings that may go now, in the order of their processing.
+
+        As many as one request can hold; a folder that has none is left out. The folders were claimed at one moment.
+        """
         rows = await self._connection.execute(
-            text(f"""
-                with ready as (
-                    select r.recording_id, r.folder_name, r.filename, r.size_bytes, r.token, r.transcript,
-                        r.content_hash, r.processed_at, octet_length(r.transcript) as bytes,
-                        coalesce(t.transfer_version, 0) + 1 as transfer_version
-                    from recording r left join transfer t using (recording_id)
-                    where r.folder_id = :folder_id and {_TO_UPLOAD}
-                        and (not r.requires_ticket or r.folded_at <= :grace_from or {_HAS_TICKET})
-                    order by r.processed_at, r.recording_id limit :max_files
-                ), measured as (
-                    select *, sum(bytes) over (order by processed_at, recording_id) - bytes as bytes_before from ready
-                )
-                select m.*, coalesce(k.link_version, 0) as link_version, k.ticket_info
-                from measured m left join ticket k using (recording_id)
-                where bytes_before <= :max_bytes order by processed_at, recording_id
+            with_arrays(f"""
+                select d.folder_id, fitting.*
+                from unnest(cast(:folder_ids as text[]), cast(:max_files as int[])) as d (folder_id, max_files)
+                cross join lateral (
+                    with ready as (
+                        select r.recording_id, r.folder_name, r.filename, r.size_bytes, r.token, r.transcript,
+                            r.content_hash, r.processed_at, octet_length(r.transcript) as bytes,
+                            coalesce(t.transfer_version, 0) + 1 as transfer_version
+                        from recording r left join transfer t using (recording_id)
+                        where r.folder_id = d.folder_id and {_TO_UPLOAD}
+                            and (not r.requires_ticket or r.folded_at <= :grace_from or {_HAS_TICKET})
+                        order by r.processed_at, r.recording_id limit d.max_files
+                    ), measured as (
+                        select *, sum(bytes) over (order by processed_at, recording_id) - bytes as bytes_before
+                        from ready
+                    )
+                    select m.recording_id, m.folder_name, m.filename, m.size_bytes, m.token, m.transcript,
+                        m.transfer_version, coalesce(k.link_version, 0) as link_version, k.ticket_info, m.content_hash
+                    from measured m left join ticket k using (recording_id)
+                    where bytes_before <= :max_bytes order by m.processed_at, m.recording_id
+                ) fitting
             """),  # noqa: S608  # this module's own text
             {
-                "folder_id": folder.folder_id,
-                "grace_from": folder.now - grace,
-                "max_files": folder.max_files,
+                "folder_ids": [one.folder_id for one in folders],
+                "max_files": [one.max_files for one in folders],
+                "grace_from": folders[0].now - grace,
                 "max_bytes": MAX_BODY_BYTES,
             },
         )
-        return [
-            Ready(
-                recording_id=row.recording_id,
-                folder_name=row.folder_name,
-                filename=row.filename,
-                size_bytes=row.size_bytes,
-                token=row.token,
-                transcript=row.transcript,
-                transfer_version=row.transfer_version,
-                link_version=row.link_version,
-                ticket_info=row.ticket_info,
-                content_hash=bytes(row.content_hash),
-            )
-            for row in rows
-        ]
+        ready: dict[FolderId, list[Ready]] = defaultdict(list)
+        for folder_id, *columns in rows:
+            ready[folder_id].append(Ready(*columns))
+        return ready
 
-    async def taken_names(self, folder_id: FolderId, filenames: Collection[str]) -> dict[str, RecordingId]:
-        """Which of these names the folder has in the cloud already, and for which recording."""
+    async def taken_names(self, names: Collection[tuple[FolderId, str]]) -> dict[FolderId, dict[str, RecordingId]]:
+        """Which of these names their folders have in the cloud already, and for which recording."""
         rows = await self._connection.execute(
             with_arrays("""
-                select filename, recording_id from transfer
-                where folder_id = :folder_id and filename = any(cast(:names as text[]))
-                    and md5(filename) = any(select md5(name) from unnest(cast(:names as text[])) as u (name))
-                order by recording_id desc
+                select t.folder_id, t.filename, t.recording_id
+                from unnest(cast(:folder_ids as text[]), cast(:names as text[])) as u (folder_id, filename)
+                    join transfer t on t.folder_id = u.folder_id and md5(t.filename) = md5(u.filename)
+                        and t.filename = u.filename
+                order by t.recording_id desc
             """),
-            {"folder_id": folder_id, "names": list(filenames)},
+            {"folder_ids": [folder_id for folder_id, _ in names], "names": [name for _, name in names]},
         )
-        return {row.filename: row.recording_id for row in rows}
+        taken: dict[FolderId, dict[str, RecordingId]] = defaultdict(dict)
+        for folder_id, filename, recording_id in rows:
+            taken[folder_id][filename] = recording_id
+        return taken
 
-    async def rest(self, folder_id: FolderId) -> Rest:
-        """What waits in the folder and cannot go yet.
+    async def rest(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Rest]:
+        """What waits in each of these folders and cannot go yet.
 
         Also what has got its ticket since `ready` looked: whoever stored that may not have seen that somebody waits.
         """
-        row = (
-            await self._connection.execute(
-                text(f"""
-                    select
-                        (select min(r.folded_at) from recording r left join transfer t using (recording_id)
-                         where r.folder_id = :folder_id and {_TO_UPLOAD}) as waiting_since,
-                        exists (select from recording r join frozen_file f using (recording_id)
-                                where r.folder_id = :folder_id and r.waiting) as frozen_elsewhere
-                """),  # noqa: S608  # this module's own text
-                {"folder_id": folder_id},
-            )
-        ).one()
-        return Rest(row.waiting_since, row.frozen_elsewhere)
+        rows = await self._connection.execute(
+            with_arrays(f"""
+                select d.folder_id,
+                    (select min(r.folded_at) from recording r left join transfer t using (recording_id)
+                     where r.folder_id = d.folder_id and {_TO_UPLOAD}) as waiting_since,
+                    exists (select from recording r join frozen_file f using (recording_id)
+                            where r.folder_id = d.folder_id and r.waiting) as frozen_elsewhere
+                from unnest(cast(:folder_ids as text[])) as d (folder_id)
+            """),  # noqa: S608  # this module's own text
+            {"folder_ids": list(folder_ids)},
+        )
+        return {row.folder_id: Rest(row.waiting_since, row.frozen_elsewhere) for row in rows}
 
     async def reject(self, messages: Mapping[RecordingId, str], *, sent: Collection[FrozenFile] = ()) -> None:
         """These will not be uploaded as they are.
@@ -178,23 +178,24 @@ class Uploads:
             },
         )
 
-    async def look_again(self, folder: Folder, due_at: datetime | None) -> None:
-        """Nothing goes from here before then; None: before something new arrives."""
+    async def look_again(self, looks: Mapping[FolderId, datetime | None]) -> None:
+        """Nothing goes from these claimed folders before then; None: before something new arrives."""
         await self._connection.execute(
-            text("""
-                update folder set due_at = :due_at, retry_at = null,
-                    attempts = case when cast(:due_at as timestamptz) is null then 0 else attempts end
-                where folder_id = :folder_id
+            with_arrays("""
+                update folder set due_at = u.due_at, retry_at = null,
+                    attempts = case when u.due_at is null then 0 else attempts end
+                from unnest(cast(:folder_ids as text[]), cast(:due as timestamptz[])) as u (folder_id, due_at)
+                where folder.folder_id = u.folder_id
             """),
-            {"folder_id": folder.folder_id, "due_at": due_at},
+            {"folder_ids": list(looks), "due": list(looks.values())},
         )
 
-    async def lease(self, folder_id: FolderId, token: UUID, *, lease_s: float) -> None:
-        """Keep the claimed folder beyond this transaction."""
+    async def lease(self, folder_ids: Collection[FolderId], token: UUID, *, lease_s: float) -> None:
+        """Keep these claimed folders beyond this transaction."""
         await self._connection.execute(
-            text("""
+            with_arrays("""
                 update folder set lease_token = :token, lease_until = now() + make_interval(secs => :lease_s)
-                where folder_id = :folder_id
+                where folder_id = any(cast(:folder_ids as text[]))
             """),
-            {"folder_id": folder_id, "token": token, "lease_s": lease_s},
+            {"folder_ids": list(folder_ids), "token": token, "lease_s": lease_s},
         )

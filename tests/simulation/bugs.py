@@ -20,8 +20,8 @@ from services.cloud_updater.claims import Claimed
 from services.cloud_updater.push_tickets import PushTickets
 from services.linker import link_recordings
 from services.linker.decisions import CurrentLink, KnownRecording, LinkDecision, LinkRequest, decide_link
+from services.transfer.freeze_requests import FreezeRequests
 from services.transfer.requests import OpenRequest, Requests
-from services.transfer.upload_recordings import UploadRecordings
 from services.transfer.uploads import Folder
 from shared import positions
 from shared.announce import Announcer
@@ -82,11 +82,9 @@ async def _all_are_news(self: updater_store.StoreModel, skimmed: Sequence[Skimme
     return set(range(len(skimmed)))
 
 
-async def _rebuilt(
-    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest, lane: LaneState
-) -> OpenRequest | None:
-    await Requests(connection).close(found)
-    return await self._freeze(connection, folder, lane)
+async def _rebuilt(self: FreezeRequests, folder: Folder, found: OpenRequest) -> OpenRequest | None:
+    await Requests(self.connection).close([found])
+    return next(iter(await self.freeze([folder])), None)
 
 
 _claim = ClaimsModel.claim
@@ -168,13 +166,11 @@ async def _late_or_not(self: PushTickets, ready: object, decision: object) -> No
     """What a worker sent after its lease was lost leaves nothing."""
 
 
-_take_up = UploadRecordings._take_up
+_take_up = FreezeRequests.take_up
 
 
-async def _as_it_was_sent(
-    self: UploadRecordings, connection: AsyncConnection, folder: Folder, found: OpenRequest, lane: LaneState
-) -> OpenRequest | None:
-    return await _take_up(self, connection, folder, found, replace(lane, capabilities=lane.capabilities | {KEYS}))
+async def _as_it_was_sent(self: FreezeRequests, folder: Folder, found: OpenRequest) -> OpenRequest | None:
+    return await _take_up(replace(self, capabilities=self.capabilities | {KEYS}), folder, found)
 
 
 def _nothing_is_left(self: Lane, state: LaneState) -> bool:  # noqa: ARG001
@@ -225,7 +221,7 @@ BUGS = (
     Bug(
         "create rebuilt instead of repeated",
         "an upload of unknown outcome goes again as a new request",
-        ((UploadRecordings, "_take_up", _rebuilt),),
+        ((FreezeRequests, "take_up", _rebuilt),),
         seeds=20,
         breaks="is in the cloud 2 times",
     ),
@@ -313,7 +309,7 @@ BUGS = (
     Bug(
         "keys taken back unheard",
         "what went out under a key is repeated although the cloud has said that it honours none any more",
-        ((UploadRecordings, "_take_up", _as_it_was_sent),),
+        ((FreezeRequests, "take_up", _as_it_was_sent),),
         seeds=200,
         breaks="is known to honour no keys",
     ),

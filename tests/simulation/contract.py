@@ -161,7 +161,7 @@ async def take_first(connection: AsyncConnection, call: Call) -> None:
     """Before a claim: see _FIRST_OF_EQUALS."""
     if call.name != "claim" or call.owner not in _CLAIMS or not call.answer:
         return
-    taken = call.answer.folder_id if call.owner is Uploads else call.answer[0].clouds_uuid
+    taken = call.answer[0].folder_id if call.owner is Uploads else call.answer[0].clouds_uuid
     await connection.execute(text(_CLAIMS[call.owner]), {"taken": taken})
 
 

@@ -1,11 +1,15 @@
 """After the faults: everything is mended, all work until nothing is left to do, and then every promise must hold."""
 
 import json
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.fields import CloudsUuid, FolderId
-from services.transfer.conclusions import Conclusions
+from services.transfer.conclusions import Conclusions, Verdict
+from services.transfer.lost_folders import LostFolders
 from services.transfer.lots import MAX_FILES
-from services.transfer.operators_word import decide_answer
+from services.transfer.operators_word import Unfit, decide_answer
 from tests.simulation.cloud import Effect
 from tests.simulation.linker_store import LinkerTables
 from tests.simulation.oracle import Violation
@@ -93,7 +97,7 @@ def _help(world: World, revision: int) -> bool:
             _answer(world, folder_id)
             done = True
         elif present and present.lost and not _is_open(transfer, folder_id):
-            _drive(world, Conclusions.upload_again, FolderId(folder_id), lost=CloudsUuid(present.uuid))
+            _upload_again(world, FolderId(folder_id), lost=CloudsUuid(present.uuid))
             done = True
         elif folder.held == "missing_in_cloud":
             raise Violation(f"{folder_id} is called missing, and is not")
@@ -135,15 +139,22 @@ def _answer(world: World, folder_id: str) -> None:
         exists_as=CloudsUuid(found.uuid) if found else None,
         recording_ids=tuple(one.recording_id for one in request.files),
     )
-    _drive(world, Conclusions.record, request, conclusion, max_files=MAX_FILES)
+    if isinstance(conclusion, Unfit):
+        raise Violation(f"an answer does not fit: {conclusion.why}")
+    verdict = Verdict(request, conclusion, MAX_FILES)
+    _drive(world, lambda connection: Conclusions(connection).record([verdict]))
 
 
-def _drive(world: World, method: object, *args: object, **named: object) -> None:
+def _upload_again(world: World, folder_id: FolderId, *, lost: CloudsUuid) -> None:
+    _drive(world, lambda connection: LostFolders(connection).upload_again(folder_id, lost=lost))
+
+
+def _drive(world: World, work: Callable[[AsyncConnection], Awaitable[object]]) -> None:
     """One transaction on transfer's database."""
 
     async def act() -> None:
         async with world.databases["transfer"].transaction() as connection:
-            await method(Conclusions(connection), *args, **named)  # type: ignore[operator]
+            await work(connection)
 
     coroutine = act()
     try:

@@ -45,12 +45,13 @@ from services.linker.on_ticket_link_requested import fold_ticket_link_requested
 from services.linker.on_ticket_linked import fold_ticket_linked as linker_hears
 from services.linker.on_ticket_linked import new_own_links
 from services.transfer.conclusions import Conclusions
+from services.transfer.freeze_requests import IDEMPOTENCY_KEY
 from services.transfer.on_recording_processed import fold_recording_processed as transfer_wants
 from services.transfer.on_recording_transferred import fold_recording_transferred as transfer_hears
 from services.transfer.on_recording_transferred import new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
+from services.transfer.upload_recordings import UploadRecordings
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
@@ -161,6 +162,8 @@ class Process:
         self._fold(RECORDING_TRANSFERRED, transfer_hears, news=new_own_transfers)
         lane = self._lane(_retry_uploads, repeatable_with=IDEMPOTENCY_KEY)
         uploading = UploadRecordings(TRANSFER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
+        uploading._claim_one = _alone(uploading._claim)  # type: ignore[assignment]  # one worker shares with nobody
+        uploading._record_one = _alone(uploading._record)  # type: ignore[assignment]
         self._loop("upload_recordings", uploading.step)
         self._announcer("announce_transfers", transfer_store.unheard, transfer_store.facts)
 
@@ -172,7 +175,7 @@ class Process:
         self._fold(TICKET_SYNC_REQUESTED, fold_ticket_sync_requested)
         lane = self._lane(_retry_pushes, route="ticket-info")
         pushing = PushTickets(UPDATER, TIME_LIMIT_S, self.database, self.gate, lane.cloud, lane)
-        pushing._claim_one = _alone(pushing._claim)  # type: ignore[assignment]  # one worker shares with nobody
+        pushing._claim_one = _alone(pushing._claim)  # type: ignore[assignment]
         pushing._acknowledge_one = _alone(pushing._acknowledge)  # type: ignore[assignment]
         self._loop("push_tickets", pushing.step)
         self._loop("push_again", pushing.push_again)

@@ -181,18 +181,13 @@ RULES: Sequence[Rule] = (
         "a second recording of a name goes into the folder",
         "transfer",
         names_in_the_cloud,
-        [("and md5(filename) = any(", "and false and md5(filename) = any(")],
+        [("and t.filename = u.filename", "and false")],
     ),
     Rule(
         "closed request recorded",
         "an outcome counts for a request that was closed otherwise",
         "transfer",
         outcome_after_the_end,
-        [
-            (
-                "select exists (select from upload_request where id =",
-                "select true or exists (select from upload_request where id =",
-            )
-        ],
+        [("select id from upload_request where id = any(", "select unnest(")],
     ),
 )

@@ -35,7 +35,7 @@ from services.linker import (
     store_matching,
     store_parked,
 )
-from services.transfer import conclusions, requests, transfers, upload_recordings, uploads
+from services.transfer import conclusions, lost_folders, requests, transfers, upload_recordings, uploads
 from services.transfer import store as transfer
 from shared import announce, dead_letters, fold, gate, insist, lane_row, lease, positions, replays
 from tests.simulation import (
@@ -63,6 +63,7 @@ MODELS: tuple[tuple[type, type], ...] = (
     (uploads.Uploads, transfer_store.UploadsModel),
     (requests.Requests, transfer_store.RequestsModel),
     (conclusions.Conclusions, transfer_store.ConclusionsModel),
+    (lost_folders.LostFolders, transfer_store.LostFoldersModel),
     (store_catalogue.Catalogue, linker_store.CatalogueModel),
     (store_candidates.Candidates, linker_store.CandidatesModel),
     (store_links.Links, linker_store.LinksModel),

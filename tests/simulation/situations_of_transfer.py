@@ -1,6 +1,6 @@
 """Situations in which one rule of transfer's SQL decides; rules_of_transfer.py names the rules."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
 from services.transfer.answers import Transferred
-from services.transfer.conclusions import Conclusions
+from services.transfer.conclusions import Conclusions, End, Verdict
 from services.transfer.decisions import Place, newest_of_each
+from services.transfer.lost_folders import LostFolders
 from services.transfer.lots import FILENAME_TAKEN, Lot, Ready
 from services.transfer.operators_word import GIVEN_UP
 from services.transfer.requests import OpenRequest, Requests
@@ -44,10 +45,10 @@ async def recording_of_before(at: At) -> AsyncIterator[object]:
     await _process(connection, "R3")
     await Uploads(connection).reject({R2: "its name is taken", R3: GIVEN_UP})
     yield await Store(connection).folders_not_uploaded([R1])
-    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
     await _process(connection, "R2", revision=2)
     await _process(connection, "R3", revision=2)
-    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
 
 
 async def older_ticket(at: At) -> AsyncIterator[object]:
@@ -86,13 +87,13 @@ async def transfer_of_before(at: At) -> AsyncIterator[object]:
     transfers = Transfers(connection)
     await transfers.put([transferred(version=1)])
     await transfers.place({MONDAY: Place(CloudsUuid("U1"), BEGINNING)})
-    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
-    yield await Conclusions(connection).upload_again(MONDAY, lost=CloudsUuid("U2"))
-    yield await Conclusions(connection).upload_again(MONDAY, lost=CloudsUuid("U1"))
+    yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
+    yield await LostFolders(connection).upload_again(MONDAY, lost=CloudsUuid("U2"))
+    yield await LostFolders(connection).upload_again(MONDAY, lost=CloudsUuid("U1"))
     await transfers.put([transferred(version=1)])
-    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
     await transfers.put([transferred(version=2)])
-    yield await Uploads(connection).ready(_folder(5), grace=GRACE)
+    yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
 
 
 async def request_done_in_part(at: At) -> AsyncIterator[object]:
@@ -110,20 +111,20 @@ async def folders_that_are_due(at: At) -> AsyncIterator[object]:
     connection = await at(0)
     uploads, conclusions = Uploads(connection), Conclusions(connection)
     await Store(connection).look_at({MONDAY: BEGINNING})
-    await uploads.lease(MONDAY, ONE, lease_s=10)
-    yield await uploads.claim()
+    await uploads.lease([MONDAY], ONE, lease_s=10)
+    yield await uploads.claim(5)
     connection = await at(11)
-    yield await uploads.claim()
-    await conclusions._settle(MONDAY, max_files=500, wait_s=10, failed=True)
-    yield await uploads.claim()
+    yield await uploads.claim(5)
+    await conclusions._settle([End(MONDAY, 500, wait_s=10, failed=True)])
+    yield await uploads.claim(5)
     yield await uploads.next_due_s()
     connection = await at(22)
-    yield await uploads.claim()
-    await conclusions._settle(MONDAY, max_files=500, wait_s=10)
+    yield await uploads.claim(5)
+    await conclusions._settle([End(MONDAY, 500, wait_s=10)])
     await conclusions.retry_now()
-    yield await uploads.claim()
-    await conclusions._settle(MONDAY, max_files=500, held="missing_in_cloud")
-    yield await uploads.claim()
+    yield await uploads.claim(5)
+    await conclusions._settle([End(MONDAY, 500, held="missing_in_cloud")])
+    yield await uploads.claim(5)
     await Store(connection).look_at({TUESDAY: moment(30)})
     await Store(connection).look_at({TUESDAY: moment(90)})
     yield await uploads.next_due_s()
@@ -139,18 +140,16 @@ async def ready_to_go(at: At) -> AsyncIterator[object]:
     await _open_request(connection, "R4")
     uploads = Uploads(connection)
     await uploads.reject({RecordingId("R5"): "too large"})
-    yield [one.recording_id for one in await uploads.ready(_folder(0), grace=GRACE)]
-    yield [one.recording_id for one in await uploads.ready(_folder(1), grace=GRACE)]
-    yield await uploads.rest(MONDAY)
-    yield await uploads.rest(TUESDAY)
+    yield await _ready(connection, 0)
+    yield await _ready(connection, 1)
+    yield await uploads.rest([MONDAY, TUESDAY])
 
 
 async def names_in_the_cloud(at: At) -> AsyncIterator[object]:
     """Monday has R1.wav, and is asked for it and for another name; so is Tuesday, which has neither."""
     connection = await at(0)
     await Transfers(connection).put([transferred("R1"), transferred("R2")])
-    yield await Uploads(connection).taken_names(MONDAY, ["R1.wav", "R3.wav"])
-    yield await Uploads(connection).taken_names(TUESDAY, ["R1.wav"])
+    yield await Uploads(connection).taken_names({(MONDAY, "R1.wav"), (MONDAY, "R3.wav"), (TUESDAY, "R1.wav")})
 
 
 async def outcome_after_the_end(at: At) -> AsyncIterator[object]:
@@ -158,17 +157,18 @@ async def outcome_after_the_end(at: At) -> AsyncIterator[object]:
     connection = await at(0)
     await Store(connection).look_at({MONDAY: BEGINNING})
     request = await _open_request(connection, "R1")
-    uploads, conclusions, done = Uploads(connection), Conclusions(connection), Transferred(CloudsUuid("U1"), 500)
-    await uploads.lease(MONDAY, ONE, lease_s=10)
-    yield await conclusions.may_record(request, ONE, done)
-    yield await conclusions.may_record(request, OTHER, done)
-    await conclusions._settle(MONDAY, max_files=500, held="outcome_unknown")
+    uploads, conclusions = Uploads(connection), Conclusions(connection)
+    done = Verdict(request, Transferred(CloudsUuid("U1"), 500), 500)
+    await uploads.lease([MONDAY], ONE, lease_s=10)
+    yield len(await conclusions.may_record([(done, ONE)]))
+    yield len(await conclusions.may_record([(done, OTHER)]))
+    await conclusions._settle([End(MONDAY, 500, held="outcome_unknown")])
     yield (await conclusions.held_request(MONDAY)) is not None
-    await conclusions._settle(MONDAY, max_files=500, held="missing_in_cloud")
+    await conclusions._settle([End(MONDAY, 500, held="missing_in_cloud")])
     yield (await conclusions.held_request(MONDAY)) is not None
-    yield await conclusions.may_record(request, ONE, done)
-    await Requests(connection).close(request)
-    yield await conclusions.may_record(request, ONE, done)
+    yield len(await conclusions.may_record([(done, ONE)]))
+    await Requests(connection).close([request])
+    yield len(await conclusions.may_record([(done, ONE)]))
 
 
 async def refused_after_news(at: At) -> AsyncIterator[object]:
@@ -178,13 +178,13 @@ async def refused_after_news(at: At) -> AsyncIterator[object]:
     await Store(connection).look_at({MONDAY: BEGINNING})
     for one in (R1, R2, R3):
         await _process(connection, one)
-    lot = Lot("create", None, tuple(await uploads.ready(_folder(5), grace=GRACE)), b"{}", {})
-    request = await Requests(connection).freeze(_folder(5), lot, request_id=REQUEST, keys_honoured=True)
+    ready = await uploads.ready([_folder(5)], grace=GRACE)
+    request = await _freeze(connection, ready[MONDAY], seconds=5)
     await _process(connection, R1, revision=2)
     await Store(connection).put_tickets([linked(R2)])
-    await Requests(connection).close(request)
+    await Requests(connection).close([request])
     await uploads.reject(dict.fromkeys((R1, R2, R3), "no"), sent=request.files)
-    yield [one.recording_id for one in await uploads.ready(_folder(5), grace=GRACE)]
+    yield await _ready(connection, 5)
 
 
 async def linked_after_a_refusal(at: At) -> AsyncIterator[object]:
@@ -196,7 +196,7 @@ async def linked_after_a_refusal(at: At) -> AsyncIterator[object]:
     await uploads.reject({R1: "ticket_info: no", R2: GIVEN_UP, R3: FILENAME_TAKEN})
     yield await Store(connection).folders_not_uploaded([R1])
     await Store(connection).try_again({R1, R2, R3})
-    yield [one.recording_id for one in await uploads.ready(_folder(5), grace=GRACE)]
+    yield await _ready(connection, 5)
 
 
 async def _process(connection: AsyncConnection, recording: str = "R1", **fields: object) -> None:
@@ -206,9 +206,20 @@ async def _process(connection: AsyncConnection, recording: str = "R1", **fields:
 
 async def _open_request(connection: AsyncConnection, *recordings: str) -> OpenRequest:
     await Store(connection).look_at({MONDAY: BEGINNING})
-    files = tuple(Ready(RecordingId(one), "", f"{one}.wav", 1, 1, "words", 1, 0, None, b"1") for one in recordings)
-    lot = Lot("create", None, files, b"{}", {})
-    return await Requests(connection).freeze(_folder(0), lot, request_id=REQUEST, keys_honoured=True)
+    files = [Ready(RecordingId(one), "", f"{one}.wav", 1, 1, "words", 1, 0, None, b"1") for one in recordings]
+    return await _freeze(connection, files, seconds=0)
+
+
+async def _freeze(connection: AsyncConnection, files: Sequence[Ready], *, seconds: float) -> OpenRequest:
+    lot = Lot("create", None, tuple(files), b"{}", {})
+    request = OpenRequest.of(_folder(seconds), lot, request_id=REQUEST, keys_honoured=True)
+    await Requests(connection).freeze([request])
+    return request
+
+
+async def _ready(connection: AsyncConnection, seconds: float) -> list[str]:
+    ready = await Uploads(connection).ready([_folder(seconds)], grace=GRACE)
+    return [one.recording_id for one in ready.get(MONDAY, ())]
 
 
 def _folder(seconds: float) -> Folder:

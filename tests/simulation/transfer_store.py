@@ -16,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
-from services.transfer.answers import GIVEN_UP_BEGINS, Conclusion, Transferred
-from services.transfer.conclusions import Busy, Conclusions, Elsewhere, Unprocessed
+from services.transfer.answers import GIVEN_UP_BEGINS, Transferred
+from services.transfer.conclusions import Conclusions, End, Verdict
 from services.transfer.decisions import KnownRecording, KnownTransfer, Place, Processed, earliest
-from services.transfer.lots import FILENAME_TAKEN, MAX_BODY_BYTES, MAX_FILES, FrozenFile, Lot, Ready, Rest
+from services.transfer.lost_folders import Busy, Elsewhere, LostFolders, Unprocessed
+from services.transfer.lots import FILENAME_TAKEN, MAX_BODY_BYTES, MAX_FILES, FrozenFile, Ready, Rest
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import Transfers
@@ -298,21 +299,24 @@ class TransfersModel(Transfers):
 class UploadsModel(Uploads):
     """services.transfer.uploads.Uploads."""
 
-    async def claim(self) -> Folder | None:
+    async def claim(self, limit: int) -> list[Folder]:
         now = now_of(self._connection)
         due = [one for one in _tables(self._connection).folder.values() if one.is_looked_at and one.next_at <= now]
-        if not due:
-            return None
-        row = min(due, key=lambda one: one.next_at)
-        max_files = row.max_files or MAX_FILES
-        return Folder(FolderId(row.folder_id), row.place, row.attempts, row.last_error, max_files, now)
+        return [
+            Folder(FolderId(row.folder_id), row.place, row.attempts, row.last_error, row.max_files or MAX_FILES, now)
+            for row in sorted(due, key=lambda one: one.next_at)[:limit]
+        ]
 
     async def next_due_s(self) -> float | None:
         planned = [one.next_at for one in _tables(self._connection).folder.values() if one.is_looked_at]
         now = now_of(self._connection)
         return max((min(planned) - now).total_seconds(), SHORTEST_WAIT_S) if planned else None
 
-    async def ready(self, folder: Folder, *, grace: timedelta) -> list[Ready]:
+    async def ready(self, folders: Sequence[Folder], *, grace: timedelta) -> dict[FolderId, list[Ready]]:
+        ready = {one.folder_id: self._ready(one, grace) for one in folders}
+        return {folder_id: of_folder for folder_id, of_folder in ready.items() if of_folder}
+
+    def _ready(self, folder: Folder, grace: timedelta) -> list[Ready]:
         tables = _tables(self._connection)
         ready: list[Ready] = []
         bytes_before = 0
@@ -342,15 +346,18 @@ class UploadsModel(Uploads):
             bytes_before += len(fact.transcript.encode())
         return ready
 
-    async def taken_names(self, folder_id: FolderId, filenames: Collection[str]) -> dict[str, RecordingId]:
-        rows = sorted(_tables(self._connection).transfer.values(), key=lambda one: one.recording_id, reverse=True)
-        return {
-            one.filename: RecordingId(one.recording_id)
-            for one in rows
-            if one.folder_id == folder_id and one.filename in filenames
-        }
+    async def taken_names(self, names: Collection[tuple[FolderId, str]]) -> dict[FolderId, dict[str, RecordingId]]:
+        taken: dict[FolderId, dict[str, RecordingId]] = {}
+        for one in sorted(_tables(self._connection).transfer.values(), key=lambda one: one.recording_id, reverse=True):
+            folder_id = FolderId(one.folder_id)
+            if (folder_id, one.filename) in names:
+                taken.setdefault(folder_id, {})[one.filename] = RecordingId(one.recording_id)
+        return taken
 
-    async def rest(self, folder_id: FolderId) -> Rest:
+    async def rest(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Rest]:
+        return {one: self._rest(one) for one in folder_ids}
+
+    def _rest(self, folder_id: FolderId) -> Rest:
         tables = _tables(self._connection)
         waiting = tables.to_upload(folder_id)
         frozen = tables.frozen
@@ -371,87 +378,73 @@ class UploadsModel(Uploads):
             if sent_as.get(one, present) == present:
                 rows[one] = rows[one]._replace(waiting=False, rejected=message)
 
-    async def look_again(self, folder: Folder, due_at: datetime | None) -> None:
+    async def look_again(self, looks: Mapping[FolderId, datetime | None]) -> None:
         rows = _tables(self._connection).folder
-        row = rows[folder.folder_id]
-        attempts = 0 if due_at is None else row.attempts
-        rows[folder.folder_id] = row._replace(due_at=due_at, retry_at=None, attempts=attempts)
+        for one, due_at in looks.items():
+            attempts = 0 if due_at is None else rows[one].attempts
+            rows[one] = rows[one]._replace(due_at=due_at, retry_at=None, attempts=attempts)
 
-    async def lease(self, folder_id: FolderId, token: UUID, *, lease_s: float) -> None:
+    async def lease(self, folder_ids: Collection[FolderId], token: UUID, *, lease_s: float) -> None:
         rows = _tables(self._connection).folder
         until = now_of(self._connection) + timedelta(seconds=lease_s)
-        rows[folder_id] = rows[folder_id]._replace(lease_token=token, lease_until=until)
+        for one in folder_ids:
+            rows[one] = rows[one]._replace(lease_token=token, lease_until=until)
 
 
 class RequestsModel(Requests):
     """services.transfer.requests.Requests."""
 
-    async def of(self, folder_id: FolderId) -> OpenRequest | None:
+    async def of(self, folder_ids: Collection[FolderId]) -> dict[FolderId, OpenRequest]:
         rows = _tables(self._connection).upload_request.values()
-        return next((replace(one, repeated=True) for one in rows if one.folder_id == folder_id), None)
+        return {one.folder_id: replace(one, repeated=True) for one in rows if one.folder_id in folder_ids}
 
-    async def freeze(self, folder: Folder, lot: Lot, *, request_id: UUID, keys_honoured: bool) -> OpenRequest:
+    async def freeze(self, requests: Sequence[OpenRequest]) -> None:
         tables = _tables(self._connection)
-        files = lot.frozen
-        assert not {one.recording_id for one in files} & tables.frozen.keys(), "frozen_file_pkey"
-        assert all(one.folder_id != folder.folder_id for one in tables.upload_request.values()), "one open request"
-        request = OpenRequest(
-            request_id,
-            folder.folder_id,
-            lot.kind,
-            lot.clouds_uuid,
-            lot.body,
-            keys_honoured,
-            folder.now,
-            repeated=False,
-            files=files,
-        )
-        tables.upload_request[request_id] = request
-        return request
+        for request in requests:
+            assert not {one.recording_id for one in request.files} & tables.frozen.keys(), "frozen_file_pkey"
+            assert all(one.folder_id != request.folder_id for one in tables.upload_request.values()), "one open request"
+            tables.upload_request[request.id] = request
 
     async def send_again(self, request: OpenRequest) -> None:
         """The attempts are only shown."""
 
-    async def close(self, request: OpenRequest) -> None:
-        _tables(self._connection).upload_request.pop(request.id, None)
+    async def close(self, requests: Collection[OpenRequest]) -> None:
+        for one in requests:
+            _tables(self._connection).upload_request.pop(one.id, None)
 
 
 class ConclusionsModel(Conclusions):
     """services.transfer.conclusions.Conclusions; what a conclusion leads to is its own `record`."""
 
-    async def may_record(self, request: OpenRequest, token: UUID, conclusion: Conclusion) -> bool:
+    async def may_record(self, verdicts: Sequence[tuple[Verdict, UUID]]) -> list[Verdict]:
+        return [one for one, token in verdicts if self._may_record(one, token)]
+
+    def _may_record(self, verdict: Verdict, token: UUID) -> bool:
         tables = _tables(self._connection)
-        row = tables.folder.get(request.folder_id)
+        row = tables.folder.get(verdict.request.folder_id)
         lease_token = row.lease_token if row else None
-        is_ours = lease_token == token or (lease_token is None and isinstance(conclusion, Transferred))
-        return request.id in tables.upload_request and is_ours
+        is_ours = lease_token == token or (lease_token is None and isinstance(verdict.conclusion, Transferred))
+        return verdict.request.id in tables.upload_request and is_ours
 
-    async def _moment_in(self, folder_id: FolderId) -> datetime:
-        row, now = _tables(self._connection).folder[folder_id], now_of(self._connection)
-        return max(now, row.uuid_since + timedelta(microseconds=1)) if row.uuid_since else now
-
-    async def _settle(
-        self,
-        folder_id: FolderId,
-        *,
-        max_files: int,
-        message: str | None = None,
-        wait_s: float = 0,
-        failed: bool = False,
-        held: str | None = None,
-    ) -> None:
+    async def _moments_in(self, folder_ids: Collection[FolderId]) -> dict[FolderId, datetime]:
         rows, now = _tables(self._connection).folder, now_of(self._connection)
-        row = rows[folder_id]
-        rows[folder_id] = row._replace(
-            lease_token=None,
-            lease_until=None,
-            due_at=now,
-            retry_at=now + timedelta(seconds=wait_s) if wait_s else None,
-            attempts=row.attempts + 1 if failed else 0,
-            last_error=message,
-            held=held,
-            max_files=None if max_files >= MAX_FILES else max_files,
-        )
+        since = {one: rows[one].uuid_since for one in folder_ids}
+        return {one: max(now, then + timedelta(microseconds=1)) if then else now for one, then in since.items()}
+
+    async def _settle(self, ends: Sequence[End]) -> None:
+        rows, now = _tables(self._connection).folder, now_of(self._connection)
+        for end in ends:
+            row = rows[end.folder_id]
+            rows[end.folder_id] = row._replace(
+                lease_token=None,
+                lease_until=None,
+                due_at=now,
+                retry_at=now + timedelta(seconds=end.wait_s) if end.wait_s else None,
+                attempts=row.attempts + 1 if end.failed else 0,
+                last_error=end.message,
+                held=end.held,
+                max_files=None if end.max_files >= MAX_FILES else end.max_files,
+            )
 
     async def retry_now(self) -> None:
         rows, now = _tables(self._connection).folder, now_of(self._connection)
@@ -461,7 +454,11 @@ class ConclusionsModel(Conclusions):
 
     async def held_request(self, folder_id: FolderId) -> OpenRequest | None:
         row = _tables(self._connection).folder.get(folder_id)
-        return await self._requests.of(folder_id) if row and row.held == "outcome_unknown" else None
+        return (await self._requests.of([folder_id])).get(folder_id) if row and row.held == "outcome_unknown" else None
+
+
+class LostFoldersModel(LostFolders):
+    """services.transfer.lost_folders.LostFolders."""
 
     async def upload_again(self, folder_id: FolderId, *, lost: CloudsUuid) -> int | Elsewhere | Busy | Unprocessed:
         tables, now = _tables(self._connection), now_of(self._connection)

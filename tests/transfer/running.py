@@ -15,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.topics import RECORDING_TRANSFERRED, TOPICS
 from services.transfer.conclusions import Conclusions
+from services.transfer.freeze_requests import IDEMPOTENCY_KEY
 from services.transfer.on_recording_processed import fold_recording_processed
 from services.transfer.on_recording_transferred import fold_recording_transferred, new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import IDEMPOTENCY_KEY, UploadRecordings
+from services.transfer.upload_recordings import UploadRecordings
 from shared import migrations
 from shared.batch import Apply, Folded, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader

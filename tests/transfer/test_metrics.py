@@ -4,7 +4,7 @@ from prometheus_client import REGISTRY
 
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer import seen
-from services.transfer.conclusions import Conclusions
+from services.transfer.lost_folders import LostFolders
 from shared.watch import WatchPending
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_recording
@@ -54,7 +54,7 @@ async def test_what_is_uploaded_again_waits_since_it_was_called_lost(transfer: T
     await transfer.change("update recording set folded_at = folded_at - interval '30 days'")
     async with transfer.database.transaction() as connection:
         lost = CloudsUuid(await transfer.clouds_uuid())
-        await Conclusions(connection).upload_again(FolderId("F1"), lost=lost)
+        await LostFolders(connection).upload_again(FolderId("F1"), lost=lost)
 
     await _blocked(transfer)
     while_it_waits_s = _oldest_s()

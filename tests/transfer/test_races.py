@@ -9,11 +9,11 @@ from sqlalchemy import text
 from schemas.fields import FolderId, RecordingId
 from schemas.topics import TICKET_LINKED
 from services.transfer.answers import Narrow
-from services.transfer.conclusions import Conclusions
+from services.transfer.conclusions import Conclusions, Verdict
 from services.transfer.lots import Lot, decide_lot
 from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.operators_word import GIVEN_UP
-from services.transfer.requests import Requests
+from services.transfer.requests import OpenRequest, Requests
 from services.transfer.transfers import Transfers
 from services.transfer.uploads import Uploads
 from shared.batch import fold_records
@@ -38,12 +38,11 @@ async def test_a_recording_that_arrives_while_its_folder_is_found_empty_is_not_f
 
     async with transfer.database.transaction() as connection:
         uploads = Uploads(connection)
-        folder = await uploads.claim()
-        assert folder is not None
-        assert await uploads.ready(folder, grace=transfer.settings.waits.grace) == []
+        [folder] = await uploads.claim(5)
+        assert await uploads.ready([folder], grace=transfer.settings.waits.grace) == {}
         arriving = asyncio.create_task(transfer.fold(a_recording("R2")))
         assert await is_waiting(arriving)
-        await uploads.look_again(folder, None)
+        await uploads.look_again({folder.folder_id: None})
     await arriving
 
     assert await transfer.rows("select due_at is null as forgotten from folder") == [{"forgotten": False}]
@@ -67,14 +66,13 @@ async def test_a_ticket_stored_by_somebody_who_did_not_see_the_recording_does_no
     await transfer.change("update folder set due_at = now()")
     async with transfer.database.transaction() as connection:
         uploads = Uploads(connection)
-        folder = await uploads.claim()
-        assert folder is not None
-        assert await uploads.ready(folder, grace=transfer.settings.waits.grace) == []
+        [folder] = await uploads.claim(5)
+        assert await uploads.ready([folder], grace=transfer.settings.waits.grace) == {}
         may_commit.set()
         await linking
-        rest = await uploads.rest(folder.folder_id)
+        rest = await uploads.rest([folder.folder_id])
 
-    assert rest.waiting_since is not None
+    assert rest[folder.folder_id].waiting_since is not None
 
 
 async def test_a_recording_that_moves_while_it_is_frozen_is_not_uploaded_twice(
@@ -83,17 +81,17 @@ async def test_a_recording_that_moves_while_it_is_frozen_is_not_uploaded_twice(
     await transfer.fold(a_recording("R1", folder_id="F1"))
     async with transfer.database.transaction() as connection:
         uploads = Uploads(connection)
-        folder = await uploads.claim()
-        assert folder is not None
-        ready = await uploads.ready(folder, grace=transfer.settings.waits.grace)
+        [folder] = await uploads.claim(5)
+        ready = await uploads.ready([folder], grace=transfer.settings.waits.grace)
         moving = asyncio.create_task(
             transfer.fold(a_recording("R1", revision=2, folder_id="F2", folder_name="Tuesday"))
         )
         assert await is_waiting(moving)
-        lot = decide_lot(ready, taken={}, clouds_uuid=None, link_versions=True, max_files=500)
+        lot = decide_lot(ready[folder.folder_id], taken={}, clouds_uuid=None, link_versions=True, max_files=500)
         assert isinstance(lot, Lot)
-        await Requests(connection).freeze(folder, lot, request_id=uuid4(), keys_honoured=True)
-        await uploads.lease(folder.folder_id, uuid4(), lease_s=30)
+        request = OpenRequest.of(folder, lot, request_id=uuid4(), keys_honoured=True)
+        await Requests(connection).freeze([request])
+        await uploads.lease([folder.folder_id], uuid4(), lease_s=30)
     await moving
 
     await transfer.change("update folder set due_at = now() where folder_id = 'F2'")
@@ -260,7 +258,8 @@ async def test_a_success_that_is_heard_while_an_operator_closes_its_request_does
             assert request is not None
             deployed.control("POST", "release")
             assert await is_waiting(first)
-            await conclusions.record(request, Narrow("given up", {RecordingId("R1"): GIVEN_UP}, 500), max_files=500)
+            given_up = Narrow("given up", {RecordingId("R1"): GIVEN_UP}, 500)
+            await conclusions.record([Verdict(request, given_up, 500)])
         await first
 
         assert await transfer.rows("select recording_id from transfer") == []

@@ -110,11 +110,11 @@ async def test_a_refusal_counts_for_what_was_sent_and_not_for_what_came_meanwhil
 ) -> None:
     cloud.arm(route="create", status=422, filename="R1.wav")
     await transfer.fold(a_recording("R1"), a_recording("R2"))
-    claimed = await transfer.uploading._claim()
+    [claimed] = await transfer.uploading._claim([None])
     assert isinstance(claimed, Claimed)
 
     await transfer.fold(news)
-    await transfer.uploading._record(claimed, await transfer.uploading._send(claimed))
+    await transfer.uploading._record([(claimed, await transfer.uploading._send(claimed))])
     await transfer.upload_until_settled()
 
     assert files_in_cloud(cloud) == [("Monday", "R1.wav"), ("Monday", "R2.wav")]
