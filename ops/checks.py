@@ -92,18 +92,31 @@ def of_topic_sizes(sizes: Mapping[str, int]) -> Check:
 
 
 def _database(name: str, about: About) -> Check:
-    found = f"PostgreSQL {about.database.version}, {show.size(about.database.size_bytes)}"
-    major = re.match(r"\d+", about.database.version)
+    part, database = f"{name} database", about.database
+    if database is None:
+        todo = f"Is PostgreSQL running, at the address that {name} was started with? What waits goes on by itself."
+        return Check(
+            part,
+            ok=False,
+            found=f"does not answer {name} ({about.database_error})",
+            todo=todo,
+            code=Exit.UNREACHABLE,
+        )
+    found = f"PostgreSQL {database.version}, {show.size(database.size_bytes)}, tables of revision {database.tables}"
+    major = re.match(r"\d+", database.version)
     if major and int(major[0]) < POSTGRESQL_MIN:
-        return finding(f"{name} data", found, f"Upgrade to PostgreSQL {POSTGRESQL_MIN} or later.")
-    return Check(f"{name} data", ok=True, found=found)
+        return finding(part, found, f"Upgrade to PostgreSQL {POSTGRESQL_MIN} or later.")
+    if database.tables != database.tables_wanted:
+        found += f"; the release of {name} that runs wants {database.tables_wanted}"
+        return finding(part, found, f"ticketsync migrate {name}, or start {name} in the release of the tables.")
+    return Check(part, ok=True, found=found)
 
 
 def _clocks(name: str, about: About, *, before: datetime, after: datetime) -> Check:
     """The service against this machine, then the database and the cloud against the service."""
     ahead = {
         "service": _ahead(about.now, before=before, after=after),
-        "database": about.database.ahead_s,
+        "database": about.database.ahead_s if about.database else None,
         # A Date header has whole seconds: it is up to one behind.
         "cloud": about.cloud.ahead_s if about.cloud else None,
     }

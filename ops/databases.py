@@ -1,4 +1,4 @@
-"""The services' databases as the commands use them: what keeps one from answering becomes one clear message.
+"""The services' databases as `migrate` and `run` use them: what keeps one from answering becomes one clear message.
 
 Commands import this on demand: SQLAlchemy and Alembic take longer to import than most commands to run.
 """
@@ -10,9 +10,9 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ops.addresses import SETTING_OF_KEY, Service
-from ops.exits import Finding, Misconfigured, Unreachable
+from ops.exits import Misconfigured, Unreachable
 from shared import migrations
-from shared.settings import ConfigurationError, check_database_url
+from shared.settings import check_database_url
 
 REFUSALS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 CHECK_URL = "Are the user, the password and the name of the database in it right, and does the database exist?"
@@ -24,16 +24,6 @@ def upgrade(service: Service, url: str) -> None:
     _check_address(service, url)
     with database_answers(service):
         migrations.upgrade(service, url)
-
-
-def require_current(service: Service, url: str) -> None:
-    """Raise Finding unless the database has this version's tables; raises Unreachable or Misconfigured too."""
-    _check_address(service, url)
-    with database_answers(service):
-        try:
-            migrations.require_current(service, url)
-        except ConfigurationError as error:
-            raise Finding(str(error), todo=f"ticketsync migrate {service.replace('_', '-')}") from None
 
 
 def _check_address(service: Service, url: str) -> None:

@@ -117,7 +117,7 @@ def show_letter(
     """Show why one record could not be applied and, if asked for, what it holds."""
     found = asyncio.run(standing_at(resolve(data_dir), service, topic, place_of(place), content=value))
     if json:
-        show.as_json({"items": [one.model_dump(mode="json", exclude_none=not value) for one in found.items]})
+        show.as_json({"items": [one.model_dump(mode="json") for one in found.items]})
         return
     for one in found.items:
         show.pairs(one.model_dump(mode="json", exclude={"content"}))
@@ -181,7 +181,7 @@ def _settle(
         confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
     done = asyncio.run(settled(addresses, what, found, dry_run=dry_run, by=by))
     if json:
-        items = [{"service": of.value, **one.model_dump(exclude_none=True)} for of, one in done.items]
+        items = [{"service": of.value, **one.model_dump()} for of, one in done.items]
         show.as_json({"dry_run": dry_run, "items": items, "ended_early": done.ended_early})
     elif done.items or not done.ended_early:
         show.table(

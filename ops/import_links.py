@@ -84,7 +84,7 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
 
     Exit 1 if some rows need a look; the others are imported all the same.
     """
-    if report and not os.access(report if report.exists() else report.absolute().parent, os.W_OK):
+    if report and not os.access(report.absolute().parent, os.W_OK):
         raise WrongInput(f"{report} cannot be written")
     if wrong := [one for one in columns or [] if "=" not in one]:
         raise WrongInput(f"--map {wrong[0]}: it is written as field=Column, such as ticket_id=CaseNo")

@@ -28,6 +28,7 @@ from ops.options import DataDir, Json
 from ops.overview import Services, services
 from ops.pages import BLOCKED_PAGE, pages
 from ops.service_api import Parameters
+from ops.whole_file import whole_file
 from shared.csv_text import as_csv
 
 SHOWN_MAX = 1_000
@@ -189,16 +190,12 @@ async def _export(addresses: Addresses, wanted: Wanted, limit: int | None, *, fo
 
 @contextmanager
 def _written(output: Path | None) -> Iterator[TextIO]:
-    """Stdout, or a file that takes its name when it is whole. Raises WrongInput if it cannot be written."""
+    """Stdout, or a file, whole or not at all. Raises WrongInput if it cannot be written."""
     if output is None:
         yield sys.stdout
         return
-    part = output.with_name(f"{output.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with whole_file(output) as part, part.open("w", encoding="utf-8", newline="") as file:
             yield file
-        part.replace(output)
     except OSError as error:
         raise WrongInput(f"{output} cannot be written: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from ops.service_api import Refused, ServiceApi, api
 from ops.who import asks
 
 BEAT_S = 0.2
+COUNTED = ("read", "newer", "unchanged", "bad", "empty")
 GOES_ON = "If it has begun, the replay goes on by itself; the service shows how far it is under GET /replays."
 
 
@@ -80,12 +81,15 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
     addresses = resolve(data_dir)
     planned = asyncio.run(_ask(addresses, service, body, dry_run=True))
     if dry_run:
-        _show_plan(planned, json=json)
+        if json:
+            show.as_json(_as_json(planned, None, dry_run=True))
+        else:
+            _show_plan(planned)
         show.note("A dry run: nothing was changed.")
         return
     if planned.records:
         if not json:
-            _show_plan(planned, json=False)
+            _show_plan(planned)
         question = f"Let {service} read up to {planned.records:,} records of {topic} again?"
         confirm(question, yes=yes, json=json)
         try:
@@ -95,7 +99,7 @@ def replay(  # noqa: PLR0913 - there are several places to begin at
             raise
     else:
         done = asyncio.run(_refused_while_one_runs(addresses, service, topic))
-    _show(done, topic, json=json)
+    _show(planned, done, json=json)
 
 
 async def _ask(addresses: Addresses, service: ServiceName, body: dict[str, Any], *, dry_run: bool) -> ReplayPlan:
@@ -175,10 +179,7 @@ async def _watched(asked: ServiceApi, begun: ReplayPlan) -> Replay:
             await asyncio.sleep(BEAT_S)
 
 
-def _show_plan(planned: ReplayPlan, *, json: bool) -> None:
-    if json:
-        show.as_json(planned.model_dump())
-        return
+def _show_plan(planned: ReplayPlan) -> None:
     show.table(
         ("partition", "from offset", "until", "records at most"),
         [
@@ -189,11 +190,21 @@ def _show_plan(planned: ReplayPlan, *, json: bool) -> None:
     )
 
 
-def _show(done: Replay | None, topic: str, *, json: bool) -> None:
-    counts = {name: getattr(done, name, 0) for name in ("read", "newer", "unchanged", "bad", "empty")}
+def _show(planned: ReplayPlan, done: Replay | None, *, json: bool) -> None:
+    counts = _counts(done)
     if json:
-        show.as_json({"topic": topic, **counts})
+        show.as_json(_as_json(planned, counts, dry_run=False))
     else:
+        topic = planned.topic
         show.pairs(counts, title=f"{topic} is read" if done else f"There is nothing of {topic} to read again")
     if counts["bad"]:
         raise Finding(f"{counts['bad']:,} records cannot be applied", todo="Look at them: ticketsync dlq list")
+
+
+def _counts(done: Replay | None) -> dict[str, int]:
+    return {name: getattr(done, name, 0) for name in COUNTED}
+
+
+def _as_json(planned: ReplayPlan, counts: dict[str, int] | None, *, dry_run: bool) -> dict[str, Any]:
+    """The plan and what became of it, which is null in a dry run."""
+    return {"dry_run": dry_run, **planned.model_dump(), **(counts or dict.fromkeys(COUNTED))}

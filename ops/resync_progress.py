@@ -1,12 +1,13 @@
 """Watches resyncs until the cloud has acknowledged or refused whatever they found to be pushed.
 
-One that is paused is waited for, and so is a way to the cloud that is stopped; either is told on stderr, once, with
-what lets it go on. Whoever stops watching stops nothing.
+One that is paused is waited for, and so is a way to the cloud that is stopped, and a cloud_updater that does not read
+its topics; each is told on stderr, once, with what lets it go on. Whoever stops watching stops nothing.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 from ops import show
 from ops.addresses import Addresses
@@ -18,6 +19,8 @@ from ops.patience import Patience
 from ops.service_api import ServiceApi, api
 
 BEAT_S = 0.25
+# A request is read within a moment; what takes longer has a reason.
+READ_WITHIN_S = 5.0
 SLOW_BEAT_S = 2.0
 WAITED_FOR = "(This command waits for that; Ctrl-C ends the wait, and not the resync.)"
 GOES_ON_NOW = "It goes on now."
@@ -55,13 +58,16 @@ async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int
     beat_s = BEAT_S
     patience = Patience()
     told: str | None = None
+    began_at = monotonic()
     async with api(addresses, "cloud_updater") as updater:
         with show.progress() as bar:
             task = bar.add_task("recordings pushed", total=total)
             while True:
                 try:
                     seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
-                    doing = await _doing(updater, seen)
+                    read = len(seen) == len(request_ids) and all(one.state != "waiting" for one in seen)
+                    late = not read and monotonic() - began_at > READ_WITHIN_S
+                    doing = await what_is_done(updater, seen, late=late)
                 except Unreachable as error:
                     patience.bear(error, todo=_goes_on(request_ids))
                 else:
@@ -90,12 +96,18 @@ async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
     return await updater.find(f"/resyncs/{request_id}", ResyncProgress)
 
 
-async def _doing(updater: ServiceApi, seen: Sequence[ResyncProgress]) -> Doing:
-    """What they do at present."""
+async def what_is_done(updater: ServiceApi, seen: Sequence[ResyncProgress], *, late: bool) -> Doing:
+    """At present. `late`: one should have been read, and all that it selects from, and is not."""
     paused = [one.request_id for one in seen if one.state == "paused"]
     if paused:
         return Doing("paused", f"The resync is paused; it goes on with: ticketsync resyncs resume {paused[0]}")
+    ready = await updater.readiness()
+    if ready.stopped:
+        return Doing("stopped: topics", f"{'; '.join(ready.stopped)}. See ticketsync dlq list. {WAITED_FOR}")
     lane = (await updater.get("/status", CloudUpdaterStatus)).lane
-    if lane.open:
-        return Doing("recordings pushed")
-    return Doing(f"stopped: {lane.reason}", f"{stopped(updater.service, lane)} {WAITED_FOR}")
+    if not lane.open:
+        return Doing(f"stopped: {lane.reason}", f"{stopped(updater.service, lane)} {WAITED_FOR}")
+    if late:
+        behind = f"{updater.service} has not read the request yet, or all that it selects from"
+        return Doing("not read yet", f"{behind}; how far it is: ticketsync lag, ticketsync doctor. {WAITED_FOR}")
+    return Doing("recordings pushed")

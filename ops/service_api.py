@@ -11,8 +11,6 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
-from shutil import copyfileobj
-from tempfile import TemporaryFile
 from types import TracebackType
 from typing import IO, Any, Self, TypeVar
 
@@ -22,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from ops.addresses import SETTING_OF_KEY, Addresses, Service
 from ops.answers.status import Readiness
 from ops.exits import Exit, Misconfigured, Stop, Unreachable
+from ops.whole_file import whole_file
 from shared.callers import REQUESTED_BY
 
 TIME_LIMIT_S = 30.0
@@ -123,11 +122,8 @@ class ServiceApi:
 
     async def save(self, path: str, target: Path, *, time_limit_s: float) -> None:
         """Write an answer to a file, once all of it has come. Raises as `call` does, or OSError of the file."""
-        with TemporaryFile() as whole:
-            await self._receive(path, whole, time_limit_s)
-            whole.seek(0)
-            with await asyncio.to_thread(target.open, "wb") as file:
-                await asyncio.to_thread(copyfileobj, whole, file)
+        with whole_file(target) as part, await asyncio.to_thread(part.open, "wb") as file:
+            await self._receive(path, file, time_limit_s)
 
     async def _receive(self, path: str, into: IO[bytes], time_limit_s: float) -> None:
         try:

@@ -9,18 +9,23 @@ from importlib.metadata import version
 
 from pydantic import BaseModel
 
-from shared.database import Database
+from shared.database import Database, is_transient
 from shared.lane import Lane
+from shared.migrations import wanted
 from shared.outcome import Done, Outcome
 from shared.sql import text
 
 
 class DatabaseAbout(BaseModel):
-    """The service's own database. `ahead_s`: how far its clock is ahead of the service's."""
+    """The service's own database. `ahead_s`: how far its clock is ahead of the service's. `tables` and `tables_wanted`:
+    the revision of its tables, and the one of the service's release.
+    """
 
     version: str
     size_bytes: int
     ahead_s: float
+    tables: str | None
+    tables_wanted: str | None
 
 
 class CloudAbout(BaseModel):
@@ -34,43 +39,61 @@ class CloudAbout(BaseModel):
 
 
 class AboutAnswer(BaseModel):
-    """A service and what it rests on. `cloud` is null where the service does not call it."""
+    """A service and what it rests on. `database` is null while it does not answer, and `database_error` says why.
+
+    `cloud` is null then, and where the service does not call it.
+    """
 
     service: str
     version: str
     python: str
     now: datetime
-    database: DatabaseAbout
+    database: DatabaseAbout | None
+    database_error: str | None = None
     cloud: CloudAbout | None
 
 
 async def about(name: str, database: Database, lane: Lane | None) -> AboutAnswer:
     """Look at it now."""
-    cloud = await _cloud(lane) if lane else None
-    found = await _database(database)
+    found, cloud, why = None, None, None
+    try:
+        found = await _database(name, database)
+        cloud = await _cloud(lane) if lane else None
+    except Exception as error:
+        if not is_transient(error):
+            raise
+        why = type(error).__name__
     return AboutAnswer(
         service=name,
         version=version("ticketsync"),
         python=platform.python_version(),
         now=datetime.now(UTC),
         database=found,
+        database_error=why,
         cloud=cloud,
     )
 
 
-async def _database(database: Database) -> DatabaseAbout:
+async def _database(name: str, database: Database) -> DatabaseAbout:
     async with database.transaction() as connection:
         before = datetime.now(UTC)
         row = (
             await connection.execute(
                 text("""
                     select clock_timestamp() as now, current_setting('server_version') as version,
-                        pg_database_size(current_database()) as size_bytes
+                        pg_database_size(current_database()) as size_bytes,
+                        (select version_num from alembic_version) as tables
                 """)
             )
         ).one()
         after = datetime.now(UTC)
-    return DatabaseAbout(version=row.version, size_bytes=row.size_bytes, ahead_s=_outside(row.now, before, after))
+    return DatabaseAbout(
+        version=row.version,
+        size_bytes=row.size_bytes,
+        ahead_s=_outside(row.now, before, after),
+        tables=row.tables,
+        tables_wanted=wanted(name),
+    )
 
 
 async def _cloud(lane: Lane) -> CloudAbout:

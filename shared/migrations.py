@@ -5,6 +5,7 @@ under an advisory lock, so either may be told to migrate.
 """
 
 import asyncio
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -25,14 +26,19 @@ def upgrade(service: str, database_url: str) -> None:
     asyncio.run(_with_connection(database_url, lambda connection: _upgrade(service, connection)))
 
 
+@cache
+def wanted(service: str) -> str | None:
+    """The newest revision of this code."""
+    return ScriptDirectory.from_config(_config(service)).get_current_head()
+
+
 def require_current(service: str, database_url: str) -> None:
     """Raise ConfigurationError unless the database is exactly at this code's newest revision."""
     found = asyncio.run(_with_connection(database_url, _revision))
-    wanted = ScriptDirectory.from_config(_config(service)).get_current_head()
-    if found != wanted:
+    if found != wanted(service):
         state = "is empty" if found is None else f"is at revision {found}"
         raise ConfigurationError(
-            f"{service.upper()}_DATABASE_URL: the database {state}, this version needs {wanted}; "
+            f"{service.upper()}_DATABASE_URL: the database {state}, this version needs {wanted(service)}; "
             f"run `ticketsync migrate {service.replace('_', '-')}` or start with --migrate"
         )
 

@@ -11,6 +11,8 @@ class DatabaseAbout(Answer):
     version: str
     size_bytes: int
     ahead_s: float
+    tables: str | None
+    tables_wanted: str | None
 
 
 class CloudPing(Answer):
@@ -29,5 +31,6 @@ class About(Answer):
     version: str
     python: str
     now: datetime
-    database: DatabaseAbout
+    database: DatabaseAbout | None
+    database_error: str | None = None
     cloud: CloudPing | None

@@ -9,23 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import from_json
-
-from services.cloud_updater.comparison import Compared, Expected, Shown, attested, compare
-from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER
+from services.cloud_updater.comparison import Compared, Shown, attested, compare
+from services.cloud_updater.seen_folders import FolderExpected, expected
 from shared.cloud import Cloud, folder_path
 from shared.database import Database
 from shared.lane import Lane
 from shared.outcome import Done, NoFolder, NoRoute, NothingDone, Outcome, RateLimited, Unknown
-from shared.sql import text
 
 READ = "read"
 LOOKS_MAX = 3
-
-# The name stands first in the file's JSON; the transcript behind it need not be unpacked for it.
-_FILENAME = r"""
-    cast(substring(left(f.body, 4000) from '^."filename":("([^"\\]|\\.)*")') as json) #>> '{}'
-"""
 
 
 class NotRead(Exception):
@@ -86,42 +78,9 @@ class VerifyFolders:
             await self.lane.report(outcome, entered=state)
         return _shown(outcome)
 
-    async def _expected(self, clouds_uuid: str) -> "_Folder | None":
+    async def _expected(self, clouds_uuid: str) -> FolderExpected | None:
         async with self.database.transaction() as connection:
-            folder_id = await connection.scalar(
-                text("select folder_id from ledger where clouds_uuid = :uuid"), {"uuid": clouds_uuid}
-            )
-            if folder_id is None:
-                return None
-            rows = await connection.execute(
-                text(f"""
-                    select r.recording_id, r.link_version, t.body as ticket,
-                        {_FILENAME} as filename,
-                        ({ACKNOWLEDGED_TRANSFER}, {ACKNOWLEDGED_LINK}) >= (r.transfer_version, r.link_version)
-                            as acknowledged
-                    from recording r join ledger l using (clouds_uuid) join file f using (recording_id)
-                        left join ticket t using (recording_id)
-                    where r.clouds_uuid = :uuid order by r.recording_id
-                """),  # noqa: S608  # this module's own text
-                {"uuid": clouds_uuid},
-            )
-            recordings = [
-                Expected(
-                    one.recording_id,
-                    one.filename,
-                    one.link_version,
-                    from_json(one.ticket) if one.ticket else None,
-                    one.acknowledged,
-                )
-                for one in rows
-            ]
-        return _Folder(folder_id, recordings)
-
-
-@dataclass(frozen=True)
-class _Folder:
-    folder_id: str
-    recordings: Sequence[Expected]
+            return await expected(connection, clouds_uuid)
 
 
 def _concerns_pushes(outcome: Outcome) -> bool:

@@ -89,9 +89,11 @@ def test_a_replay_of_what_is_in_sync_changes_and_sends_nothing(stack: Stack) -> 
     stack.settle()
 
     assert planned.json["records"] > 0
+    assert (planned.json["dry_run"], planned.json["read"]) == (True, None)
     for asked, done in by_service.items():
         assert (done.code, done.json.get("newer"), done.json["bad"]) == (0, 0, 0), (asked, done.out, done.err)
     counted = by_service["cloud-updater", "TicketLinked"].json
+    assert counted.keys() == planned.json.keys()
     assert counted["read"] == counted["unchanged"] == planned.json["records"]
     assert effects(stack) == before
     [record] = [one for one in audited(stack, "transfer", "topic_replayed") if one["who"] == "ann"]

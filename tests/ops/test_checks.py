@@ -10,6 +10,13 @@ from ops.checks import Check, gravest, of_kafka, of_service, of_topic_sizes, of_
 from ops.exits import Exit
 
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
+POSTGRESQL = {
+    "version": "17.2 (Debian)",
+    "size_bytes": 5_000_000,
+    "ahead_s": 0.0,
+    "tables": "0001",
+    "tables_wanted": "0001",
+}
 EVERYTHING = ["idempotency-key", "link-version", "read", "ticket-info"]
 
 
@@ -22,7 +29,7 @@ def about(
             "version": "0.1.0",
             "python": "3.11.7",
             "now": now,
-            "database": {"version": "17.2 (Debian)", "size_bytes": 5_000_000, "ahead_s": 0.0, **(database or {})},
+            "database": {**POSTGRESQL, **(database or {})},
             "cloud": {**ping, **(cloud or {})},
         }
     )
@@ -43,7 +50,8 @@ def test_a_service_in_order_has_no_finding() -> None:
         (about(now=NOON + timedelta(seconds=70)), "cloud-updater clock", "service 69 s ahead"),
         (about(database={"ahead_s": -8.0}), "cloud-updater clock", "database 8 s behind"),
         (about(cloud={"ahead_s": 3600.0}), "cloud-updater clock", "cloud 3600 s ahead"),
-        (about(database={"version": "14.9"}), "cloud-updater data", "PostgreSQL 14.9"),
+        (about(database={"version": "14.9"}), "cloud-updater database", "PostgreSQL 14.9"),
+        (about(database={"tables": "0002"}), "cloud-updater database", "runs wants 0001"),
         (
             about(cloud={"answers": False, "outcome": "Unauthorized", "message": "401: unathorized"}),
             "cloud-updater token",
@@ -60,6 +68,16 @@ def test_each_thing_that_is_wrong_is_named_with_what_to_do(one: About, name: str
     assert said in found[name].found
     assert found[name].todo
     assert found[name].code == Exit.FINDING
+
+
+def test_a_database_that_does_not_answer_its_service_is_an_unreachable_server() -> None:
+    silent = about().model_copy(update={"database": None, "database_error": "ConnectionRefusedError", "cloud": None})
+
+    found = wrong(silent)
+
+    assert set(found) == {"cloud-updater database"}
+    assert "does not answer cloud-updater (ConnectionRefusedError)" in found["cloud-updater database"].found
+    assert found["cloud-updater database"].code == Exit.UNREACHABLE
 
 
 def test_a_capability_that_is_only_missed_is_told_and_is_no_finding() -> None:

@@ -223,6 +223,21 @@ def test_the_doctor_names_a_wrong_token_while_another_service_is_away(
     assert "transfer API token" not in checks
 
 
+def test_the_doctor_says_what_is_not_known_of_a_service_that_does_not_tell_of_itself(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(Reply(500)) as linker:
+        monkeypatch.setenv("LINKER_URL", linker.url)
+        monkeypatch.setenv("LINKER_DATABASE_URL", "postgresql+asyncpg://nobody:x@127.0.0.1:1/none")
+        monkeypatch.setenv("API_TOKEN", "x")
+        main(["doctor", "--json"])
+
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert "linker at " in checks["linker database"]["found"]
+    assert (checks["linker database"]["ok"], checks["linker database"]["code"]) == (False, 69)
+    assert "ticketsync migrate linker" in checks["linker database"]["todo"]
+
+
 def test_the_settings_of_a_data_folder_replace_those_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,7 +252,15 @@ def test_the_doctor_looks_at_every_part_with_versions_sizes_and_clocks(stack: St
     examined = stack("doctor", "--json")
 
     names = {check["name"] for check in examined.json["checks"]}
-    assert {"kafka", "kafka disk", "versions", "disk", "linker data", "transfer token", "cloud-updater clock"} <= names
+    assert {
+        "kafka",
+        "kafka disk",
+        "versions",
+        "disk",
+        "linker database",
+        "transfer token",
+        "cloud-updater clock",
+    } <= names
     assert examined.code == 0, examined.json
 
 

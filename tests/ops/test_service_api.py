@@ -1,6 +1,7 @@
 """How a service's answers become messages and exit codes."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -143,6 +144,15 @@ async def test_a_file_is_written_once_all_of_it_has_come(tmp_path: Path) -> None
     with answering(Reply(body=b"line,outcome\n")) as server:
         await save(server.url, file)
     assert file.read_text() == "line,outcome\n"
+
+
+async def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with answering(Reply(body=b"line,outcome\n")) as server, pytest.raises(OSError, match="no file"):
+        await save(server.url, pipe)
+
+    assert pipe.is_fifo()
 
 
 @pytest.mark.parametrize(("status", "stop"), [(401, Misconfigured), (404, Refused), (500, Unreachable)])

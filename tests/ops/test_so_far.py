@@ -121,7 +121,9 @@ def test_dead_letters_of_one_service_are_settled_without_the_others(run: Run) ->
     with answering(says(items=[{**letter, **whole, **ended}]), says(items=done)) as linker:
         code, out, err = run("dlq", "discard", "--service", "linker", "--yes", "--json", linker=linker)
 
-    assert (code, json.loads(out)["items"]) == (0, [{"service": "linker", **done[0]}]), err
+    assert (code, json.loads(out)["items"]) == (0, [{"service": "linker", **done[0], "reason": None, "error": None}]), (
+        err
+    )
 
 
 @pytest.mark.parametrize("away", ["transfer", "linker"])
