@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from shared.lane_state import PROBE_S, LaneState, Paused
+from shared.lane_state import LaneState, Paused
 from shared.sql import text
 
 # Stopped so, the cloud had too much to do, and what has gathered meanwhile is let go step by step.
@@ -105,9 +105,11 @@ async def put_message(connection: AsyncConnection, message: str) -> None:
 
 
 async def let_probe(connection: AsyncConnection) -> None:
-    """Let one request through that has waited for an answered ping."""
+    """Let one request through that has waited for an answered ping, but not before the time the cloud named."""
     await connection.execute(
-        text("update lane set probe_at = now() where reason = 'circuit_open' and probe_at is null")
+        text("""
+            update lane set probe_at = greatest(now(), not_before) where reason = 'circuit_open' and probe_at is null
+        """)
     )
 
 
@@ -129,14 +131,11 @@ async def open_again(connection: AsyncConnection, stopped_as: str | None) -> str
                 from (select reason as was from lane) old
                 where (reason is not null or failures > 0 or allowance is not null)
                     and (reason is null or cast(:stopped_as as text) in ('any', reason))
-                    and not (reason is not distinct from 'rate_limited'
-                             and probe_at > now() + make_interval(secs => :probe_s))
+                    and not (reason is not distinct from 'rate_limited' and coalesce(not_before > now(), false))
                 returning old.was
             """),
             {
                 "stopped_as": stopped_as,
-                # A probe leaves that much; more was asked for after this one had been sent.
-                "probe_s": PROBE_S["rate_limited"],
                 "paced_after": list(PACED_AFTER),
                 "first": PACED_FIRST,
                 "last": PACED_LAST,
@@ -148,17 +147,23 @@ async def open_again(connection: AsyncConnection, stopped_as: str | None) -> str
 
 
 async def stop(connection: AsyncConnection, reason: str, message: str, probe_in_s: float | None) -> None:
-    """Stop the lane for everybody; the first probe goes after so long, None: when somebody lets it."""
+    """Stop the lane for everybody; the first probe goes after so long, None: when somebody lets it.
+
+    What the cloud itself has asked for counts through whatever it is stopped for next: the longest of it, if several
+    were asked for.
+    """
     await connection.execute(
         text("""
             update lane set reason = cast(:reason as text), message = :message, allowance = null,
-                probe_at = greatest(now() + make_interval(secs => cast(:probe_in_s as double precision)),
-                                    case when reason = 'rate_limited' and :no_sooner then probe_at end)
+                not_before = case when :asked then greatest(not_before, wait.ends_at) else not_before end,
+                probe_at = greatest(wait.ends_at, case when :no_sooner then not_before end)
+            from (select now() + make_interval(secs => cast(:probe_in_s as double precision)) as ends_at) wait
         """),
         {
             "reason": reason,
             "message": message,
             "probe_in_s": probe_in_s,
+            "asked": reason == "rate_limited",
             "no_sooner": probe_in_s is not None and reason in {"rate_limited", "circuit_open"},
         },
     )

@@ -108,8 +108,8 @@ class LaneColumns(SQLModel):
 
     `reason` is null while the lane is open. `probe_at` is when the next request may be tried all the same; null: none
     before a ping succeeds. `allowance`: how many more requests may be begun after a time of trouble, at least one at
-    `probe_at`; null: any number. `paused_*`: somebody has stopped it, by whatever name and for whatever reason; all
-    null or, but for the name, none.
+    `probe_at`; null: any number. `not_before`: until then the cloud wants nothing, as it said itself. `paused_*`:
+    somebody has stopped it, by whatever name and for whatever reason; all null or, but for the name, none.
     """
 
     one: bool = Field(default=True, primary_key=True)
@@ -118,6 +118,7 @@ class LaneColumns(SQLModel):
     probe_at: datetime | None = Field(sa_type=MOMENT)
     failures: int
     allowance: int | None
+    not_before: datetime | None = Field(sa_type=MOMENT)
     next_request_at: datetime | None = Field(sa_type=MOMENT)
     capabilities: list[str] | None = Field(sa_type=TEXTS)
     pinged_at: datetime | None = Field(sa_type=MOMENT)

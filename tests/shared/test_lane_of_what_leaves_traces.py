@@ -119,3 +119,20 @@ async def test_a_cloud_that_honours_keys_by_now_gets_one_a_second_again(traffic:
         await traffic.later(1)
 
     assert sent == [1, 1, 1]
+
+
+async def test_the_time_that_the_cloud_has_named_counts_through_an_outage(traffic: Traffic) -> None:
+    """A ping is answered before that time: it lets nobody through."""
+    await traffic.lane.report(RateLimited("slower", 60))
+    limited = await traffic.state()
+    for _ in range(FAILURES_TO_OPEN):
+        await traffic.lane.report(Unknown("no"), entered=limited)
+    async with traffic.database.transaction() as connection:
+        await connection.exec_driver_sql("update lane set pinged_at = null")
+
+    await traffic.lane.ping()
+
+    assert (await traffic.state()).reason == "circuit_open"
+    assert await _probes(traffic) == 0
+    await traffic.later(61)
+    assert await _probes(traffic) == 1

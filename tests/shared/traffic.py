@@ -52,7 +52,7 @@ class Traffic:
             passed = f"interval '{seconds} seconds'"
             await connection.exec_driver_sql(
                 f"update lane set probe_at = probe_at - {passed}, pinged_at = pinged_at - {passed}, "
-                f"next_request_at = next_request_at - {passed}"
+                f"next_request_at = next_request_at - {passed}, not_before = not_before - {passed}"
             )
 
     async def probe_in_s(self) -> float | None:

@@ -79,7 +79,8 @@ async def empty(engine: AsyncEngine) -> None:
             await connection.execute(
                 text("""
                     update lane set reason = 'not_reached', message = null, probe_at = null, failures = 0,
-                                    next_request_at = null, capabilities = null, pinged_at = null, allowance = null,
+                                    next_request_at = null, not_before = null, capabilities = null,
+                                    pinged_at = null, allowance = null,
                                     paused_at = null, paused_by = null, paused_why = null
                 """)
             )

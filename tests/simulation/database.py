@@ -29,6 +29,7 @@ class LaneRow(NamedTuple):
     probe_at: datetime | None = None
     failures: int = 0
     allowance: int | None = None
+    not_before: datetime | None = None
     next_request_at: datetime | None = None
     capabilities: tuple[str, ...] = ()
     pinged_at: datetime | None = None

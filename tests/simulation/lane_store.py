@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.lane_row import PACED_AFTER, PACED_AT_LEAST_EVERY_S, PACED_FIRST, PACED_LAST
-from shared.lane_state import PROBE_S, LaneState
+from shared.lane_state import LaneState
 from tests.simulation.database import Tables, now_of, tables_of
 
 
@@ -94,8 +94,7 @@ async def open_again(connection: AsyncConnection, stopped_as: str | None) -> str
     changes = row.reason is not None or row.failures > 0 or row.allowance is not None
     if not changes or (row.reason is not None and stopped_as not in {"any", row.reason}):
         return None
-    soon = now_of(connection) + timedelta(seconds=PROBE_S["rate_limited"])
-    if row.reason == "rate_limited" and row.probe_at is not None and row.probe_at > soon:
+    if row.reason == "rate_limited" and row.not_before is not None and row.not_before > now_of(connection):
         return None
     if row.reason in PACED_AFTER:
         allowance, probe_at = PACED_FIRST, now_of(connection) + timedelta(seconds=PACED_AT_LEAST_EVERY_S)
@@ -112,17 +111,21 @@ async def stop(connection: AsyncConnection, reason: str, message: str, probe_in_
     """shared.lane_row.stop."""
     lane = tables_of(connection, Tables).lane
     row = lane["one"]
-    probe_at = None if probe_in_s is None else now_of(connection) + timedelta(seconds=probe_in_s)
-    if row.reason == "rate_limited" and reason in {"rate_limited", "circuit_open"} and probe_at is not None:
-        probe_at = max(filter(None, (probe_at, row.probe_at)), default=None)
-    lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at, allowance=None)
+    ends_at = None if probe_in_s is None else now_of(connection) + timedelta(seconds=probe_in_s)
+    not_before, probe_at = row.not_before, ends_at
+    if reason == "rate_limited":
+        not_before = max(filter(None, (not_before, ends_at)), default=None)
+    if reason in {"rate_limited", "circuit_open"} and ends_at is not None:
+        probe_at = max(filter(None, (ends_at, row.not_before)))
+    lane["one"] = row._replace(reason=reason, message=message, probe_at=probe_at, not_before=not_before, allowance=None)
 
 
 async def let_probe(connection: AsyncConnection) -> None:
     """shared.lane_row.let_probe."""
     lane = tables_of(connection, Tables).lane
     if lane["one"].reason == "circuit_open" and lane["one"].probe_at is None:
-        lane["one"] = lane["one"]._replace(probe_at=now_of(connection))
+        now, asked = now_of(connection), lane["one"].not_before
+        lane["one"] = lane["one"]._replace(probe_at=max(now, asked) if asked else now)
 
 
 async def count_failure(connection: AsyncConnection, entered_as: str) -> int:

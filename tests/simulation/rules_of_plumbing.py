@@ -144,6 +144,22 @@ async def lane_waits_as_asked(at: At) -> AsyncIterator[object]:
     yield await lane.look(connection)
 
 
+async def lane_lets_one_through_as_asked(at: At) -> AsyncIterator[object]:
+    """The cloud asks to wait, and is out then; a ping is answered before the wait is over, and another after it."""
+    connection = await at(0)
+    lane = dataclasses.replace(_lane(), repeatable_with="idempotency-key")
+    await lane.judge(connection, RateLimited("slower", 60), None)
+    limited = await lane.look(connection)
+    for _ in range(FAILURES_TO_OPEN):
+        await lane.judge(connection, NothingDone("refused"), limited)
+    yield await lane.look(connection)
+    for seconds in (30, 61):
+        connection = await at(seconds)
+        await lane_row.let_probe(connection)
+        yield await lane.look(connection)
+        yield await refused(lane.enter(connection, await lane.look(connection)))
+
+
 async def lane_has_a_limit(at: At) -> AsyncIterator[object]:
     """60 requests a minute, two of them at once; and pings of two replicas."""
     connection = await at(0)
@@ -284,7 +300,21 @@ RULES: Sequence[Rule] = (
         "whoever asked last to wait decides, and not who asked for longest",
         "transfer",
         lane_waits_as_asked,
-        [("when reason = 'rate_limited' and", "when false and")],
+        [("greatest(wait.ends_at, case when", "greatest(wait.ends_at, case when false and")],
+    ),
+    Rule(
+        "wait ended by a ping",
+        "in an outage a ping lets a request through before the time that the cloud has named",
+        "transfer",
+        lane_lets_one_through_as_asked,
+        [("greatest(now(), not_before) where", "now() where")],
+    ),
+    Rule(
+        "wait forgotten in an outage",
+        "a request that fails takes back what the cloud has asked for",
+        "transfer",
+        lane_lets_one_through_as_asked,
+        [("ends_at) else not_before end", "ends_at) end")],
     ),
     Rule(
         "wait ended by what was sent before",

@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), nullable=False),
         sa.Column("allowance", sa.Integer(), nullable=True),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_request_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("capabilities", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("pinged_at", sa.DateTime(timezone=True), nullable=True),

@@ -189,6 +189,7 @@ def _plumbing() -> None:
         sa.Column("probe_at", MOMENT),
         sa.Column("failures", sa.Integer, nullable=False),
         sa.Column("allowance", sa.Integer),
+        sa.Column("not_before", MOMENT),
         sa.Column("next_request_at", MOMENT),
         sa.Column("capabilities", postgresql.ARRAY(postgresql.TEXT)),
         sa.Column("pinged_at", MOMENT),
