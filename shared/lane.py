@@ -10,9 +10,11 @@ under way at first, and one more for each that gets an answer, until there are s
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import assert_never
 
 import structlog
+from prometheus_client import Gauge
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import lane_row, metrics
@@ -59,8 +61,8 @@ class Lane:
         """The state as it is."""
         state = await lane_row.look(connection)
         metrics.LANE_OPEN.set(state.reason is None)
-        for reason in (*PING_S, PAUSED):
-            metrics.LANE_STOPPED.labels(reason).set(state.reason == reason)
+        for reason, stopped in _stopped().items():
+            stopped.set(state.reason == reason)
         return state
 
     def unlimited(self, state: LaneState) -> bool:
@@ -177,3 +179,9 @@ class Lane:
                 await self.retry_now(connection)
         if to_go:
             self.wake()
+
+
+@cache
+def _stopped() -> dict[str, Gauge]:
+    """The metric of each reason: looked up once, because every claim looks at the lane."""
+    return {reason: metrics.LANE_STOPPED.labels(reason) for reason in (*PING_S, PAUSED)}

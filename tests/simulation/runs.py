@@ -1,9 +1,11 @@
 """Makes a run of a seed, replays a list of moves, and shrinks a list that breaks a promise."""
 
+import gc
 import random
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -165,7 +167,7 @@ def make(seed: int, *, moves: int = MOVES) -> Run:
     """The run of this seed: the same whenever it is asked for."""
     chance = random.Random(seed)
     theme = theme_of(chance)
-    with modelled():
+    with modelled(), _no_cycles_looked_for():
         world = World(shape_of(chance, theme), seed)
         made: list[Move] = []
         try:
@@ -243,6 +245,19 @@ def close(world: World) -> None:
     """Stop what runs in it."""
     for process in world.processes.values():
         process.stop()
+
+
+@contextmanager
+def _no_cycles_looked_for() -> Iterator[None]:
+    """A run is short, and to look for cycles in a world that is all in use costs a tenth of it."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _fired(world: World) -> Counter[str]:

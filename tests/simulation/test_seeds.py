@@ -20,16 +20,28 @@ THOUGHT_OF = settings(max_examples=60, stateful_step_count=60, deadline=None, de
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_happens_the_promises_hold(part: int) -> None:
     fired: Counter[str] = Counter()
-    broken = {}
+    ended, broken = set(), {}
 
-    for seed in range(part, SEEDS, PARTS):
+    for seed in _seeds_of(part):
         run = runs.make(seed)
         fired += run.fired
+        ended.add(run.seed)
         if run.violation:
             broken[seed] = run.violation
 
     assert broken == {}
+    assert ended == _seeds_of(part)
     assert [one for one in runs.EXPECTED if not fired[one]] == []
+
+
+def test_all_parts_together_are_a_thousand_seeds() -> None:
+    seeds = [seed for part in range(PARTS) for seed in _seeds_of(part)]
+
+    assert len(set(seeds)) == len(seeds) >= 1_000
+
+
+def _seeds_of(part: int) -> set[int]:
+    return set(range(part, SEEDS, PARTS))
 
 
 def test_a_seed_is_the_same_run_whenever_it_is_asked_for() -> None:
