@@ -1,13 +1,15 @@
 """A TCP proxy between the services and Kafka, which breaks connections at moments that nobody can hit by chance.
 
 It reads the frames of Kafka's protocol. A publish can be delivered and its answer lost (`cut`: the client cannot know
-what became of it), or be answered in the broker's place and never delivered (`swallow`: acknowledged and lost). With
-`away` nobody gets through. What really happened is counted in `seen`; what was merely asked for is not.
+what became of it), or be answered in the broker's place and never delivered (`swallow`: acknowledged and lost, at the
+offset that another record is given then). With `away` nobody gets through. What really happened is counted in `seen`;
+what was merely asked for is not.
 """
 
 import asyncio
 import struct
 from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -15,12 +17,15 @@ from typing import Any
 
 from aiokafka.protocol import produce
 
+Ends = Callable[[Collection[str]], Awaitable[Mapping[tuple[str, int], int]]]
+
 PRODUCE = 0
 IN_TURN_S = 0.005
 LENGTH = struct.Struct(">i")
 HEADER = struct.Struct(">hhi")
 _REQUESTS = {number: getattr(produce, f"ProduceRequest_v{number}") for number in range(3, 8)}
 _RESPONSES = {number: getattr(produce, f"ProduceResponse_v{number}") for number in range(3, 8)}
+# What stands around a partition's offset: no error, and what was not asked for.
 _PARTITION_ANSWER = {3: (0, -1), 4: (0, -1), 5: (0, -1, 0), 6: (0, -1, 0), 7: (0, -1, 0)}
 
 
@@ -44,10 +49,12 @@ class _Passing:
 
 @dataclass(eq=False)
 class KafkaProxy:
-    """`cut`, `swallow`: how often the next publish to a topic meets that fault."""
+    """`cut`, `swallow`: how often the next publish to a topic meets that fault; `ends`: asks the broker for the end of
+    each partition of some topics."""
 
     port: int
     upstream: int
+    ends: Ends
     away: bool = False
     cut: Counter[str] = field(default_factory=Counter)
     swallow: Counter[str] = field(default_factory=Counter)
@@ -114,8 +121,9 @@ class KafkaProxy:
             if publish and self._takes(self.swallow, publish):
                 while line.unanswered:  # noqa: ASYNC110  # answers come in the order of the requests
                     await asyncio.sleep(IN_TURN_S)
+                answer = acknowledgement(publish, await self.ends(publish.topics))
                 self.seen["acknowledged and lost"] += 1
-                _write(client, acknowledgement(publish))
+                _write(client, answer)
                 continue
             if publish and self._takes(self.cut, publish):
                 line.cut.add(publish.correlation)
@@ -153,10 +161,10 @@ def published(frame: bytes) -> Publish | None:
     return Publish(version, correlation, client, topics)
 
 
-def acknowledgement(publish: Publish) -> bytes:
-    """What a broker would answer that has it all."""
-    rest = _PARTITION_ANSWER[publish.version]
-    topics = [(name, [(place, 0, *rest) for place in places]) for name, places in publish.topics.items()]
+def acknowledgement(publish: Publish, ends: Mapping[tuple[str, int], int]) -> bytes:
+    """What a broker would answer that has put it all at the end of each partition."""
+    error, *rest = _PARTITION_ANSWER[publish.version]
+    topics = [(name, [(one, error, ends[name, one], *rest) for one in those]) for name, those in publish.topics.items()]
     answer = _RESPONSES[publish.version](topics, 0)
     return LENGTH.pack(publish.correlation) + bytes(answer.encode())
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -30,7 +31,9 @@ from local.postgres import SUPERUSER, ensure_databases, postgres_program, postgr
 from local.processes import find_processes
 from local.services import emulator_program, service_program
 from local.supervisor import Program, Supervisor
+from shared.kafka import plain
 from shared.topics import apply as apply_topics
+from shared.topics import ends
 from tests.faults.kafka_proxy import KafkaProxy
 
 SERVICES = ("linker", "transfer", "cloud_updater")
@@ -231,7 +234,9 @@ def _planned(folder: Path, ports: Mapping[str, int], disk: Path | None, said: li
             log=folder / "logs" / "postgres.log",
         ),
         emulator=emulator_program(folder, port=ports["cloud"], settings=settings),
-        proxy=KafkaProxy(ports["kafka_proxy"], ports["kafka_proxied"]),
+        proxy=KafkaProxy(
+            ports["kafka_proxy"], ports["kafka_proxied"], partial(ends, plain(f"127.0.0.1:{ports['kafka']}"))
+        ),
         disk=disk,
         said=said,
         copies=[

@@ -18,10 +18,10 @@ def test_other_requests_are_none() -> None:
 
 
 def test_what_is_lost_is_acknowledged_partition_by_partition() -> None:
-    answer = acknowledgement(Publish(7, 42, "me", {"TicketLinked": [3, 5]}))
+    ends = {("TicketLinked", 3): 17, ("TicketLinked", 4): 9, ("TicketLinked", 5): 0}
+
+    answer = acknowledgement(Publish(7, 42, "me", {"TicketLinked": [3, 5]}), ends)
 
     assert answer[:4] == (42).to_bytes(4, "big")
     decoded = ProduceResponse_v7.decode(answer[4:])
-    assert [(topic, [(one[0], one[1]) for one in places]) for topic, places in decoded.topics] == [
-        ("TicketLinked", [(3, 0), (5, 0)])
-    ]
+    assert decoded.topics == [("TicketLinked", [(3, 0, 17, -1, 0), (5, 0, 0, -1, 0)])]
