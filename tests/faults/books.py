@@ -4,7 +4,7 @@ Every ticket id is used once, so that a ticket seen anywhere says which request 
 recording the newest wins, by (requested_at, request_id), in whatever order they arrive.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -25,14 +25,26 @@ class Recording:
     left_alone: bool = False
 
 
+@dataclass(frozen=True)
+class Needless:
+    """A record that must change nothing, and where it stands. `older`: what it says of its recording after a newer one,
+    a revision or the time of a request; None: it was said before."""
+
+    topic: str
+    place: tuple[int, int]
+    recording_id: str = ""
+    older: int | datetime | None = None
+
+
 @dataclass
 class Books:
-    """`put_in`: what was published on topics of others, by topic; `poison`: records that no service can apply."""
+    """`put_in`: what was published on topics of others, by topic; `poison`: records that no service can apply;
+    `needless`: by kind, what was said to no purpose."""
 
     recordings: dict[str, Recording] = field(default_factory=dict)
     put_in: Counter[str] = field(default_factory=Counter)
     poison: Counter[str] = field(default_factory=Counter)
-    requests: Counter[str] = field(default_factory=Counter)
+    needless: defaultdict[str, list[Needless]] = field(default_factory=lambda: defaultdict(list))
 
     def asked(self, one: Recording, requested_at: datetime, request_id: str, ticket_id: str | None) -> None:
         """A request was made; it counts only if it is the newest."""

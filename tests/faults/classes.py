@@ -13,6 +13,7 @@ from tests.faults import faults_data as data
 from tests.faults import faults_keyless as keyless
 from tests.faults import faults_processes as processes
 from tests.faults import faults_servers as servers
+from tests.faults import faults_topics as topics
 from tests.faults.process import EXIT_CRASHED
 from tests.faults.run import Run
 from tests.simulation.points import Point
@@ -43,10 +44,11 @@ CLASSES: Mapping[str, Fault] = {
     "the cloud failed": cloud.cloud_fails,
     "the cloud out for a while": cloud.cloud_away,
     "a cloud without idempotency keys": keyless.without_keys,
-    "said again": data.said("said again"),
-    "an older request after a newer one": data.said("older request after a newer one"),
-    "an older revision after a newer one": data.said("older revision after a newer one"),
-    "more partitions": data.repartitioned("RecordingProcessed", "TicketLinked"),
+    **{
+        one: data.needless(one)
+        for one in ("said again", "an older request after a newer one", "an older revision after a newer one")
+    },
+    "more partitions": topics.repartitioned("RecordingProcessed", "TicketLinked"),
     "Kafka stopped": servers.kafka_stopped,
     "Kafka killed": servers.kafka_killed,
     "Kafka out of reach for 30 s": servers.kafka_out(30),
@@ -58,10 +60,13 @@ CLASSES: Mapping[str, Fault] = {
     "a database's clock jumped": servers.clock_jumps,
     **{f"{one}'s database set back": data.set_back(one) for one in ALL},
     **{f"{one}'s database lost": data.lost(one) for one in ALL},
+    **{f"{one}'s database set back at work": data.set_back_at_work(one) for one in ALL},
+    **{f"{one}'s database lost at work": data.lost_at_work(one) for one in ALL},
     "positions moved back": data.positions_back,
     "the cloud's tickets wiped": data.tickets_wiped,
     "a folder lost in the cloud": data.folder_lost,
-    **{f"{topic} made anew": data.topic_made_anew(topic) for topic in data.OWN.values()},
+    **{f"{topic} made anew": topics.made_anew(topic) for topic in (*data.OWN.values(), *topics.OF_OTHERS)},
+    **{f"{topic} made anew at work": topics.made_anew_at_work(topic) for topic in topics.ASKED_FOR},
 }
 # How processes of services may end while a class of faults is going on; under any other they must not end at all.
 _CRASHES, _TOLD, _AWAY = f"exit {EXIT_CRASHED}", "exit 0", f"exit {Exit.UNREACHABLE:d}"
@@ -74,12 +79,14 @@ ENDS: Mapping[str, tuple[str, ...]] = {
     "connections to PostgreSQL cut": (_AWAY,),
     "a database's clock jumped": (_AWAY,),
     NEEDS_A_DISK: (_AWAY,),
-    **{f"{one}'s database set back": (_AWAY,) for one in ALL},
+    **{f"{one}'s database set back{how}": (_AWAY,) for one in ALL for how in ("", " at work")},
     # Without its tables a service ends; one copy makes them at its start, and the other may come before it.
-    **{f"{one}'s database lost": (f"exit {EXIT_BUG}", f"exit {EX_CONFIG}", _AWAY) for one in ALL},
+    **{
+        f"{one}'s database lost{how}": (f"exit {EXIT_BUG}", f"exit {EX_CONFIG}", _AWAY)
+        for one in ALL
+        for how in ("", " at work")
+    },
 }
-# What a topic that was made anew does not hold cannot be read back: no database may be lost after these.
-LAST = tuple(f"{topic} made anew" for topic in data.OWN.values())
 SHORT: tuple[tuple[str, ...], ...] = (
     (
         "more partitions", "crash at answered, transfer", "crash at claimed, cloud_updater", "crash at folded",

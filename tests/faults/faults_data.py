@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from shared.topics import apply as apply_topics
 from tests.faults.run import Run, until
 from tests.faults.watch import AWAY
 
@@ -20,9 +20,20 @@ DONE_ITSELF = {
     "transfer": "select recording_id as what, transfer_version as stands from transfer",
     "cloud_updater": "select clouds_uuid as what, cursor as stands from ledger",
 }
-PARTITIONS = 16
+# What a service's database alone knows at work: what must not be asked for meanwhile, and what of it must be over, one
+# behind the other.
+KNOWN_ALONE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "linker": (
+        ("link", "bring"),
+        ("select import_id from import where finished_at is null", "select recording_id from unheard_link"),
+    ),
+    "transfer": (
+        ("record",),
+        ("select folder_id from upload_request", "select recording_id from unheard_transfer"),
+    ),
+    "cloud_updater": ((), ("select recording_id from duty",)),
+}
 OLDER_S = 3.0
-PAGE = 200
 CLOUD = "/api/external/v1/recording"
 
 
@@ -43,16 +54,7 @@ def set_back(service: str) -> Callable[[Run], Awaitable[int]]:
     """A copy from a few seconds ago takes the database's place under the running processes; rows are lower by that."""
 
     async def set_back(run: Run) -> int:
-        await run.site.sql(
-            "postgres",
-            f"alter database {service} allow_connections false",
-            f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{service}'",
-            "select pg_sleep(0.3)",
-            f"create database {service}_copy template {service} owner {service}",
-            f"alter database {service} allow_connections true",
-        )
-        await asyncio.sleep(OLDER_S)
-        await until(lambda: _lower(run, service), f"{service} does something that its copy does not know")
+        await _copy(run, service)
         async with run.calm():
             lower = await _lower(run, service)
             await _replace(
@@ -65,6 +67,20 @@ def set_back(service: str) -> Callable[[Run], Awaitable[int]]:
     return set_back
 
 
+async def _copy(run: Run, service: str) -> None:
+    """One that does not know everything that the service has done since."""
+    await run.site.sql(
+        "postgres",
+        f"alter database {service} allow_connections false",
+        f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{service}'",
+        "select pg_sleep(0.3)",
+        f"create database {service}_copy template {service} owner {service}",
+        f"alter database {service} allow_connections true",
+    )
+    await asyncio.sleep(OLDER_S)
+    await until(lambda: _lower(run, service), f"{service} does something that its copy does not know")
+
+
 async def _lower(run: Run, service: str) -> int:
     """How many rows of what the service has done itself are lower in its copy, or not there yet."""
     copy, present = [
@@ -72,6 +88,81 @@ async def _lower(run: Run, service: str) -> int:
         for database in (f"{service}_copy", service)
     ]
     return sum(copy.get(what, 0) < stands for what, stands in present.items())
+
+
+def lost_at_work(service: str) -> Callable[[Run], Awaitable[int]]:
+    """The same in the middle of work, but for what this database alone would know."""
+
+    async def lose(run: Run) -> int:
+        async with _all_else_goes_on(run, service):
+            await run.site.sql(
+                "postgres", f"drop database {service} with (force)", f"create database {service} owner {service}"
+            )
+        return 1
+
+    return lose
+
+
+def set_back_at_work(service: str) -> Callable[[Run], Awaitable[int]]:
+    """The same in the middle of work, but for what this database alone would know."""
+
+    async def set_back(run: Run) -> int:
+        await _copy(run, service)
+        async with _all_else_goes_on(run, service):
+            lower = await _lower(run, service)
+            await run.site.sql(
+                "postgres",
+                f"drop database {service} with (force)",
+                f"alter database {service}_copy rename to {service}",
+            )
+        return lower
+
+    return set_back
+
+
+@asynccontextmanager
+async def _all_else_goes_on(run: Run, service: str) -> AsyncIterator[None]:
+    """While the database is replaced, and until the service is at work on the other."""
+    acts, questions = KNOWN_ALONE[service]
+    async with run.load.without(*acts):
+        if service == "transfer":
+            await until(lambda: _all_transferred(run), "every recording is in the cloud")
+        for question in questions:
+            await until(await _over(run, service, question), f"{service} knows nothing alone")
+        before = await _identity(run, service)
+        run.watch.versions_lost = run.watch.versions_lost or service == "linker"
+        run.load.without_tables = True
+        yield
+        await run.site.sql("postgres", f"revoke all on database {service} from public")
+        await until(lambda: _is_another(run, service, before), f"{service} on another database")
+        await until(lambda: _acts(run, service), f"{service} has read its own facts back")
+        run.load.without_tables = False
+
+
+async def _all_transferred(run: Run) -> bool:
+    there = {row["recording_id"] for row in await run.site.sql("transfer", "select recording_id from transfer")}
+    return run.load.books.recordings.keys() <= there
+
+
+async def _over(run: Run, service: str, question: str) -> Callable[[], Awaitable[bool]]:
+    """Whether each of those that are found now was gone once; others may have come."""
+    left = {row[0] for row in await run.site.sql(service, question)}
+
+    async def over() -> bool:
+        left.intersection_update({row[0] for row in await run.site.sql(service, question)})
+        return not left
+
+    return over
+
+
+async def _acts(run: Run, service: str) -> bool:
+    gates = []
+    for one in run.site.copies_of(service):
+        try:
+            gates.append((await run.site.http.get(f"{one.url}/readyz", timeout=3)).json()["gate"])
+        except (httpx.HTTPError, KeyError, ValueError):
+            return False
+    return set(gates) == {"open"}
 
 
 async def _replace(run: Run, service: str, statements: Sequence[str]) -> None:
@@ -84,7 +175,7 @@ async def _replace(run: Run, service: str, statements: Sequence[str]) -> None:
     await until(lambda: _is_another(run, service, before), f"{service} on another database")
     await run.settle()
     run.load.without_tables = False
-    _nothing_was_sent(run, effects, f"{service}'s database was replaced")
+    nothing_was_sent(run, effects, f"{service}'s database was replaced")
 
 
 async def _identity(run: Run, service: str) -> int:
@@ -100,7 +191,7 @@ async def _is_another(run: Run, service: str, before: int) -> bool:
         return False
 
 
-def _nothing_was_sent(run: Run, effects: int, when: str) -> None:
+def nothing_was_sent(run: Run, effects: int, when: str) -> None:
     for effect in run.watch.effects[effects:]:
         run.broken.append(f"{when}, and {effect['kind']} was sent to {effect['uuid']}")
 
@@ -113,80 +204,39 @@ async def positions_back(run: Run) -> int:
             rows = await run.site.sql(service, "update position set next_offset = 0 where next_offset > 0 returning 1")
             found += len(rows)
         await run.settle()
-        _nothing_was_sent(run, effects, "all topics were read again")
+        nothing_was_sent(run, effects, "all topics were read again")
     return found
 
 
-def topic_made_anew(topic: str) -> Callable[[Run], Awaitable[int]]:
-    """An own topic is deleted and made anew, when all that it said is known."""
+def needless(what: str) -> Callable[[Run], Awaitable[int]]:
+    """Duplicates and older facts come with the load, and count once linker has read them and knows the newer one."""
 
-    async def make_anew(run: Run) -> int:
-        async with run.calm():
-            service = next(name for name, own in OWN.items() if own == topic)
-            effects = len(run.watch.effects)
-            admin = AIOKafkaAdminClient(bootstrap_servers=run.site.broker)
-            await admin.start()
-            try:
-                await admin.delete_topics([topic])
-            finally:
-                await admin.close()
-            await until(lambda: _applied(run), f"{topic} made anew")
-            run.watch.made_anew(topic)
+    async def said(run: Run) -> int:
+        async def came_to_nothing() -> int:
+            rows = await run.site.sql("linker", "select topic, partition, next_offset from position")
+            stands = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
+            known = {
+                "RecordingProcessed": "select recording_id, revision as newest from recording",
+                "TicketLinkRequested": "select recording_id, last_requested_at as newest from link",
+            }
+            newest = {
+                (topic, row["recording_id"]): row["newest"]
+                for topic, question in known.items()
+                for row in await run.site.sql("linker", question)
+            }
+            return sum(
+                stands.get((one.topic, one.place[0]), 0) > one.place[1]
+                and (one.older is None or _is_newer(newest.get((one.topic, one.recording_id)), one.older))
+                for one in run.load.books.needless[what]
+            )
 
-            async def read_from_the_start() -> bool:
-                # Partitions that it had more than it has now keep their rows, of which nobody asks any more.
-                still = f"topic = '{topic}' and partition < {run.site.partitions} and next_offset > 0"
-                return not await run.site.sql(service, f"select from position where {still}")
+        return await until(came_to_nothing, what)
 
-            await until(read_from_the_start, f"{service} reads {topic} from the start")
-            await run.settle()
-            _nothing_was_sent(run, effects, f"{topic} was made anew")
-        return 1
-
-    return make_anew
+    return said
 
 
-async def _applied(run: Run) -> bool:
-    try:
-        return any(line.endswith("created") for line in await apply_topics(run.site.broker))
-    except AWAY:
-        return False
-
-
-def repartitioned(*topics: str) -> Callable[[Run], Awaitable[int]]:
-    """More partitions: from now on the same key goes elsewhere, and its older facts stand where they stood."""
-
-    async def repartition(run: Run) -> int:
-        before = _spread(run, topics)
-        admin = AIOKafkaAdminClient(bootstrap_servers=run.site.broker)
-        await admin.start()
-        try:
-            await admin.create_partitions({topic: NewPartitions(total_count=PARTITIONS) for topic in topics})
-        finally:
-            await admin.close()
-
-        async def spread() -> int:
-            return _spread(run, topics) - before
-
-        return await until(spread, f"keys of {', '.join(topics)} on two partitions")
-
-    return repartition
-
-
-def _spread(run: Run, topics: Sequence[str]) -> int:
-    return sum(len(places) > 1 for (topic, _), places in run.watch.places.items() if topic in topics)
-
-
-def said(what: str) -> Callable[[Run], Awaitable[int]]:
-    """Duplicates and older facts come with the load, and count once Kafka has them; the calm sees them all read."""
-
-    async def say(run: Run) -> int:
-        async def said_so_far() -> int:
-            return run.load.books.requests[what]
-
-        return await until(said_so_far, what)
-
-    return say
+def _is_newer(found: Any, older: Any) -> bool:  # noqa: ANN401  # revisions or times, two of a kind
+    return found is not None and bool(found > older)
 
 
 async def tickets_wiped(run: Run) -> int:

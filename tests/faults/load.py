@@ -8,7 +8,8 @@ is the newest, whatever became of the processes in between.
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ import httpx
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from tests.faults.books import Books, Recording
+from tests.faults.books import Books, Needless, Recording
 from tests.faults.site import Site
 
 PAUSE_S = 0.15
@@ -28,6 +29,8 @@ FOLDERS = {"One": 1, "Few": 4, "Some": 15, "Many": 60}
 # A run that takes long is not to be one of ever more recordings; but faults of uploads need some to the end.
 MANY, SELDOM = 300, 0.1
 OLD_S = 5.0
+# What somebody does, and how often.
+ACTS = {"record": 5, "link": 8, "ask": 8, "ask_late": 3, "bring": 2, "revise": 2, "say_again": 2, "poison": 1}
 _FIELDS = {"size_bytes": 2_621_440, "token": 1234, "processed_at": "2025-01-29T10:30:00Z"}
 
 
@@ -47,7 +50,8 @@ class Load:
     without_tables: bool = False
     said: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     _number: int = 0
-    _under_way: int = 0
+    resting: Counter[str] = field(default_factory=Counter)
+    _doing: Counter[str] = field(default_factory=Counter)
     _producer: AIOKafkaProducer | None = None
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -71,7 +75,7 @@ class Load:
     async def quiet(self) -> None:
         """No more load, until `working` is set again."""
         self.working.clear()
-        while self._under_way:  # noqa: ASYNC110  # nothing to be woken by is worth its code here
+        while self._doing.total():  # noqa: ASYNC110  # nothing to be woken by is worth its code here
             await asyncio.sleep(0.05)
 
     @asynccontextmanager
@@ -83,19 +87,27 @@ class Load:
         finally:
             self.working.set()
 
+    @asynccontextmanager
+    async def without(self, *acts: str) -> AsyncIterator[None]:
+        """None of these while the block runs, and nothing of them under way; everything else goes on."""
+        self.resting.update(acts)
+        try:
+            while any(self._doing[one] for one in acts):  # noqa: ASYNC110  # as above
+                await asyncio.sleep(0.05)
+            yield
+        finally:
+            self.resting -= Counter(acts)
+
     async def _work(self) -> None:
-        acts: list[tuple[Callable[[], Awaitable[None]], int]] = [
-            (self.record, 5), (self.link, 8), (self.ask, 8), (self.ask_late, 3), (self.bring, 2),
-            (self.revise, 2), (self.say_again, 2), (self.poison, 1),
-        ]  # fmt: skip
         while True:
             await self.working.wait()
-            self._under_way += 1
+            acts = {name: weight for name, weight in ACTS.items() if not self.resting[name]}
+            [act] = self.chance.choices(list(acts), list(acts.values()))
+            self._doing[act] += 1
             try:
-                [(act, _)] = self.chance.choices(acts, [weight for _, weight in acts])
-                await act()
+                await getattr(self, act)()
             finally:
-                self._under_way -= 1
+                self._doing[act] -= 1
             await asyncio.sleep(PAUSE_S)
 
     # -- what other services say
@@ -120,8 +132,11 @@ class Load:
                 one.revision += 2
                 await self._say_processed(one)
                 if self.chance.random() < 0.5:
-                    await self._say_processed(one, revision=one.revision - 1)
-                    self.books.requests["older revision after a newer one"] += 1
+                    older = one.revision - 1
+                    place = await self._say_processed(one, revision=older)
+                    self.books.needless["an older revision after a newer one"].append(
+                        Needless("RecordingProcessed", place, one.recording_id, older)
+                    )
 
     async def ask(self) -> None:
         """A link or an unlink by an event."""
@@ -135,34 +150,37 @@ class Load:
             for one in taken:
                 newer = datetime.now(UTC)
                 await self._ask(one, newer, self._ticket())
-                await self._ask(one, newer - timedelta(seconds=OLD_S), self._ticket())
-                self.books.requests["older request after a newer one"] += 1
+                older = newer - timedelta(seconds=OLD_S)
+                place = await self._ask(one, older, self._ticket())
+                self.books.needless["an older request after a newer one"].append(
+                    Needless("TicketLinkRequested", place, one.recording_id, older)
+                )
 
     async def say_again(self) -> None:
         """Something that was said before, word for word."""
         if self.said:
-            await self.publish(*self.chance.choice(self.said), note=False)
-            self.books.requests["said again"] += 1
+            again = self.chance.choice(self.said)
+            self.books.needless["said again"].append(Needless(again[0], await self.publish(*again, note=False)))
 
     async def poison(self) -> None:
         """A record that nobody can apply."""
-        topic = self.chance.choice(("RecordingProcessed", "TicketLinkRequested"))
+        topic = self.chance.choice(("RecordingProcessed", "TicketLinkRequested", "TicketSyncRequested"))
         await self.publish(topic, b"poison", f"{{poison {self._next()}".encode(), note=False)
         self.books.poison[topic] += 1
 
-    async def _say_processed(self, one: Recording, *, revision: int | None = None) -> None:
+    async def _say_processed(self, one: Recording, *, revision: int | None = None) -> tuple[int, int]:
         revision = revision or one.revision
         said = {"recording_id": one.recording_id, "folder_id": one.folder, "folder_name": one.folder, **_FIELDS}
         said |= {"filename": one.filename, "revision": revision, "transcript": f"words {revision}"}
-        await self.publish("RecordingProcessed", one.recording_id.encode(), json.dumps(said).encode())
+        return await self.publish("RecordingProcessed", one.recording_id.encode(), json.dumps(said).encode())
 
-    async def _ask(self, one: Recording, requested_at: datetime, ticket_id: str | None) -> None:
+    async def _ask(self, one: Recording, requested_at: datetime, ticket_id: str | None) -> tuple[int, int]:
         request_id = f"request-{self._next()}"
         said: dict[str, Any] = {"request_id": request_id, "requested_at": requested_at.isoformat()}
         said["recording_id"] = one.recording_id
         said["ticket_info"] = None if ticket_id is None else {"ticket_id": ticket_id}
         self.books.asked(one, requested_at, request_id, ticket_id)
-        await self.publish("TicketLinkRequested", request_id.encode(), json.dumps(said).encode())
+        return await self.publish("TicketLinkRequested", request_id.encode(), json.dumps(said).encode())
 
     # -- what people do
 

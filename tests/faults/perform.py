@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.faults.classes import CLASSES, ENDS, LAST, NEEDS_A_DISK, SHORT, WORKERS, WORKERS_SHORT
+from tests.faults.classes import CLASSES, ENDS, NEEDS_A_DISK, SHORT, WORKERS, WORKERS_SHORT
 from tests.faults.load import Load
 from tests.faults.run import NeverSeen, NotSettled, Report, Run, Say
 from tests.faults.site import running_site
@@ -21,9 +21,9 @@ Order = Sequence[Sequence[str]]
 
 def all_in_some_order(seed: int) -> Order:
     """Every class, alone, in an order that the seed decides."""
-    names = [name for name in CLASSES if name not in LAST]
+    names = list(CLASSES)
     random.Random(seed).shuffle(names)
-    return [(name,) for name in (*names, *LAST)]
+    return [(name,) for name in names]
 
 
 async def perform(data_dir: Path, seed: int, order: Order, *, say: Say, bug: str = "") -> Report:

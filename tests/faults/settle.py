@@ -36,7 +36,15 @@ TO_DO = {
         ("a resync not done", "select request_id from sync_request where done_at is null"),
     ),
 }
-READ_FROM_OTHERS = {"linker": ("RecordingProcessed", "TicketLinkRequested"), "transfer": ("RecordingProcessed",)}
+READ_FROM_OTHERS = {
+    "linker": ("RecordingProcessed", "TicketLinkRequested"),
+    "transfer": ("RecordingProcessed",),
+    "cloud_updater": ("TicketSyncRequested",),
+}
+TOLD = {
+    "linker": ("TicketLinked", "select recording_id, link_version as version from link where link_version > 0"),
+    "transfer": ("RecordingTransferred", "select recording_id, transfer_version as version from transfer"),
+}
 NOT_PUBLISHED = "select topic || partition || ':' || \"offset\" from dead_letter where published_at is null"
 
 
@@ -89,7 +97,20 @@ async def _unlike_the_books(site: Site, load: Load, watch: Watch) -> list[str]:
     states = (await load.call("linker", "GET", "/status"))[0]["states"]
     found += [f"{states[name]} recordings are {name}" for name in ("pending", "not_transferred") if states.get(name)]
     found += await _dead_letters_untold(site, watch)
+    found += await _topics_untold(site, watch)
     return [*found, *await _cloud_unlike(site, load), *await _unapplied(site, load, watch)]
+
+
+async def _topics_untold(site: Site, watch: Watch) -> list[str]:
+    """What a service has done stands on its topic, also if that was made anew: the next lost database is survived."""
+    found = []
+    for service, (topic, question) in TOLD.items():
+        rows = await site.sql(service, question)
+        unlike = [
+            row["recording_id"] for row in rows if watch.newest.get((topic, row["recording_id"])) != row["version"]
+        ]
+        found += [f"{topic} does not say the newest of {one}" for one in unlike]
+    return found
 
 
 async def _cloud_unlike(site: Site, load: Load) -> list[str]:
@@ -109,13 +130,8 @@ async def _unapplied(site: Site, load: Load, watch: Watch) -> list[str]:
     """What was said on others' topics is in the rows, or a dead letter; a link request shows in the cloud."""
     found = []
     for service, topics in READ_FROM_OTHERS.items():
-        rows = await site.sql(service, "select recording_id, revision from recording")
-        known = {row["recording_id"]: row["revision"] for row in rows}
-        found += [
-            f"{service} knows {one.recording_id} at revision {known.get(one.recording_id)} of {one.revision}"
-            for one in load.books.recordings.values()
-            if known.get(one.recording_id) != one.revision
-        ]
+        if "RecordingProcessed" in topics:
+            found += await _revisions_unknown(site, load, service)
         rows = await site.sql(service, "select topic, count(*) as letters from dead_letter group by topic")
         letters = {row["topic"]: row["letters"] for row in rows}
         found += [
@@ -124,6 +140,16 @@ async def _unapplied(site: Site, load: Load, watch: Watch) -> list[str]:
             if letters.get(topic, 0) != watch.poison[topic]
         ]
     return found
+
+
+async def _revisions_unknown(site: Site, load: Load, service: str) -> list[str]:
+    rows = await site.sql(service, "select recording_id, revision from recording")
+    known = {row["recording_id"]: row["revision"] for row in rows}
+    return [
+        f"{service} knows {one.recording_id} at revision {known.get(one.recording_id)} of {one.revision}"
+        for one in load.books.recordings.values()
+        if known.get(one.recording_id) != one.revision
+    ]
 
 
 async def _dead_letters_untold(site: Site, watch: Watch) -> list[str]:

@@ -25,7 +25,7 @@ from tests.faults.site import SERVICES, Site
 LOOK_EVERY_S = 0.5
 PARTITIONS_EVERY_S = 5.0
 OWN = ("TicketLinked", "RecordingTransferred", "CloudTicketUpdated")
-OTHERS = ("RecordingProcessed", "TicketLinkRequested")
+OTHERS = ("RecordingProcessed", "TicketLinkRequested", "TicketSyncRequested")
 DEAD_LETTERS = tuple(f"{service}.dlq" for service in SERVICES)
 POISON = b"{poison"
 # While a server is away there is nothing to be seen of it.
@@ -48,7 +48,8 @@ class Watch:
     their place; `dead_letters`: what the services' topics say of them, by the topic and the place that they came from.
 
     `places`: (topic, key) → partitions it was seen on. `overtaken`: older links behind newer ones on the topic;
-    `went_back`: tickets that the cloud showed again after another. Neither is forbidden: late ones do that.
+    `went_back`: tickets that the cloud showed again after another. Neither is forbidden: late ones do that. `newest`:
+    (topic, recording) → the newest version that the topic holds.
     """
 
     site: Site
@@ -60,6 +61,7 @@ class Watch:
     dead_letters: dict[tuple[str, str, int, int], DeadLetter] = field(default_factory=dict)
     overtaken: int = 0
     went_back: int = 0
+    newest: dict[tuple[str, str], int] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     versions_lost: bool = False
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -68,6 +70,7 @@ class Watch:
     _files: Counter[tuple[str, str]] = field(default_factory=Counter)
     _uploads: Counter[str] = field(default_factory=Counter)
     _shown: dict[tuple[str, str], list[str | None]] = field(default_factory=dict)
+    _told: dict[tuple[str, str], dict[int, int]] = field(default_factory=dict)
     _links: dict[tuple[str, int], str | None] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
     _transfers: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -111,6 +114,7 @@ class Watch:
             if place not in self._next or place.topic in self._anew:
                 self._next[place] = 0
             consumer.seek(place, self._next[place])
+        self.newest = {one: version for one, version in self.newest.items() if one[0] not in self._anew}
         self._anew.clear()
 
     def made_anew(self, topic: str) -> None:
@@ -179,6 +183,8 @@ class Watch:
             return
         fact = json.loads(record.value)
         one = fact["recording_id"]
+        version = fact["link_version" if record.topic == "TicketLinked" else "transfer_version"]
+        self.newest[record.topic, one] = max(version, self.newest.get((record.topic, one), 0))
         if record.topic == "TicketLinked":
             ticket = (fact["ticket_info"] or {}).get("ticket_id")
             known = self._links.setdefault((one, fact["link_version"]), ticket)
@@ -206,10 +212,21 @@ class Watch:
         if filename is None or (version and (one, version) not in self._links):
             return False
         ticket = self._links[one, version] if version else None
-        shown = self._shown.get((fact["clouds_uuid"], filename), [])
-        if ticket not in shown:
-            self.broken.append(f"{topic}: {one} is called in sync at {version} ({ticket}), the cloud showed {shown}")
+        if (showed := self._unlike(fact["clouds_uuid"], filename, version, ticket)) is not None:
+            self.broken.append(f"{topic}: {one} is called in sync at {version} ({ticket}), the cloud showed {showed}")
         return True
+
+    def _unlike(self, uuid: str, filename: str, version: int, ticket: str | None) -> list[str | None] | None:
+        """None: the cloud has shown this ticket, and not before it showed that of an older version; else what it did.
+
+        A ticket stands for one version, but none for any unlink: only the order tells one from that before it.
+        """
+        shown, told = self._shown.get((uuid, filename), []), self._told.setdefault((uuid, filename), {})
+        after = max((place for older, place in told.items() if older < version), default=0)
+        if ticket not in shown[after:]:
+            return shown[after:]
+        told.setdefault(version, shown.index(ticket, after))
+        return None
 
     def version_of(self, recording_id: str) -> int:
         """The newest of its links that is on the topic."""
