@@ -38,12 +38,10 @@ class Needless:
 
 @dataclass
 class Books:
-    """`put_in`: what was published on topics of others, by topic; `poison`: records that no service can apply;
-    `needless`: by kind, what was said to no purpose."""
+    """`put_in`: what was published on topics of others, by topic; `needless`: by kind, what was said to no purpose."""
 
     recordings: dict[str, Recording] = field(default_factory=dict)
     put_in: Counter[str] = field(default_factory=Counter)
-    poison: Counter[str] = field(default_factory=Counter)
     needless: defaultdict[str, list[Needless]] = field(default_factory=lambda: defaultdict(list))
 
     def asked(self, one: Recording, requested_at: datetime, request_id: str, ticket_id: str | None) -> None:

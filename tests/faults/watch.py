@@ -44,8 +44,9 @@ class DeadLetter(NamedTuple):
 
 @dataclass(eq=False)
 class Watch:
-    """`broken`: what should never have been. `poison`: records by topic that nobody can apply; `put_aside`: the same by
-    their place; `dead_letters`: what the services' topics say of them, by the topic and the place that they came from.
+    """`broken`: what should never have been. `put_aside`: records that nobody can apply, by their place;
+    `dead_letters`: what the services' topics say of them, by the topic and the place that they came from.
+    `were_others`: topics that were made anew: there are dead letters of places where something else stands now.
 
     `places`: (topic, key) → partitions it was seen on. `overtaken`: older links behind newer ones on the topic;
     `went_back`: tickets that the cloud showed again after another. Neither is forbidden: late ones do that. `newest`:
@@ -55,10 +56,10 @@ class Watch:
     site: Site
     broken: list[str] = field(default_factory=list)
     effects: list[Json] = field(default_factory=list)
-    poison: Counter[str] = field(default_factory=Counter)
     places: dict[tuple[str, str], set[int]] = field(default_factory=dict)
     put_aside: dict[tuple[str, int, int], tuple[bytes | None, bytes]] = field(default_factory=dict)
     dead_letters: dict[tuple[str, str, int, int], DeadLetter] = field(default_factory=dict)
+    were_others: set[str] = field(default_factory=set)
     overtaken: int = 0
     went_back: int = 0
     newest: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -115,6 +116,8 @@ class Watch:
                 self._next[place] = 0
             consumer.seek(place, self._next[place])
         self.newest = {one: version for one, version in self.newest.items() if one[0] not in self._anew}
+        self.put_aside = {one: came for one, came in self.put_aside.items() if one[0] not in self._anew}
+        self.were_others |= self._anew
         self._anew.clear()
 
     def made_anew(self, topic: str) -> None:
@@ -178,7 +181,6 @@ class Watch:
             return
         if record.topic in OTHERS:
             if record.value.startswith(POISON):
-                self.poison[record.topic] += 1
                 self.put_aside[record.topic, record.partition, record.offset] = record.key, record.value
             return
         fact = json.loads(record.value)
