@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.transfer import answers, upload_recordings
+from services.transfer import answers, freeze_requests
 from shared.cloud import Cloud
 
 
@@ -34,7 +34,8 @@ def _key_on_update_ticket() -> None:
 
 
 def _repeat_whatever_the_cloud_honours() -> None:
-    for module in (answers, upload_recordings):
+    for module in (answers, freeze_requests):
+        assert hasattr(module, "decide_unrecorded_outcome")
         module.decide_unrecorded_outcome = lambda **_: answers.SendAgain()  # type: ignore[attr-defined]
 
 

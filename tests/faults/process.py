@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, ParamSpec, TypeVar
@@ -69,14 +69,21 @@ def _stored(call: Call, _: object) -> str:
     return str(call.args[0].topic.name)
 
 
-def _claimed(_: Call, result: Any) -> str:  # noqa: ANN401  # of either service's claim
-    claims = result if isinstance(result, list) else [result]
+def _claimed(_: Call, claims: Sequence[object]) -> str:
+    """Of either service's `_claim`: by one of its workers at least."""
     return "claimed" if any(isinstance(one, Claimed | _Ready) for one in claims) else ""
 
 
-def _sent(call: Call, _: object) -> str:
-    """Of either service's `_record`: not what never left."""
-    return "" if call.args[2] in (NOT_PUSHED, NOT_SENT) else "recorded"
+def _pushed(call: Call, _: object) -> str:
+    """Of PushTickets._record: not what never left."""
+    _, _, decision = call.args
+    return "" if decision == NOT_PUSHED else "recorded"
+
+
+def _uploaded(call: Call, _: object) -> str:
+    """Of UploadRecordings._record: the same of several."""
+    _, answered = call.args
+    return "recorded" if any(outcome != NOT_SENT for _, outcome in answered) else ""
 
 
 About = Callable[[Call, Any], str]
@@ -97,8 +104,8 @@ SEAMS = (
     Seam(PushTickets, "_claim", None, (Point.CLAIMED, _claimed)),
     Seam(UploadRecordings, "_claim", None, (Point.CLAIMED, _claimed)),
     Seam(Cloud, "post", (Point.SENDING, _no_ping), (Point.ANSWERED, _answered)),
-    Seam(PushTickets, "_record", None, (Point.RECORDED, _sent)),
-    Seam(UploadRecordings, "_record", None, (Point.RECORDED, _sent)),
+    Seam(PushTickets, "_record", None, (Point.RECORDED, _pushed)),
+    Seam(UploadRecordings, "_record", None, (Point.RECORDED, _uploaded)),
     Seam(Producer, "publish", (Point.GATHERED, _facts), (Point.PUBLISHED, _facts)),
     Seam(OnceAnnouncer, "step", None, (Point.MARKED, _marked)),
 )
