@@ -11,12 +11,11 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.adopted import Adopted
-from schemas.events import RecordingTransferred
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.adopting import Adopt, Adoption, Known, KnownFile, KnownFolder, decide_adoption
 from services.transfer.decisions import Place
 from services.transfer.store import Store
-from services.transfer.transfers import Transfers
+from services.transfer.transfers import TransferRow, Transfers
 from shared.sql import text
 
 FIRST = 1
@@ -72,12 +71,15 @@ class Adoptions:
         await transfers.place(new)
         await transfers.put(
             [
-                RecordingTransferred(
-                    recording_id=one.said.recording_id,
-                    folder_id=one.said.folder_id,
-                    clouds_uuid=one.said.clouds_uuid,
-                    transfer_version=FIRST,
-                    file=one.file,
+                TransferRow(
+                    one.said.recording_id,
+                    one.said.folder_id,
+                    one.said.clouds_uuid,
+                    FIRST,
+                    one.file.filename,
+                    one.file.size,
+                    one.file.token,
+                    one.file.transcribe,
                     link_version=0,
                     transferred_at=now,
                 )

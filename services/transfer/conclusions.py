@@ -12,7 +12,6 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import RecordingTransferred
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer.answers import (
     Conclusion,
@@ -26,7 +25,7 @@ from services.transfer.answers import (
 from services.transfer.decisions import Place
 from services.transfer.lots import MAX_FILES
 from services.transfer.requests import OpenRequest, Requests
-from services.transfer.transfers import Transfers
+from services.transfer.transfers import TransferRow, Transfers
 from services.transfer.upload_body import files_in
 from services.transfer.uploads import Uploads
 from shared.arrays import with_arrays
@@ -114,14 +113,17 @@ class Conclusions:
         )
         await transfers.put(
             [
-                RecordingTransferred(
-                    recording_id=frozen.recording_id,
-                    folder_id=request.folder_id,
-                    clouds_uuid=clouds_uuid,
-                    transfer_version=frozen.transfer_version,
-                    file=file,
-                    link_version=frozen.link_version,
-                    transferred_at=moments[request.folder_id],
+                TransferRow(
+                    frozen.recording_id,
+                    request.folder_id,
+                    clouds_uuid,
+                    frozen.transfer_version,
+                    file["filename"],
+                    file["size"],
+                    file["token"],
+                    file["transcribe"],
+                    frozen.link_version,
+                    moments[request.folder_id],
                 )
                 for request, clouds_uuid in effective
                 for frozen, file in zip(request.files, files_in(request.body), strict=True)

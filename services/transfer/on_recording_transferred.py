@@ -14,7 +14,7 @@ from schemas.events import RecordingTransferred
 from schemas.fields import RecordingId
 from services.transfer.decisions import decide_heard, decide_places
 from services.transfer.store import Store
-from services.transfer.transfers import Transfers
+from services.transfer.transfers import TransferRow, Transfers
 from shared.batch import Folded, Incoming
 from shared.own_records import Skimmed
 
@@ -50,7 +50,7 @@ async def fold_recording_transferred(
         await transfers.place(decide_places(facts, await transfers.places({fact.folder_id for fact in facts})))
         # All at once: what is taken over and what is only heard would be two orders.
         await transfers.lock({fact.recording_id for fact in heard.newer} | heard.last_words.keys())
-        await transfers.put(heard.newer)
+        await transfers.put([TransferRow.of(fact) for fact in heard.newer])
         await transfers.close_proven_requests({fact.recording_id for fact in heard.newer})
     if heard.last_words:
         await transfers.hear(heard.last_words)

@@ -4,13 +4,52 @@ The caller holds the folders concerned (see `store.py`). A fact that is not newe
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple, Self
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
-from schemas.fields import FolderId, RecordingId
+from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer.decisions import KnownTransfer, Place
 from shared.arrays import with_arrays
+
+
+class TransferRow(NamedTuple):
+    """A RecordingTransferred as a row of `transfer`, in the order of its columns."""
+
+    recording_id: RecordingId
+    folder_id: FolderId
+    clouds_uuid: CloudsUuid
+    transfer_version: int
+    filename: str
+    size: str
+    token: int
+    transcribe: str
+    link_version: int
+    transferred_at: datetime
+
+    @classmethod
+    def of(cls, fact: RecordingTransferred) -> Self:
+        """Of a fact."""
+        file = fact.file
+        return cls(
+            fact.recording_id,
+            fact.folder_id,
+            fact.clouds_uuid,
+            fact.transfer_version,
+            file.filename,
+            file.size,
+            file.token,
+            file.transcribe,
+            fact.link_version,
+            fact.transferred_at,
+        )
+
+
+# Its fields, as a statement names them.
+COLUMNS = """recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe, link_version,
+    transferred_at"""
 
 
 class Transfers:
@@ -52,9 +91,11 @@ class Transfers:
         )
         return bool(standing == len(versions))
 
-    async def put(self, facts: Sequence[RecordingTransferred]) -> None:
+    async def put(self, transfers: Sequence[TransferRow]) -> None:
         """Take these over where they are newer: the row, and the end of the recording's wait."""
-        await self._put_rows(sorted(facts, key=lambda fact: fact.recording_id))
+        if not transfers:
+            return
+        await self._put_rows(sorted(transfers))
         await self._connection.execute(
             with_arrays("""
                 update recording set waiting = false, rejected = null
@@ -66,49 +107,36 @@ class Transfers:
                         order by recording_id for no key update)
             """),
             {
-                "ids": [fact.recording_id for fact in facts],
-                "versions": [fact.transfer_version for fact in facts],
+                "ids": [one.recording_id for one in transfers],
+                "versions": [one.transfer_version for one in transfers],
             },
         )
 
-    async def _put_rows(self, facts: Sequence[RecordingTransferred]) -> None:
+    async def _put_rows(self, transfers: Sequence[TransferRow]) -> None:
         await self._connection.execute(
-            with_arrays("""
-                with newer as (insert into transfer (
-                    recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
-                    link_version, transferred_at)
-                select u.* from unnest(
-                    cast(:recording_ids as text[]), cast(:folder_ids as text[]), cast(:uuids as text[]),
-                    cast(:versions as int[]), cast(:filenames as text[]), cast(:sizes as text[]),
-                    cast(:tokens as bigint[]), cast(:transcribes as text[]), cast(:links as int[]),
-                    cast(:times as timestamptz[])
-                ) as u (recording_id, folder_id, clouds_uuid, transfer_version, filename, size, token, transcribe,
-                        link_version, transferred_at)
-                order by u.recording_id
-                on conflict (recording_id) do update set
-                    folder_id = excluded.folder_id, clouds_uuid = excluded.clouds_uuid,
-                    transfer_version = excluded.transfer_version, filename = excluded.filename, size = excluded.size,
-                    token = excluded.token, transcribe = excluded.transcribe, link_version = excluded.link_version,
-                    transferred_at = excluded.transferred_at
-                where excluded.transfer_version > transfer.transfer_version
-                returning recording_id, folder_id, transfer_version)
+            with_arrays(f"""
+                with newer as (
+                    insert into transfer ({COLUMNS})
+                    select u.* from unnest(
+                        cast(:recording_id as text[]), cast(:folder_id as text[]), cast(:clouds_uuid as text[]),
+                        cast(:transfer_version as int[]), cast(:filename as text[]), cast(:size as text[]),
+                        cast(:token as bigint[]), cast(:transcribe as text[]), cast(:link_version as int[]),
+                        cast(:transferred_at as timestamptz[])) as u ({COLUMNS})
+                    order by u.recording_id
+                    on conflict (recording_id) do update set
+                        folder_id = excluded.folder_id, clouds_uuid = excluded.clouds_uuid,
+                        transfer_version = excluded.transfer_version, filename = excluded.filename,
+                        size = excluded.size, token = excluded.token, transcribe = excluded.transcribe,
+                        link_version = excluded.link_version, transferred_at = excluded.transferred_at
+                    where excluded.transfer_version > transfer.transfer_version
+                    returning recording_id, folder_id, transfer_version
+                )
                 insert into unheard_transfer (recording_id, folder_id, transfer_version)
                 select * from newer order by recording_id
                 on conflict (recording_id) do update set
                     folder_id = excluded.folder_id, transfer_version = excluded.transfer_version
-            """),
-            {
-                "recording_ids": [fact.recording_id for fact in facts],
-                "folder_ids": [fact.folder_id for fact in facts],
-                "uuids": [fact.clouds_uuid for fact in facts],
-                "versions": [fact.transfer_version for fact in facts],
-                "filenames": [fact.file.filename for fact in facts],
-                "sizes": [fact.file.size for fact in facts],
-                "tokens": [fact.file.token for fact in facts],
-                "transcribes": [fact.file.transcribe for fact in facts],
-                "links": [fact.link_version for fact in facts],
-                "times": [fact.transferred_at for fact in facts],
-            },
+            """),  # noqa: S608  # this module's own text
+            dict(zip(TransferRow._fields, zip(*transfers, strict=True), strict=True)),
         )
 
     async def places(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Place]:

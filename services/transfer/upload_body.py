@@ -4,13 +4,10 @@ What was transferred is what those bytes say, never what the rows say by then. S
 docs/cloud.md. Pure.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic_core import to_json
-
-from schemas.events import TransferredFile
+from pydantic_core import from_json, to_json
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 
@@ -62,6 +59,7 @@ def create_body(folder_name: str, entries: Sequence[bytes]) -> bytes:
     return b'{"folder":' + to_json(folder_name) + b',"files":[' + b",".join(entries) + b"]}"
 
 
-def files_in(body: bytes) -> list[TransferredFile]:
-    """The files of a body that this module has written, in their order."""
-    return [TransferredFile.model_validate(entry) for entry in json.loads(body)["files"]]
+def files_in(body: bytes) -> Sequence[Mapping[str, Any]]:
+    """The files of a body that this module has written, in their order, with the fields of TransferredFile."""
+    files: Sequence[Mapping[str, Any]] = from_json(body)["files"]
+    return files

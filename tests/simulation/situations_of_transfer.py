@@ -16,7 +16,7 @@ from services.transfer.lots import FILENAME_TAKEN, Lot, Ready
 from services.transfer.operators_word import GIVEN_UP
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
-from services.transfer.transfers import Transfers
+from services.transfer.transfers import TransferRow, Transfers
 from services.transfer.uploads import Folder, Uploads
 from tests.simulation import transfer_store
 from tests.simulation.clock import BEGINNING
@@ -39,7 +39,7 @@ async def older_revision(at: At) -> AsyncIterator[object]:
 async def recording_of_before(at: At) -> AsyncIterator[object]:
     """A recording is transferred before it is heard of; one was rejected, one given up, and both have a revision."""
     connection = await at(0)
-    await Transfers(connection).put([transferred("R1")])
+    await Transfers(connection).put([TransferRow.of(transferred("R1"))])
     await _process(connection, "R1")
     await _process(connection, "R2")
     await _process(connection, "R3")
@@ -64,8 +64,8 @@ async def older_transfer(at: At) -> AsyncIterator[object]:
     """Transfer 2 comes before transfer 1; the topic says 1 last."""
     connection = await at(0)
     transfers = Transfers(connection)
-    await transfers.put([transferred(version=2, uuid="U2")])
-    await transfers.put([transferred(version=1, uuid="U1")])
+    await transfers.put([TransferRow.of(transferred(version=2, uuid="U2"))])
+    await transfers.put([TransferRow.of(transferred(version=1, uuid="U1"))])
     yield await transfers.known([R1])
     yield await transfers.are_newest([(R1, 2)])
     yield await transfers.are_newest([(R1, 1)])
@@ -85,14 +85,14 @@ async def transfer_of_before(at: At) -> AsyncIterator[object]:
     await _process(connection)
     await Store(connection).look_at({MONDAY: BEGINNING})
     transfers = Transfers(connection)
-    await transfers.put([transferred(version=1)])
+    await transfers.put([TransferRow.of(transferred(version=1))])
     await transfers.place({MONDAY: Place(CloudsUuid("U1"), BEGINNING)})
     yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
     yield await LostFolders(connection).upload_again(MONDAY, lost=CloudsUuid("U2"))
     yield await LostFolders(connection).upload_again(MONDAY, lost=CloudsUuid("U1"))
-    await transfers.put([transferred(version=1)])
+    await transfers.put([TransferRow.of(transferred(version=1))])
     yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
-    await transfers.put([transferred(version=2)])
+    await transfers.put([TransferRow.of(transferred(version=2))])
     yield await Uploads(connection).ready([_folder(5)], grace=GRACE)
 
 
@@ -102,7 +102,7 @@ async def request_done_in_part(at: At) -> AsyncIterator[object]:
     await _open_request(connection, "R1", "R2")
     transfers = Transfers(connection)
     for one in (R1, R2):
-        await transfers.put([transferred(one)])
+        await transfers.put([TransferRow.of(transferred(one))])
         yield await transfers.close_proven_requests([one])
 
 
@@ -148,7 +148,7 @@ async def ready_to_go(at: At) -> AsyncIterator[object]:
 async def names_in_the_cloud(at: At) -> AsyncIterator[object]:
     """Monday has R1.wav, and is asked for it and for another name; so is Tuesday, which has neither."""
     connection = await at(0)
-    await Transfers(connection).put([transferred("R1"), transferred("R2")])
+    await Transfers(connection).put([TransferRow.of(transferred("R1")), TransferRow.of(transferred("R2"))])
     yield await Uploads(connection).taken_names({(MONDAY, "R1.wav"), (MONDAY, "R3.wav"), (TUESDAY, "R1.wav")})
 
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinked
+from schemas.events import RecordingProcessed, TicketLinked
 from schemas.fields import CloudsUuid, FolderId, RecordingId
 from services.transfer import announce_transfers
 from services.transfer.answers import GIVEN_UP_BEGINS, Transferred
@@ -23,7 +23,7 @@ from services.transfer.lost_folders import Busy, Elsewhere, LostFolders, Unproce
 from services.transfer.lots import FILENAME_TAKEN, MAX_BODY_BYTES, MAX_FILES, FrozenFile, Ready, Rest
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
-from services.transfer.transfers import Transfers
+from services.transfer.transfers import TransferRow, Transfers
 from services.transfer.uploads import SHORTEST_WAIT_S, Folder, Uploads
 from shared.producer import Outgoing
 from tests.simulation.database import Tables, now_of, tables_of
@@ -45,21 +45,6 @@ class Recording(NamedTuple):
     def rank(self) -> tuple[int, datetime, bytes]:
         """The greatest is the newest."""
         return self.fact.revision, self.fact.processed_at, self.content_hash
-
-
-class Transfer(NamedTuple):
-    """A row of `transfer`."""
-
-    recording_id: str
-    folder_id: str
-    clouds_uuid: str
-    transfer_version: int
-    filename: str
-    size: str
-    token: int
-    transcribe: str
-    link_version: int
-    transferred_at: datetime
 
 
 class FolderRow(NamedTuple):
@@ -100,7 +85,7 @@ class TransferTables(Tables):
         super().__init__(made_at)
         self.recording: dict[str, Recording] = {}
         self.ticket: dict[str, tuple[int, dict[str, Any] | None]] = {}
-        self.transfer: dict[str, Transfer] = {}
+        self.transfer: dict[str, TransferRow] = {}
         self.unheard_transfer: dict[str, int] = {}
         self.folder: dict[str, FolderRow] = {}
         self.upload_request: dict[UUID, OpenRequest] = {}
@@ -227,27 +212,15 @@ class TransfersModel(Transfers):
         rows = _tables(self._connection).transfer
         return all(one in rows and rows[one].transfer_version == version for one, version in versions)
 
-    async def put(self, facts: Sequence[RecordingTransferred]) -> None:
+    async def put(self, transfers: Sequence[TransferRow]) -> None:
         tables = _tables(self._connection)
-        for fact in facts:
-            row = tables.transfer.get(fact.recording_id)
-            if row is None or fact.transfer_version > row.transfer_version:
-                tables.transfer[fact.recording_id] = Transfer(
-                    fact.recording_id,
-                    fact.folder_id,
-                    fact.clouds_uuid,
-                    fact.transfer_version,
-                    fact.file.filename,
-                    fact.file.size,
-                    fact.file.token,
-                    fact.file.transcribe,
-                    fact.link_version,
-                    fact.transferred_at,
-                )
-                tables.unheard_transfer[fact.recording_id] = fact.transfer_version
-            recording = tables.recording.get(fact.recording_id)
-            if recording and recording.wanted_version <= fact.transfer_version:
-                tables.recording[fact.recording_id] = recording._replace(waiting=False, rejected=None)
+        for one in transfers:
+            if one.transfer_version > tables.version(one.recording_id):
+                tables.transfer[one.recording_id] = one
+                tables.unheard_transfer[one.recording_id] = one.transfer_version
+            recording = tables.recording.get(one.recording_id)
+            if recording and recording.wanted_version <= one.transfer_version:
+                tables.recording[one.recording_id] = recording._replace(waiting=False, rejected=None)
 
     async def places(self, folder_ids: Collection[FolderId]) -> dict[FolderId, Place]:
         rows = _tables(self._connection).folder

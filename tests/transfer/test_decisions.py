@@ -164,8 +164,8 @@ def test_a_request_has_at_most_4_MB_as_they_are_written_unless_one_file_alone_ha
 
     assert isinstance(first, Lot)
     assert isinstance(alone, Lot)
-    assert [file.filename for file in files_in(first.body)] == ["R1.wav"]
-    assert [file.filename for file in files_in(alone.body)] == ["R2.wav"]
+    assert [file["filename"] for file in files_in(first.body)] == ["R1.wav"]
+    assert [file["filename"] for file in files_in(alone.body)] == ["R2.wav"]
 
 
 def test_a_name_belongs_to_the_recording_that_has_it_in_the_cloud_else_to_the_first() -> None:

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from schemas.events import TransferredFile
 from services.transfer.upload_body import create_body, file_entry, files_in, inject_body, size_text
 
 
@@ -54,8 +53,8 @@ def test_what_was_transferred_is_read_from_the_bytes_that_were_sent() -> None:
         for name in ("a", "b")
     ]
     files = [
-        TransferredFile(filename="a.wav", size="512 B", token=2, transcribe="a"),
-        TransferredFile(filename="b.wav", size="512 B", token=2, transcribe="b"),
+        {"filename": "a.wav", "size": "512 B", "token": 2, "transcribe": "a"},
+        {"filename": "b.wav", "size": "512 B", "token": 2, "transcribe": "b"},
     ]
 
     assert files_in(create_body('Mon"day', entries)) == files
