@@ -32,7 +32,7 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
         """),
         {"limit": limit},
     )
-    return {row.recording_id: row.transfer_version for row in rows}
+    return {row[0]: row[1] for row in rows.all()}
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
