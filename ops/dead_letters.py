@@ -1,20 +1,23 @@
 """Asks the services for their dead letters, and has them redriven or discarded, for the commands of `ticketsync dlq`.
 
 A topic that no service reads, or not the one that is asked, is wrong use: it would look like one without dead letters.
-What was settled before a service went away is told (ops/so_far.py).
+What was settled before a service went away is told (ops/so_far.py). What is settled may be very much, so it is held as
+places, and texts that many have are there once.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from sys import intern
+from typing import NamedTuple
 
 from ops import show
 from ops.addresses import Addresses
-from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settled, Settleds
+from ops.answers.dead_letters import DeadLetter, DeadLetters, DeadLettersWhole, Settleds
 from ops.exits import WrongInput
 from ops.heard import Heard
-from ops.pages import first
+from ops.pages import first, pages
 from ops.replay import ServiceName
-from ops.service_api import Parameters, Refused, api
+from ops.service_api import Parameters, Refused, ServiceApi, api
 from ops.so_far import SoFar
 from shared.path_segment import path_segment
 
@@ -57,31 +60,76 @@ async def standing_at(
             raise
 
 
+class Place(NamedTuple):
+    """Where a record stands that could not be applied."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+Places = dict[ServiceName, list[Place]]
+
+
+async def places_in(addresses: Addresses, heard: Heard, service: ServiceName | None, conditions: Parameters) -> Places:
+    """The places of all that `found_in` would find."""
+    found: Places = {}
+    for of in _readers(conditions.get("topic"), service):
+        async with api(addresses, of.key) as asked:
+            if letters := await heard.said(asked, _places(asked, conditions)):
+                found[of] = letters
+    return found
+
+
+async def _places(asked: ServiceApi, conditions: Parameters) -> list[Place]:
+    listed = pages(asked, "/dead-letters", DeadLetters, conditions)
+    return [Place(intern(one.topic), one.partition, one.offset) async for page in listed for one in page]
+
+
+class Settled(NamedTuple):
+    """What became of one, for whoever reads it."""
+
+    service: str
+    topic: str
+    partition: int
+    offset: int
+    outcome: str
+    reason: str | None
+    error: str | None
+
+
 @dataclass
 class Settling(SoFar):
     """What became of those that were redriven or discarded."""
 
-    items: list[tuple[ServiceName, Settled]] = field(default_factory=list)
+    items: list[Settled] = field(default_factory=list, repr=False)  # for the reason of ops/held.py
 
 
-async def settled(addresses: Addresses, what: str, found: Found, *, dry_run: bool, by: str) -> Settling:
+async def settled(addresses: Addresses, what: str, found: Places, *, dry_run: bool, by: str) -> Settling:
     """What became of each by `what`, which is redrive or discard."""
     done = Settling()
     with done.noted(), show.progress() as bar:
-        task = bar.add_task(what, total=len(found))
-        for of in sorted({owner for owner, _ in found}, key=list(ServiceName).index):
-            letters = [one for owner, one in found if owner is of]
+        task = bar.add_task(what, total=sum(map(len, found.values())))
+        for of, letters in found.items():
             async with api(addresses, of.key, by=by) as asked:
                 for start in range(0, len(letters), LOT):
-                    places = [
-                        {"topic": one.topic, "partition": one.partition, "offset": one.offset}
-                        for one in letters[start : start + LOT]
-                    ]
+                    places = [one._asdict() for one in letters[start : start + LOT]]
                     body = {"places": places, "dry_run": dry_run}
                     answer = await asked.call(
                         "POST", f"/dead-letters/{what}", Settleds, json=body, time_limit_s=TIME_LIMIT_S
                     )
-                    done.items += [(of, one) for one in answer.items]
+                    done.items += [
+                        Settled(
+                            of.value,
+                            intern(one.topic),
+                            one.partition,
+                            one.offset,
+                            intern(one.outcome),
+                            one.reason and intern(one.reason),
+                            one.error and intern(one.error),
+                        )
+                        for one in answer.items
+                    ]
                     bar.advance(task, len(places))
     return done
 

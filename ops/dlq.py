@@ -6,7 +6,8 @@ redriven or discarded is exactly what was listed for it. Lists never hold what a
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -14,11 +15,12 @@ import typer
 from ops import show
 from ops.addresses import Addresses, resolve
 from ops.confirm import confirm
-from ops.dead_letters import found_in, settled, standing_at
+from ops.dead_letters import Settling, found_in, places_in, settled, standing_at
 from ops.exits import Finding, WrongInput
 from ops.given import moment
 from ops.given import place as place_of
 from ops.heard import Heard
+from ops.json_stream import JsonStream
 from ops.options import By, DataDir, Json, Yes
 from ops.replay import ServiceName
 from ops.service_api import Parameters
@@ -27,6 +29,7 @@ from schemas import undecodable
 
 # Outcomes after which a person has still something to do.
 OPEN = {"still_dead"}
+SHOWN_MAX = 1_000
 
 commands = typer.Typer(help="Records that could not be applied: list, show, redrive, discard.", no_args_is_help=True)
 
@@ -175,38 +178,46 @@ def _settle(
     json: bool,
 ) -> None:
     heard = Heard()
-    found, _ = asyncio.run(found_in(addresses, heard, service, conditions, limit=None))
+    found = asyncio.run(places_in(addresses, heard, service, conditions))
     heard.require_all(meanwhile="Nothing was done; --service names those of one service.")
     if found and not dry_run:
-        confirm(f"{what.capitalize()} {len(found):,} dead letters?", yes=yes, json=json)
+        confirm(f"{what.capitalize()} {sum(map(len, found.values())):,} dead letters?", yes=yes, json=json)
     done = asyncio.run(settled(addresses, what, found, dry_run=dry_run, by=by))
     if json:
-        items = [{"service": of.value, **one.model_dump()} for of, one in done.items]
-        show.as_json({"dry_run": dry_run, "items": items, "ended_early": done.ended_early})
+        stream = JsonStream()
+        stream.add("items", (one._asdict() for one in done.items))
+        stream.end({"dry_run": dry_run, "ended_early": done.ended_early})
     elif done.items or not done.ended_early:
         show.table(
             ("service", "topic", "place", "outcome", "why"),
             [
                 (
-                    of.value,
+                    one.service,
                     one.topic,
                     f"{one.partition}:{one.offset}",
                     one.outcome,
                     ": ".join(filter(None, (one.reason, one.error))),
                 )
-                for of, one in done.items
+                for one in done.items[:SHOWN_MAX]
             ],
         )
+        if len(done.items) > SHOWN_MAX:
+            counts = ", ".join(f"{outcome}: {number:,}" for outcome, number in Counter(_outcomes(done)).items())
+            show.note(f"These are the first {SHOWN_MAX:,}; of all: {counts}. Every one: --json")
     if dry_run:
         show.note("A dry run: nothing was changed.")
     done.require_end()
-    if dead := sum(one.outcome in OPEN for _, one in done.items):
+    if dead := sum(outcome in OPEN for outcome in _outcomes(done)):
         raise Finding(f"{dead:,} of {len(done.items):,} still cannot be applied", todo="The reason is shown for each.")
     if not found and "offset" in conditions:
         raise Finding(
             f"no open dead letter stands at {conditions['partition']}:{conditions['offset']}",
             todo="See which do: ticketsync dlq list, and with --settled those that were looked after.",
         )
+
+
+def _outcomes(done: Settling) -> Iterator[str]:
+    return (one.outcome for one in done.items)
 
 
 def _conditions(

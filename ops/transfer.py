@@ -231,4 +231,7 @@ def _show_done(done: Sequence[Decided]) -> None:
     show.pairs(Counter(one.outcome for one in done))
     refused = [one for one in done if one.message]
     if refused:
-        show.table(("folder", "recording", "why"), [(one.folder_id, one.recording_id, one.message) for one in refused])
+        shown = [(one.folder_id, one.recording_id, one.message) for one in refused[:LIST_MAX]]
+        show.table(("folder", "recording", "why"), shown)
+        if len(refused) > LIST_MAX:
+            show.note(f"{len(refused):,} refused in all; --json has every one.")

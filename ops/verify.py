@@ -98,17 +98,16 @@ async def _verify(
     addresses: Addresses, folder: str | None, recording: str | None, sample: int | None, report: Report
 ) -> None:
     async with services(addresses) as asked:
-        with show.progress() as progress:
-            task = progress.add_task("recordings", total=None)
-            if recording is None:
-                folder_id = await folder_id_of(asked.linker, folder)
-                folders = await _folders(asked, folder_id, sample)
-                if folder_id is not None and not folders:
-                    raise _not_there(folder_id)
-                progress.update(task, total=sum(one.recordings for one in folders))
+        if recording is not None:
+            await _one(asked.cloud_updater, recording, report)
+        else:
+            folder_id = await folder_id_of(asked.linker, folder)
+            folders = await _folders(asked, folder_id, sample)
+            if folder_id is not None and not folders:
+                raise _not_there(folder_id)
+            with show.progress() as progress:
+                task = progress.add_task("recordings", total=sum(one.recordings for one in folders))
                 await _walk(asked.cloud_updater, folders, report, progress, task)
-            else:
-                await _one(asked.cloud_updater, recording, report)
     if report.repair:
         with report.noted():
             await report.repair.end()

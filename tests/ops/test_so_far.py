@@ -113,6 +113,23 @@ def test_links_that_were_dropped_before_linker_went_away_are_counted(run: Run) -
     assert (told["dropped"], told["gone"], "answered HTTP 500" in told["ended_early"]) == (999, 1, True)
 
 
+def test_of_very_many_dead_letters_a_table_has_the_first_and_json_every_one(run: Run) -> None:
+    at = {"topic": "TicketLinked", "partition": 0}
+    whole = {"reason": "unstorable", "error": "no", "size_bytes": 1, "failed_at": "2025-01-29T10:30:00Z"}
+    ended = {"settled_at": None, "settled_as": None, "settled_by": None}
+    letters = says(items=[{**at, **whole, **ended, "offset": offset} for offset in range(1_100)])
+    done = says(items=[{**at, "offset": offset, "outcome": "discarded"} for offset in range(100)])
+    words = ("dlq", "discard", "--service", "linker", "--yes")
+    with answering(letters, done) as linker:
+        code, shown, err = run(*words, linker=linker)
+    with answering(letters, done) as linker:
+        _, out, _ = run(*words, "--json", linker=linker)
+
+    assert (code, shown.count(" discarded ")) == (0, 1_000)
+    assert "the first 1,000; of all: discarded: 1,100" in err
+    assert len(json.loads(out)["items"]) == 1_100
+
+
 def test_dead_letters_of_one_service_are_settled_without_the_others(run: Run) -> None:
     letter = {"topic": "TicketLinked", "partition": 0, "offset": 7}
     whole = {"reason": "unstorable", "error": "no", "size_bytes": 1, "failed_at": "2025-01-29T10:30:00Z"}
