@@ -39,12 +39,15 @@ def a_resync(**fields: object) -> Reply:
 
 
 def test_a_resync_is_watched_on_although_its_service_is_started_again() -> None:
-    status = a_status(reason=None)
-    with answering(a_resync(owed=2), status, Reply(500), Reply(502), a_resync(), status) as updater:
+    free = (READY, a_status(reason=None))
+    with answering(a_resync(owed=2), *free, Reply(500), Reply(502), a_resync(), *free) as updater:
         addresses = Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"})
         done = watched(addresses, ["q-1"], total=3)
 
     assert (acknowledged(done), refused(done)) == (2, 1)
+
+
+READY = Reply(body=b'{"ready": true, "gate": "open"}')
 
 
 def a_status(*, reason: str | None, message: str | None = None) -> Reply:
@@ -55,7 +58,9 @@ def a_status(*, reason: str | None, message: str | None = None) -> Reply:
 def test_a_stopped_way_to_the_cloud_is_told_once_with_what_lets_it_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     stopped = a_status(reason="paused", message="ann at noon: maintenance")
     with answering(
-        *(a_resync(owed=2), stopped), *(a_resync(owed=2), stopped), *(a_resync(), a_status(reason=None))
+        *(a_resync(owed=2), READY, stopped),
+        *(a_resync(owed=2), READY, stopped),
+        *(a_resync(), READY, a_status(reason=None)),
     ) as updater:
         watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
 
@@ -67,14 +72,14 @@ def test_a_stopped_way_to_the_cloud_is_told_once_with_what_lets_it_go_on(capsys:
 
 def test_a_resync_that_somebody_has_paused_is_told_with_what_resumes_it(capsys: pytest.CaptureFixture[str]) -> None:
     paused = a_resync(state="paused", owed=2)
-    with answering(paused, paused, a_resync(), a_status(reason=None)) as updater:
+    with answering(paused, paused, a_resync(), READY, a_status(reason=None)) as updater:
         watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
 
     assert capsys.readouterr().err.count("ticketsync resyncs resume q-1") == 1
 
 
 def test_nothing_is_told_of_a_resync_that_nothing_stops(capsys: pytest.CaptureFixture[str]) -> None:
-    with answering(a_resync(), a_status(reason=None)) as updater:
+    with answering(a_resync(), READY, a_status(reason=None)) as updater:
         watched(Addresses(None, {"cloud_updater_url": updater.url, "api_token": "x"}), ["q-1"], total=3)
 
     assert "stopped" not in capsys.readouterr().err
@@ -113,7 +118,8 @@ def test_a_replay_is_begun_although_its_service_is_started_again_at_that_moment(
         code = main(["replay", "linker", "TicketLinked", "--from-start", "--yes", "--json"])
 
     assert code == 0
-    assert json.loads(capsys.readouterr().out) == {"topic": "TicketLinked", **COUNTS}
+    plan = {"topic": "TicketLinked", "dry_run": False, "records": 5, "partitions": []}
+    assert json.loads(capsys.readouterr().out) == {**plan, **COUNTS}
 
 
 def test_a_replay_that_somebody_else_has_begun_is_not_taken_for_ones_own(
