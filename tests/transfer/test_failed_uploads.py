@@ -185,7 +185,7 @@ async def test_too_many_requests_stop_the_lane_and_nothing_is_rejected(transfer:
 
     assert files_in_cloud(cloud) == []
     assert (await transfer.rows("select reason from lane")) == [{"reason": "rate_limited"}]
-    await transfer.change("update lane set probe_at = now()")
+    await transfer.change("update lane set probe_at = now(), not_before = now()")
     await transfer.upload()
     await transfer.upload()
     assert len(files_in_cloud(cloud)) == 2
