@@ -5,7 +5,7 @@ row found its place, 1 if some need a look, 2 if the file cannot be read or mapp
 """
 
 import asyncio
-import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +23,7 @@ from ops.service_api import Parameters, ServiceApi, api
 from ops.show_import import NEED_A_LOOK, show_import
 from ops.upload import upload
 from ops.who import asks
+from ops.whole_file import whole_file
 
 ALL_ROWS_UP_TO = 10_000
 PAGE_ROWS = 1_000
@@ -74,7 +75,12 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide every row and change nothing.")] = False,
     report: Annotated[
         Path | None,
-        typer.Option("--report", dir_okay=False, help="Write what became of each row as CSV.", show_default=False),
+        typer.Option(
+            "--report",
+            dir_okay=False,
+            help="Write what became of each row as CSV; a new file is for your eyes alone.",
+            show_default=False,
+        ),
     ] = None,
     by: By = None,
     json: Json = False,
@@ -84,8 +90,6 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
 
     Exit 1 if some rows need a look; the others are imported all the same.
     """
-    if report and not os.access(report.absolute().parent, os.W_OK):
-        raise WrongInput(f"{report} cannot be written")
     if wrong := [one for one in columns or [] if "=" not in one]:
         raise WrongInput(f"--map {wrong[0]}: it is written as field=Column, such as ticket_id=CaseNo")
     parameters: Parameters = {
@@ -101,16 +105,19 @@ def import_links(  # noqa: PLR0913 - a spreadsheet can be read and used in this 
     _tell(done, dry_run=dry_run, json=json, report=report)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Done:
+    """`not_written`: why the report is not there, if it is not."""
+
     import_id: str
     repeated: bool
     receipt: ImportProgress
     rows: list[dict[str, Any]]
+    not_written: str | None = None
 
 
 def _tell(done: _Done, *, dry_run: bool, json: bool, report: Path | None) -> None:
-    """Raises Finding if some rows need a look."""
+    """Raises Finding if some rows need a look, or if the report could not be written."""
     if json:
         show.as_json(
             {
@@ -124,7 +131,7 @@ def _tell(done: _Done, *, dry_run: bool, json: bool, report: Path | None) -> Non
             }
         )
     else:
-        show_import(done.receipt, done.rows, report=report)
+        show_import(done.receipt, done.rows, report=None if done.not_written else report)
     if done.repeated:
         show.note(
             f"The same was imported before and all of it still stands: nothing was done (import {done.import_id})."
@@ -133,25 +140,39 @@ def _tell(done: _Done, *, dry_run: bool, json: bool, report: Path | None) -> Non
         show.note("A dry run: nothing was changed.")
     elif parked := done.receipt.counts.get("parked"):
         show.note(f"{parked:,} were parked; those that still wait: ticketsync parked list --import {done.import_id}")
+    if report and done.not_written:
+        again = f"ticketsync imports show {done.import_id} --report FILE"
+        raise Finding(f"{report} was not written: {done.not_written}; all else was done", todo=f"Again: {again}")
     if attention := sum(done.receipt.counts.get(outcome, 0) for outcome in NEED_A_LOOK):
         others = "would be imported" if dry_run else "are imported"
         raise Finding(f"{attention:,} of {done.receipt.rows_total:,} rows need a look; the others {others}")
 
 
 async def _import(addresses: Addresses, file: Path, parameters: Parameters, *, report: Path | None, by: str) -> _Done:
-    async with api(addresses, "linker", by=by) as linker:
-        with show.progress() as bar, upload(file, bar) as content:
-            started = await linker.call(
-                "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
-            )
-        receipt = await finished(linker, started.import_id)
-        rows = await rows_of(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
-        if report:
-            try:
-                await linker.save(f"/imports/{started.import_id}/report", report, time_limit_s=REPORT_TIME_LIMIT_S)
-            except OSError as error:
-                raise WrongInput(f"imported, but {report} cannot be written: {error.strerror}") from None
-        return _Done(started.import_id, started.repeated, receipt, rows)
+    """The report is opened first: what can be wrong with it is wrong before anything is imported."""
+    done: _Done | None = None
+    try:
+        with whole_file(report) if report else nullcontext() as into:
+            async with api(addresses, "linker", by=by) as linker:
+                done = await _imported(linker, file, parameters)
+                if into:
+                    path = f"/imports/{done.import_id}/report"
+                    await linker.save(path, into, time_limit_s=REPORT_TIME_LIMIT_S)
+    except OSError as error:
+        if done is None:
+            raise
+        done.not_written = error.strerror
+    return done
+
+
+async def _imported(linker: ServiceApi, file: Path, parameters: Parameters) -> _Done:
+    with show.progress() as bar, upload(file, bar) as content:
+        started = await linker.call(
+            "POST", "/imports", ImportStarted, parameters, content=content, time_limit_s=UPLOAD_TIME_LIMIT_S
+        )
+    receipt = await finished(linker, started.import_id)
+    rows = await rows_of(linker, started.import_id, attention=receipt.rows_total > ALL_ROWS_UP_TO)
+    return _Done(started.import_id, started.repeated, receipt, rows)
 
 
 async def finished(linker: ServiceApi, import_id: str, *, patience_s: float = PATIENCE_S) -> ImportProgress:

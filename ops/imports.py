@@ -18,6 +18,7 @@ from ops.options import DataDir, Json
 from ops.pages import first
 from ops.service_api import api
 from ops.show_import import show_import
+from ops.whole_file import whole_file
 from shared.path_segment import path_segment
 
 commands = typer.Typer(help="Imports of spreadsheets: list, show.", no_args_is_help=True)
@@ -64,7 +65,12 @@ def show_one(
     *,
     report: Annotated[
         Path | None,
-        typer.Option("--report", dir_okay=False, help="Write what became of each row as CSV.", show_default=False),
+        typer.Option(
+            "--report",
+            dir_okay=False,
+            help="Write what became of each row as CSV; a new file is for your eyes alone.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
     data_dir: DataDir = None,
@@ -95,10 +101,10 @@ async def _show(addresses: Addresses, import_id: str, report: Path | None) -> tu
             raise Finding(f"linker knows no import {import_id}", todo="Which there are: ticketsync imports list")
         rows = await rows_of(linker, import_id, attention=True)
         if report:
+            path = f"/imports/{path_segment(import_id)}/report"
             try:
-                await linker.save(
-                    f"/imports/{path_segment(import_id)}/report", report, time_limit_s=REPORT_TIME_LIMIT_S
-                )
+                with whole_file(report) as file:
+                    await linker.save(path, file, time_limit_s=REPORT_TIME_LIMIT_S)
             except OSError as error:
                 raise WrongInput(f"{report} cannot be written: {error.strerror}") from None
         return receipt, rows

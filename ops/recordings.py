@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -82,7 +83,13 @@ def recordings(  # noqa: PLR0913 - an option per condition
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="How to print them.")] = "table",
     output: Annotated[
-        Path | None, typer.Option("--output", dir_okay=False, help="Write CSV or JSON lines here.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output",
+            dir_okay=False,
+            help="Write CSV or JSON lines here; a new file is for your eyes alone.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
     data_dir: DataDir = None,
@@ -92,8 +99,6 @@ def recordings(  # noqa: PLR0913 - an option per condition
         raise WrongInput("--json prints one JSON value; for a file take --format jsonl")
     if output and form == "table":
         raise WrongInput("--output wants --format csv or --format jsonl")
-    if output and output.exists() and not output.is_file():
-        raise WrongInput(f"--output: {output} is no file; without --output all goes to stdout")
     called_from, called_before = moment("--since", since), moment("--until", until)
     check_between(called_from, called_before)
     conditions: Parameters = {
@@ -195,7 +200,7 @@ def _written(output: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with whole_file(output) as part, part.open("w", encoding="utf-8", newline="") as file:
-            yield file
+        with whole_file(output) as file, TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            yield text
     except OSError as error:
         raise WrongInput(f"{output} cannot be written: {error.strerror}") from None

@@ -10,9 +10,8 @@ import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
-from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, BinaryIO, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -20,7 +19,6 @@ from pydantic import BaseModel, ValidationError
 from ops.addresses import SETTING_OF_KEY, Addresses, Service
 from ops.answers.status import Readiness
 from ops.exits import Exit, Misconfigured, Stop, Unreachable
-from ops.whole_file import whole_file
 from shared.callers import REQUESTED_BY
 
 TIME_LIMIT_S = 30.0
@@ -120,12 +118,8 @@ class ServiceApi:
             raise self._refusal(status, body)
         return self._parse(answer, status, body)
 
-    async def save(self, path: str, target: Path, *, time_limit_s: float) -> None:
-        """Write an answer to a file, once all of it has come. Raises as `call` does, or OSError of the file."""
-        with whole_file(target) as part, await asyncio.to_thread(part.open, "wb") as file:
-            await self._receive(path, file, time_limit_s)
-
-    async def _receive(self, path: str, into: IO[bytes], time_limit_s: float) -> None:
+    async def save(self, path: str, into: BinaryIO, *, time_limit_s: float) -> None:
+        """Write an answer to a file as it comes. Raises as `call` does, or OSError of the file."""
         try:
             async with asyncio.timeout(time_limit_s), self._client.stream("GET", path) as response:
                 if not response.is_success:
