@@ -52,7 +52,10 @@ def resync(  # noqa: PLR0913 - an option per way to select
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Push also what is in sync.")] = False,
     rate: Annotated[
-        str | None, typer.Option("--rate", help="At most so many requests a minute, such as 60/m.", show_default=False)
+        str | None,
+        typer.Option(
+            "--rate", help="At most so many requests a minute, such as 60/m, each in its turn.", show_default=False
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and do nothing.")] = False,
     yes: Yes = False,

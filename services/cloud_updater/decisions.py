@@ -161,11 +161,15 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenRequest(Selection):
-    """A resync that is not carried out in full; done up to `after_uuid`, folders being in order of their uuids."""
+    """A resync that is not carried out in full; done up to `after_uuid`, folders being in order of their uuids.
+
+    `turn_at`: when it last made something owed, or else came: what was due by then has its turn before the next of it.
+    """
 
     request_id: str
     after_uuid: str
     rate_per_minute: int | None
+    turn_at: datetime
 
 
 class Share(NamedTuple):

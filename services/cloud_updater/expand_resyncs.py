@@ -3,8 +3,9 @@ no faster than it is pushed.
 
 A request acts once, so what it selects must be known before. It waits until the transfers and links are folded that the
 topics held when it was taken up: in daily work for the moment that this service is behind, in a database that was lost
-until all of them are read again. One with a rate makes nothing owed while the lane is stopped or a folder waits for its
-turn, or else all of what piled up would be sent at once, and faster than the rate, when the way is free again.
+until all of them are read again. One with a rate makes nothing owed while the lane is stopped, or before what it made
+owed last is taken up: else all of it would be sent at once, and faster than the rate, when the way is free again. What
+becomes due after that has its turn after it, so that a site on which something is always due cannot hold it up.
 """
 
 import time
@@ -117,5 +118,5 @@ async def _too_early(request: OpenRequest, connection: AsyncConnection) -> bool:
     """Whether what is owed already has to be sent first."""
     seen = ResyncsSeen(connection)
     if request.rate_per_minute:
-        return (await lane_row.look(connection)).reason is not None or await seen.backlog()
+        return (await lane_row.look(connection)).reason is not None or await seen.backlog(request.turn_at)
     return bool(request.after_uuid) and await seen.due_folders(limit=FOLDERS_AHEAD) == FOLDERS_AHEAD

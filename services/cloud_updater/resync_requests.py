@@ -68,7 +68,9 @@ class ResyncRequests:
             (
                 await self._connection.execute(
                     text("""
-                    select force, recording_ids, folder_id, request_id, after_uuid, rate_per_minute from sync_request
+                    select force, recording_ids, folder_id, request_id, after_uuid, rate_per_minute,
+                        coalesce(made_owed_at, received_at) as turn_at
+                    from sync_request
                     where done_at is null and paused_at is null and (next_at is null or next_at <= now())
                     order by next_at nulls first, received_at, request_id limit 1 for update skip locked
                 """)
@@ -84,6 +86,7 @@ class ResyncRequests:
         await self._connection.execute(
             text("""
                 update sync_request set after_uuid = :after, made_owed = made_owed + :made_owed,
+                    made_owed_at = case when :made_owed > 0 then now() else made_owed_at end,
                     next_at = case when :wait_s > 0 then now() + make_interval(secs => :wait_s) end
                 where request_id = :request_id
             """),

@@ -6,6 +6,7 @@ take one after the other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,6 +27,9 @@ _SELECTED = """
     (cast(:folder_id as text) is null or l.folder_id = :folder_id)
     and (cast(:ids as text[]) is null or r.recording_id = any(:ids))
 """
+
+# Due at `turn_at` already, and neither under way nor lost. What is tried again later is not due.
+_WAITS_SINCE = "due_at <= :turn_at and not missing and (lease_until is null or lease_until < now())"
 
 
 class ResyncsSeen:
@@ -82,10 +86,11 @@ class ResyncsSeen:
         )
         return int(found or 0)
 
-    async def backlog(self) -> bool:
-        """Whether a folder waits for its push that might be under way, were there no other requests before it."""
+    async def backlog(self, turn_at: datetime) -> bool:
+        """Whether a folder waits for its push that was due by then: folders are pushed in the order they became due."""
         found = await self._connection.scalar(
-            text("select exists (select from ledger where due_at <= now() and not missing)")
+            text(f"select exists (select from ledger where {_WAITS_SINCE})"),  # noqa: S608  # this module's own text
+            {"turn_at": turn_at},
         )
         return bool(found)
 

@@ -196,7 +196,8 @@ class Duty(CloudUpdaterTable, table=True):
 class SyncRequest(CloudUpdaterTable, table=True):
     """A TicketSyncRequested: acts once, in bounded steps; stays as the record of who asked for what.
 
-    `made_owed`: recordings that its steps found to be pushed. `next_at`: its next step is not before.
+    `made_owed`: recordings that its steps found to be pushed, the last of them at `made_owed_at`. `next_at`: its next
+    step is not before.
     """
 
     __tablename__ = "sync_request"
@@ -211,6 +212,7 @@ class SyncRequest(CloudUpdaterTable, table=True):
     rate_per_minute: int | None
     after_uuid: str = ""
     made_owed: int = Field(default=0, sa_type=BIGINT)
+    made_owed_at: datetime | None = Field(sa_type=MOMENT)
     next_at: datetime | None = Field(sa_type=MOMENT)
     paused_at: datetime | None = Field(sa_type=MOMENT)
     cancelled_at: datetime | None = Field(sa_type=MOMENT)

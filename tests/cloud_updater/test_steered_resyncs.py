@@ -267,6 +267,40 @@ async def test_a_resync_with_a_rate_owes_no_more_while_nothing_can_be_sent(updat
     assert (await seen(updater))["state"] == "carried_out"
 
 
+async def test_a_resync_with_a_rate_gets_on_although_some_folder_is_always_due(
+    updater: Updater, cloud: Emulator
+) -> None:
+    await several(updater, cloud, 3)
+    await transferred(updater, cloud, "busy", folder_id="busy")
+    before = len(pushed(cloud))
+
+    await updater.fold(a_resync("Q1", force=True, rate_per_minute=60))
+    for version in range(1, 6):
+        await updater.fold(a_link("busy", version))
+        await expand(updater)
+        await updater.push_and_hear()
+        await updater.change("update sync_request set next_at = now() where done_at is null")
+
+    assert (await seen(updater))["state"] == "carried_out"
+    assert [one for one in sorted(pushed(cloud)[before:]) if one != ["busy"]] == [["R0"], ["R1"], ["R2"]]
+
+
+async def test_a_resync_with_a_rate_lets_go_first_what_was_due_when_it_was_asked_for(
+    updater: Updater, cloud: Emulator
+) -> None:
+    await several(updater, cloud, 3)
+    await updater.fold(a_link("R2", 2))
+
+    await updater.resync(a_resync("Q1", force=True, rate_per_minute=60, recording_ids=["R0"]))
+    gives_way = await seen(updater)
+    await updater.push_and_hear()
+    await updater.change("update sync_request set next_at = now()")
+    await expand(updater)
+
+    assert (gives_way["state"], gives_way["made_owed"]) == ("waiting", 0)
+    assert (await seen(updater))["made_owed"] == 1
+
+
 async def test_resyncs_are_listed_a_page_at_a_time(updater: Updater) -> None:
     for number in range(3):
         await updater.resync(a_resync(f"Q{number}"))

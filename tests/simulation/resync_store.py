@@ -62,12 +62,15 @@ class ResyncRequestsModel(ResyncRequests):
             request_id=one.request_id,
             after_uuid=one.after_uuid,
             rate_per_minute=one.rate_per_minute,
+            turn_at=one.made_owed_at or one.received_at,
         )
 
-    async def progress(self, request: OpenRequest, *, after_uuid: str, made_owed: int, wait_s: float) -> None:  # noqa: ARG002
+    async def progress(self, request: OpenRequest, *, after_uuid: str, made_owed: int, wait_s: float) -> None:
         now = now_of(self._connection)
         next_at = now + timedelta(seconds=wait_s) if wait_s > 0 else None
         self._put(request, after_uuid=after_uuid, next_at=next_at)
+        if made_owed > 0:
+            self._put(request, made_owed_at=now)
 
     async def wait(self, request: OpenRequest, *, wait_s: float) -> None:
         self._put(request, next_at=now_of(self._connection) + timedelta(seconds=wait_s))
@@ -102,7 +105,13 @@ class ResyncsSeenModel(ResyncsSeen):
     async def due_folders(self, *, limit: int) -> int:
         return min(limit, sum(1 for one in _tables(self._connection).ledger.values() if one.due_at))
 
-    async def backlog(self) -> bool:
+    async def backlog(self, turn_at: datetime) -> bool:
         now = now_of(self._connection)
         ledgers = _tables(self._connection).ledger.values()
-        return any(one.due_at is not None and one.due_at <= now and not one.missing for one in ledgers)
+        return any(
+            one.due_at is not None
+            and one.due_at <= turn_at
+            and not one.missing
+            and (one.lease_until is None or one.lease_until < now)
+            for one in ledgers
+        )

@@ -15,6 +15,7 @@ from tests.simulation.situations_of_updater import (
     refused_elsewhere,
     refused_ticket,
     resync_asked_for,
+    resync_gives_way,
     resync_in_a_push,
     resync_in_an_announcement,
     worker_that_died,
@@ -235,5 +236,19 @@ RULES: Sequence[Rule] = (
         "cloud_updater",
         resync_asked_for,
         [("and (next_at is null or next_at <= now())", "")],
+    ),
+    Rule(
+        "resync lets all go first",
+        "a resync with a rate gives way to what became due after it",
+        "cloud_updater",
+        resync_gives_way,
+        [("exists (select from ledger where", "exists (select from ledger where due_at <= now() or")],
+    ),
+    Rule(
+        "resync overtakes itself",
+        "a resync with a rate makes more owed before what it made owed last is taken up",
+        "cloud_updater",
+        resync_gives_way,
+        [("then now() else made_owed_at end", "then null else made_owed_at end")],
     ),
 )

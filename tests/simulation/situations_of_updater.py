@@ -13,6 +13,7 @@ from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.resync_requests import ResyncRequests
 from services.cloud_updater.resyncs import Resyncs
+from services.cloud_updater.seen_resyncs import ResyncsSeen
 from services.cloud_updater.store import Store
 from shared.own_records import Skimmed
 from tests.simulation import updater_store
@@ -253,6 +254,33 @@ async def resync_asked_for(at: At) -> AsyncIterator[object]:
     yield await requests.next_open()
 
 
+async def resync_gives_way(at: At) -> AsyncIterator[object]:
+    """To what was due when it came; to nothing that is under way; then to what it made owed itself, and to no other."""
+    connection = await at(0)
+    await _link(connection, "R1")
+    connection = await at(5)
+    requests, seen = ResyncRequests(connection), ResyncsSeen(connection)
+    await requests.receive([(_asked("S1"), BEGINNING)])
+    request = await requests.next_open()
+    assert request
+    yield request.turn_at, await seen.backlog(request.turn_at)
+    connection = await at(6)
+    await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
+    yield await ResyncsSeen(connection).backlog(request.turn_at)
+    await ResyncRequests(connection).progress(request, after_uuid="U0", made_owed=0, wait_s=0)
+    yield (await ResyncRequests(connection).next_open() or request).turn_at
+    connection = await at(8)
+    await _link(connection, "R2", uuid="U2")
+    await ResyncRequests(connection).progress(request, after_uuid="U1", made_owed=1, wait_s=0)
+    request = await ResyncRequests(connection).next_open()
+    assert request
+    yield request.turn_at, await ResyncsSeen(connection).backlog(request.turn_at)
+    connection = await at(8.5)
+    await _link(connection, "R3", uuid="U3")
+    await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
+    yield await ResyncsSeen(connection).backlog(request.turn_at), await ResyncsSeen(connection).due_folders(limit=9)
+
+
 async def _place(
     connection: AsyncConnection, recording: str, *, version: int = 1, link: int = 0, uuid: str = "U1"
 ) -> None:
@@ -293,7 +321,7 @@ async def _announce(connection: AsyncConnection) -> None:
 
 
 def _all(*, force: bool) -> OpenRequest:
-    return OpenRequest(force=force, request_id="S1", after_uuid="", rate_per_minute=None)
+    return OpenRequest(force=force, request_id="S1", after_uuid="", rate_per_minute=None, turn_at=BEGINNING)
 
 
 def _asked(name: str) -> TicketSyncRequested:

@@ -83,6 +83,7 @@ class SyncRequest(NamedTuple):
     rate_per_minute: int | None
     received_at: datetime
     after_uuid: str = ""
+    made_owed_at: datetime | None = None
     next_at: datetime | None = None
     done_at: datetime | None = None
 

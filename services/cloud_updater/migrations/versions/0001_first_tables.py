@@ -207,6 +207,7 @@ def upgrade() -> None:
         sa.Column("rate_per_minute", sa.Integer(), nullable=True),
         sa.Column("after_uuid", sa.String(), nullable=False),
         sa.Column("made_owed", sa.BigInteger(), nullable=False),
+        sa.Column("made_owed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("paused_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cancelled_at", sa.DateTime(timezone=True), nullable=True),
