@@ -1,7 +1,8 @@
 """Watches resyncs until the cloud has acknowledged or refused whatever they found to be pushed.
 
-One that is paused is waited for, and so is a way to the cloud that is stopped, and a cloud_updater that does not read
-its topics; each is told on stderr, once, with what lets it go on. Whoever stops watching stops nothing.
+One that is paused is waited for, and so is a way to the cloud that is stopped, a cloud_updater that does not read its
+topics, and what a resync with a rate gives way to; each is told on stderr, once, with what lets it go on. Whoever stops
+watching stops nothing.
 """
 
 import asyncio
@@ -19,8 +20,8 @@ from ops.patience import Patience
 from ops.service_api import ServiceApi, api
 
 BEAT_S = 0.25
-# A request is read within a moment; what takes longer has a reason.
-READ_WITHIN_S = 5.0
+# A request is begun within a moment; what takes longer has a reason.
+BEGUN_WITHIN_S = 5.0
 SLOW_BEAT_S = 2.0
 WAITED_FOR = "(This command waits for that; Ctrl-C ends the wait, and not the resync.)"
 GOES_ON_NOW = "It goes on now."
@@ -65,18 +66,19 @@ async def _watch(addresses: Addresses, request_ids: Sequence[str], *, total: int
             while True:
                 try:
                     seen = [one for request_id in request_ids if (one := await _seen(updater, request_id))]
-                    read = len(seen) == len(request_ids) and all(one.state != "waiting" for one in seen)
-                    late = not read and monotonic() - began_at > READ_WITHIN_S
-                    doing = await what_is_done(updater, seen, late=late)
+                    late = monotonic() - began_at > BEGUN_WITHIN_S
+                    doing = await what_is_done(updater, seen, asked=len(request_ids), late=late)
                 except Unreachable as error:
                     patience.bear(error, todo=_goes_on(request_ids))
                 else:
                     patience.heard()
                     pushed = sum(one.made_owed - one.owed for one in seen)
                     bar.update(task, completed=max(0, min(total, pushed)), description=doing.word)
-                    if doing.waits_for != told:
-                        told = doing.waits_for
-                        bar.console.print(show.plain(told or GOES_ON_NOW), highlight=False, soft_wrap=True)
+                    waits = doing.word if doing.waits_for else None
+                    if waits != told:
+                        told = waits
+                        said = show.plain(doing.waits_for or GOES_ON_NOW)
+                        bar.console.print(said, highlight=False, soft_wrap=True)
                     if len(seen) == len(request_ids) and all(_is_over(one) for one in seen):
                         return seen
                 await asyncio.sleep(beat_s)
@@ -96,8 +98,8 @@ async def _seen(updater: ServiceApi, request_id: str) -> ResyncProgress | None:
     return await updater.find(f"/resyncs/{request_id}", ResyncProgress)
 
 
-async def what_is_done(updater: ServiceApi, seen: Sequence[ResyncProgress], *, late: bool) -> Doing:
-    """At present. `late`: one should have been read, and all that it selects from, and is not."""
+async def what_is_done(updater: ServiceApi, seen: Sequence[ResyncProgress], *, asked: int, late: bool) -> Doing:
+    """At present. `asked`: of so many requests some are `seen`. `late`: by now each should have been begun."""
     paused = [one.request_id for one in seen if one.state == "paused"]
     if paused:
         return Doing("paused", f"The resync is paused; it goes on with: ticketsync resyncs resume {paused[0]}")
@@ -107,7 +109,21 @@ async def what_is_done(updater: ServiceApi, seen: Sequence[ResyncProgress], *, l
     lane = (await updater.get("/status", CloudUpdaterStatus)).lane
     if not lane.open:
         return Doing(f"stopped: {lane.reason}", f"{stopped(updater.service, lane)} {WAITED_FOR}")
-    if late:
-        behind = f"{updater.service} has not read the request yet, or all that it selects from"
-        return Doing("not read yet", f"{behind}; how far it is: ticketsync lag, ticketsync doctor. {WAITED_FOR}")
+    if late and len(seen) < asked:
+        where = "how far it is: ticketsync lag, ticketsync doctor"
+        return Doing("not read yet", f"{updater.service} has not read the request yet; {where}. {WAITED_FOR}")
+    if any(one.folders_before for one in seen):
+        return _gives_way(seen, late=late)
+    if late and any(one.state == "waiting" for one in seen):
+        behind = f"{updater.service} has not read all that it selects from yet, or has another before it"
+        return Doing("not begun yet", f"{behind}; see ticketsync lag, ticketsync resyncs list. {WAITED_FOR}")
     return Doing("recordings pushed")
+
+
+def _gives_way(seen: Sequence[ResyncProgress], *, late: bool) -> Doing:
+    """One that runs does so for a moment after each step; one that has not begun may for long."""
+    if not late or all(one.state != "waiting" for one in seen):
+        return Doing("gives way")
+    before = max(one.folders_before for one in seen)
+    folders = "1 folder" if before == 1 else f"{before:,} folders"
+    return Doing("gives way", f"It gives way to {folders} whose turn is before it; see ticketsync status. {WAITED_FOR}")

@@ -35,13 +35,14 @@ class Resync(Answer):
 
 class ResyncProgress(Resync):
     """The same, and how far it is; `owed`: of its recordings, those that are still to be pushed; `refused`: those that
-    the cloud refuses, or whose folder it has lost.
+    the cloud refuses, or whose folder it has lost; `folders_before`: those whose turn is before its next step.
     """
 
     folders: int
     folders_done: int
     owed: int
     refused: int
+    folders_before: int = 0
 
 
 class Resyncs(PageOf[Resync]):

@@ -101,12 +101,14 @@ class ResyncWithProgress(ResyncAnswer):
     """The same, with how many of its folders are looked at, and how many of its recordings are still to be pushed.
 
     `refused`: of its recordings, those that the cloud refuses, or that lie in a folder which it has lost.
+    `folders_before`: folders that were due before its next step; one with a rate takes none before they had their turn.
     """
 
     folders: int
     folders_done: int
     owed: int
     refused: int
+    folders_before: int
 
 
 class ResyncsAnswer(BaseModel):

@@ -94,18 +94,28 @@ class ResyncsSeen:
         )
         return bool(found)
 
+    async def folders_before(self, turn_at: datetime) -> int:
+        """How many such folders there are."""
+        found = await self._connection.scalar(
+            text(f"select count(*) from ledger where {_WAITS_SINCE}"),  # noqa: S608  # this module's own text
+            {"turn_at": turn_at},
+        )
+        return int(found or 0)
+
 
 @dataclass(frozen=True)
 class Progress:
     """How far one is: folders looked at, of all that it selects now, and selected recordings still to be pushed.
 
     `refused`: selected recordings that no push is tried of, as the cloud refuses them or has lost their folder.
+    `folders_before`: folders to which it gives way.
     """
 
     folders: int
     folders_done: int
     owed: int
     refused: int
+    folders_before: int
 
 
 _ROW = """
@@ -147,7 +157,10 @@ async def resync(connection: AsyncConnection, request_id: str) -> tuple[Mapping[
     row = (
         (
             await connection.execute(
-                text(f"select {_ROW}, after_uuid, recording_ids from sync_request where request_id = :request_id"),  # noqa: S608  # this module's own text
+                text(f"""
+                    select {_ROW}, after_uuid, recording_ids, coalesce(made_owed_at, received_at) as turn_at
+                    from sync_request where request_id = :request_id
+                """),  # noqa: S608  # this module's own text
                 {"request_id": request_id},
             )
         )
@@ -184,6 +197,8 @@ async def resync(connection: AsyncConnection, request_id: str) -> tuple[Mapping[
         """),  # noqa: S608  # this module's own text
         selected,
     )
-    shown = {name: value for name, value in row.items() if name not in {"after_uuid", "recording_ids"}}
+    gives_way = row["rate_per_minute"] and row["state"] in {"waiting", "running"}
+    before = await ResyncsSeen(connection).folders_before(row["turn_at"]) if gives_way else 0
+    shown = {name: value for name, value in row.items() if name not in {"after_uuid", "recording_ids", "turn_at"}}
     done = folders.folders if row["state"] == "carried_out" else folders.done
-    return shown, Progress(folders.folders, done, int(owed or 0), int(refused or 0))
+    return shown, Progress(folders.folders, done, int(owed or 0), int(refused or 0), before)

@@ -297,7 +297,7 @@ async def test_a_resync_with_a_rate_lets_go_first_what_was_due_when_it_was_asked
     await updater.change("update sync_request set next_at = now()")
     await expand(updater)
 
-    assert (gives_way["state"], gives_way["made_owed"]) == ("waiting", 0)
+    assert (gives_way["state"], gives_way["made_owed"], gives_way["folders_before"]) == ("waiting", 0, 1)
     assert (await seen(updater))["made_owed"] == 1
 
 
