@@ -68,6 +68,9 @@ def list_letters(  # noqa: PLR0913 - an option per condition
     reason: Reason = None,
     since: Since = None,
     at: At = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Only those of this key, as a recording_id is.", show_default=False)
+    ] = None,
     settled: Annotated[
         bool, typer.Option("--settled", help="Those that were redriven or discarded, instead of the open ones.")
     ] = False,
@@ -76,7 +79,7 @@ def list_letters(  # noqa: PLR0913 - an option per condition
     data_dir: DataDir = None,
 ) -> None:
     """List records that could not be applied, in order of their places."""
-    conditions = {**_conditions(topic, reason, since, at), "settled": "true" if settled else None}
+    conditions = {**_conditions(topic, reason, since, at), "key": key, "settled": "true" if settled else None}
     heard = Heard()
     found, more = asyncio.run(found_in(resolve(data_dir), heard, service, conditions, limit=limit))
     heard.require_somebody()

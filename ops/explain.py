@@ -1,8 +1,9 @@
 """`ticketsync explain`: what happened to a recording, in order, why it is or is not in sync, and what mends it.
 
 In: a recording_id, a ticket or a filename. Out: its story (ops/explanation.py), put together from what the services
-say; several that fit are listed, and that is a finding. A link whose recording never came is explained as well. While a
-service does not answer, what the others know is told (ops/heard.py); without linker only a recording_id is found.
+say; several that fit are listed, and that is a finding. A link whose recording never came is explained as well, and so
+is a recording of which nothing could be applied. While a service does not answer, what the others know is told
+(ops/heard.py); without linker only a recording_id is found.
 """
 
 import asyncio
@@ -18,7 +19,8 @@ from ops import show
 from ops.addresses import Addresses, resolve
 from ops.answers import Anything, Page
 from ops.exits import Finding, WrongInput
-from ops.explanation import DOCTOR, About, Happened, Why, dead_letters, parked_story, story, story_without_linker, why
+from ops.explanation import DEAD_TOLD, DOCTOR, About, Happened, Why, dead_letters, story, story_without_linker, why
+from ops.explanation_unseen import parked_story, why_unseen
 from ops.heard import Heard
 from ops.held import MISSING
 from ops.lookup import folder_id_as_heard, if_known, unknown_recording
@@ -29,21 +31,20 @@ from shared.path_segment import path_segment
 
 CANDIDATES_MAX = 50
 PARKED_MAX = 50
-DEAD_MAX = 20
+MORE_PARKED = f"More than {PARKED_MAX} links wait for it; all that wait: ticketsync parked list"
+DEAD_MAX = 10_000
 HEARD_OF_NOTHING = "Has it been read yet? ticketsync lag; or could it not be applied? ticketsync dlq list"
-NOT_HERE = Why("No recording of this name has arrived; its link waits and will be applied when it does.")
-
 LINKER_SILENT = Why("Whether it is in sync, linker knows, which does not answer.", DOCTOR)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A recording as linker knows it, if it does, and its story; `more`: more links wait for it than are told."""
+    """A recording as linker knows it, if it does, and its story; `more`: that there is more of it than is told."""
 
     recording: Mapping[str, Any] | None
     events: Sequence[Happened]
     reason: Why
-    more: bool = False
+    more: str | None = None
 
 
 def explain(
@@ -74,7 +75,7 @@ def explain(
                 "events": [asdict(one) for one in found.events],
                 "why": found.reason.line,
                 "mend": found.reason.command,
-                "more": found.more,
+                "more": found.more is not None,
                 "unreachable": heard.unreachable,
             }
         )
@@ -90,7 +91,7 @@ def _tell(found: Found) -> None:
     events = [(_at(one.at), one.what, one.where) for one in found.events]
     show.table(("when", "what", "topic partition:offset"), events)
     if found.more:
-        show.note(f"More than {PARKED_MAX} links wait for it; all that wait: ticketsync parked list")
+        show.note(found.more)
     show.out().print(show.plain(found.reason.line), soft_wrap=True, highlight=False)
     if found.reason.command:
         show.out().print(show.plain(f"Do: {found.reason.command}"), soft_wrap=True, highlight=False)
@@ -102,8 +103,8 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
             folder_id = await folder_id_as_heard(asked, heard, folder)
         except Finding:
             # Links may wait for a folder of which nothing has arrived yet.
-            if waits := await _waits(asked, name, folder):
-                return waits
+            if unseen := await _unseen(asked, heard, name, folder):
+                return unseen
             raise
         said = await heard.said(asked.linker, _candidates(asked, name, folder_id))
         if said is None:
@@ -112,12 +113,12 @@ async def _explain(addresses: Addresses, heard: Heard, name: str, folder: str | 
         if len(candidates) > 1:
             raise _several(candidates, name, kind, json=json)
         if not candidates:
-            if waits := await _waits(asked, name, folder):
-                return waits
+            if unseen := await _unseen(asked, heard, name, folder):
+                return unseen
             raise _unknown(name, folder)
         about = await _about(asked, heard, candidates[0]["recording_id"])
     recording = {name: value for name, value in about.linker.items() if name not in {"facts", "history"}}
-    return Found(recording, story(about), why(about))
+    return Found(recording, story(about), why(about), more=_more_dead(about.dead, about.recording_id))
 
 
 async def _without_linker(asked: Services, heard: Heard, recording_id: str, folder_id: str | None) -> Found:
@@ -126,9 +127,10 @@ async def _without_linker(asked: Services, heard: Heard, recording_id: str, fold
         _of_the_others(asked, heard, recording_id), _dead(asked, heard, recording_id)
     )
     known = transfer or cloud_updater
-    if known is None or folder_id not in {None, known["folder_id"]}:
+    if folder_id not in {None, known["folder_id"]} if known else not dead:
         heard.require_all()
-    return Found(None, [*story_without_linker(transfer, cloud_updater, folder), *dead_letters(dead)], LINKER_SILENT)
+    events = [*story_without_linker(transfer, cloud_updater, folder), *dead_letters(dead)]
+    return Found(None, events, LINKER_SILENT, more=_more_dead(dead, recording_id))
 
 
 async def _candidates(asked: Services, name: str, folder_id: str | None) -> tuple[list[dict[str, Any]], str]:
@@ -147,8 +149,19 @@ async def _all(asked: Services, params: Mapping[str, str | None]) -> list[dict[s
     return await whole(asked.linker, "/recordings", Page, params, limit=CANDIDATES_MAX + 1)
 
 
-async def _waits(asked: Services, name: str, folder: str | None) -> Found | None:
-    """The links that wait for it, in any folder or in this one, known or not; None: there are none."""
+async def _unseen(asked: Services, heard: Heard, name: str, folder: str | None) -> Found | None:
+    """What there is of a recording that linker does not know; None: nothing. Raises Unreachable if nobody can tell."""
+    links, more = await _waits(asked, name, folder)
+    dead = await _dead(asked, heard, name)
+    if not links and not dead:
+        heard.require_all()
+        return None
+    events = sorted([*parked_story(links), *dead_letters(dead)], key=lambda one: one.at or "")
+    return Found(None, events, why_unseen(dead), more=MORE_PARKED if more else _more_dead(dead, name))
+
+
+async def _waits(asked: Services, name: str, folder: str | None) -> tuple[list[dict[str, Any]], bool]:
+    """The links that wait for it, in any folder or in this one, known or not, and whether more do."""
     kinds = ("recording_id", "filename", "ticket")
     lists = await asyncio.gather(
         *(
@@ -157,8 +170,7 @@ async def _waits(asked: Services, name: str, folder: str | None) -> Found | None
         )
     )
     links = {one["parked_id"]: one for of_kind, _ in lists for one in of_kind}
-    more = len(links) > PARKED_MAX or any(more for _, more in lists)
-    return Found(None, parked_story([*links.values()][:PARKED_MAX]), NOT_HERE, more=more) if links else None
+    return [*links.values()][:PARKED_MAX], len(links) > PARKED_MAX or any(more for _, more in lists)
 
 
 def _unknown(name: str, folder: str | None) -> Finding:
@@ -180,13 +192,20 @@ async def _about(asked: Services, heard: Heard, recording_id: str) -> About:
 
 
 async def _dead(asked: Services, heard: Heard, recording_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """What could not be applied of it, by service, in the order of their places; the first of each service."""
+    """What could not be applied of it, by service, in the order of their places."""
     every = (asked.linker, asked.transfer, asked.cloud_updater)
     params = {"key": recording_id}
     lists = await asyncio.gather(
         *(heard.said(one, whole(one, "/dead-letters", Page, params, limit=DEAD_MAX)) for one in every)
     )
     return [(of.service, one) for of, found in zip(every, lists, strict=True) for one in found or ()]
+
+
+def _more_dead(dead: Sequence[object], key: str) -> str | None:
+    if len(dead) <= DEAD_TOLD:
+        return None
+    every = f"ticketsync dlq list --key {shlex.quote(key)}"
+    return f"These are the newest {DEAD_TOLD} that could not be applied; all of them: {every}"
 
 
 async def _of_the_others(

@@ -8,6 +8,7 @@ A service that does not answer is never taken for one that has heard of nothing.
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ops.commands_told import argument
@@ -17,6 +18,7 @@ Answer = Mapping[str, Any]
 SETTLED = "ticketsync status --wait settled"
 LAG = "ticketsync lag"
 DOCTOR = "ticketsync doctor"
+DEAD_TOLD = 50
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,16 @@ def _links(about: About) -> list[Happened]:
 
 
 def dead_letters(dead: Sequence[tuple[str, Answer]]) -> list[Happened]:
-    """Facts that could not be applied; `place` is where each stands on its topic."""
+    """Facts that could not be applied, the newest of very many; `place` is where each stands on its topic."""
     return [
         Happened(one["failed_at"], f"{service} could not apply this: {one['reason']}: {one['error']}", one)
-        for service, one in dead
+        for service, one in sorted(dead, key=lambda of: failed_at(of[1]))[-DEAD_TOLD:]
     ]
+
+
+def failed_at(letter: Answer) -> datetime:
+    """When it was tried last: the newest is the one to look after."""
+    return datetime.fromisoformat(letter["failed_at"])
 
 
 def requests(transfer: Answer | None, cloud_updater: Answer | None, folder: Answer | None) -> list[Happened]:
@@ -195,7 +202,7 @@ def _unread(about: About, so_far: str, service: str, topic: str) -> Why:
     dead = [one for of, one in about.dead if (of, one["topic"]) == (service, topic)]
     if not dead:
         return Why(f"{so_far}; {service} has not read its {topic} yet.", LAG)
-    last = dead[-1]
+    last = max(dead, key=failed_at)
     line = f"{so_far}; {service} could not apply its {topic}: {last['reason']}. Once the cause is mended, redrive it."
     at = f"{last['partition']}:{last['offset']}"
     return Why(line, f"ticketsync dlq redrive --service {service} --topic {topic} --at {at}")
@@ -234,16 +241,3 @@ def _lost(about: About, missing: str, again: str) -> Why:
     which = "is one recording" if unprocessed == 1 else f"are {unprocessed:,} recordings"
     first = f"there {which} of it, adopted, without a RecordingProcessed: publish that first, then {again}"
     return Why(f"{lost}, and {first}.", "ticketsync publish recording-processed FILE")
-
-
-def parked_story(links: Sequence[Answer]) -> list[Happened]:
-    """What waits for a recording that nobody has seen."""
-    return [
-        Happened(
-            one["parked_at"],
-            f"ticket {one['ticket_id']} for {one['recording_id'] or one['filename']}"
-            f"{' in folder ' + one['folder'] if one['folder'] else ''} waits for its recording"
-            f"{' (expired)' if one['state'] == 'expired' else ''}",
-        )
-        for one in links
-    ]

@@ -67,7 +67,7 @@ def test_a_link_that_waits_behind_many_others_is_found(
     none = page()
     links = [{**PARKED, "parked_id": f"p-{n}"} for n in range(waiting)]
     # It is looked for by each kind of name; of one of them, whichever, the first page is empty and not the last.
-    lists = (page(next_cursor="further"), none, none, page(*links))
+    lists = (page(next_cursor="further"), none, none, page(*links), none)
     with answering(Reply(404), none, none, *lists) as linker:
         for setting in ("LINKER_URL", "TRANSFER_URL", "CLOUD_UPDATER_URL"):
             monkeypatch.setenv(setting, linker.url)
@@ -93,3 +93,61 @@ def test_what_nobody_knows_may_not_be_read_yet_or_could_not_be_applied(
     _, err = explained("nobody", 0, capsys, monkeypatch)
 
     assert "ticketsync lag; or could it not be applied? ticketsync dlq list" in err
+
+
+DEAD = {
+    "topic": "RecordingProcessed",
+    "partition": 3,
+    "offset": 7,
+    "reason": "malformed_json",
+    "error": "no JSON",
+    "failed_at": "2025-01-29T10:30:00Z",
+}
+
+
+@pytest.mark.parametrize("number", [1, 60])
+def test_a_recording_of_which_nothing_could_be_applied_is_explained(
+    number: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = page(*({**DEAD, "offset": 7 + one} for one in range(number)))
+    with (
+        answering(Reply(404), *[page()] * 5, letters) as linker,
+        answering(letters) as transfer,
+        answering(page()) as up,
+    ):
+        for setting, server in (("LINKER_URL", linker), ("TRANSFER_URL", transfer), ("CLOUD_UPDATER_URL", up)):
+            monkeypatch.setenv(setting, server.url)
+        monkeypatch.setenv("API_TOKEN", "x")
+        assert main(["explain", "rec 1"]) == 0
+    told = capsys.readouterr()
+    asked = [path.partition("?")[2] for _, path, _ in transfer.seen]
+
+    assert "transfer could not apply this: malformed_json" in " ".join(told.out.split())
+    assert "linker and transfer could not apply its RecordingProcessed: malformed_json" in told.out
+    assert "Do: ticketsync dlq redrive --topic RecordingProcessed --at 3:7\n" in told.out
+    assert ("all of them: ticketsync dlq list --key 'rec 1'" in told.err) == (number > 1)
+    assert all("key=rec+1" in one or "key=rec%201" in one for one in asked)
+
+
+def test_what_nobody_knows_is_not_called_unknown_while_a_service_is_away(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(Reply(404), page()) as linker, answering(Reply(500)) as away:
+        for setting, server in (("LINKER_URL", linker), ("TRANSFER_URL", away), ("CLOUD_UPDATER_URL", linker)):
+            monkeypatch.setenv(setting, server.url)
+        monkeypatch.setenv("API_TOKEN", "x")
+        assert main(["explain", "rec-1"]) == 69
+
+    assert "transfer at" in capsys.readouterr().err
+
+
+def test_dead_letters_are_listed_of_one_key(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "x")
+    with answering(page()) as linker:
+        monkeypatch.setenv("LINKER_URL", linker.url)
+        assert main(["dlq", "list", "--service", "linker", "--key", "rec-1", "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["items"] == []
+    assert "key=rec-1" in linker.seen[0][1]

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from ops.explanation import About, parked_story, story, why
+from ops.explanation import DEAD_TOLD, About, story, why
+from ops.explanation_unseen import parked_story, why_unseen
 from ops.main import main
 
 PLACE = {"topic": "TicketLinked", "partition": 3, "offset": 17}
@@ -164,6 +165,35 @@ def test_a_fact_that_could_not_be_applied_is_named_with_the_command_that_redrive
     assert "not read" in why(replace(about, dead=[elsewhere])).line
     [told] = [one for one in story(replace(about, dead=[dead])) if "could not apply" in one.what]
     assert (told.where, told.at) == (f"{topic} 3:17", "2025-01-29T10:09:00Z")
+
+
+def dead_letter(offset: int, failed_at: str, *, topic: str = "RecordingProcessed") -> dict[str, Any]:
+    at = {"topic": topic, "partition": 3, "offset": offset}
+    return {**at, "failed_at": failed_at, "reason": "malformed_json", "error": "no"}
+
+
+def test_of_many_facts_that_could_not_be_applied_the_newest_are_told_and_the_newest_is_redriven() -> None:
+    about = About(linker("not_transferred", transferred=False), None, None, None)
+    newest = dead_letter(7, "2025-01-29T11:30:00Z")
+    older = [dead_letter(100 + number, f"2025-01-29T10:{number % 60:02}:00Z") for number in range(3 * DEAD_TOLD)]
+    dead = [("transfer", one) for one in (older[0], newest, dead_letter(99, "2025-01-29T11:00:00Z"), *older[1:])]
+
+    told = [one for one in story(replace(about, dead=dead)) if "could not apply" in one.what]
+
+    assert (len(told), told[-1].where) == (DEAD_TOLD, "RecordingProcessed 3:7")
+    assert (why(replace(about, dead=dead)).command or "").endswith("--at 3:7")
+
+
+def test_of_what_no_recording_is_known_that_fact_is_redriven_which_makes_it_known_wherever_it_could_not_be() -> None:
+    older, newer = (dead_letter(offset, f"2025-01-29T10:00:0{offset}Z") for offset in (1, 2))
+    later = dead_letter(9, "2025-01-29T12:00:00Z", topic="TicketLinked")
+    dead = [("linker", newer), ("linker", older), ("transfer", newer), ("transfer", later)]
+
+    reason = why_unseen(dead)
+
+    assert "linker and transfer could not apply its RecordingProcessed: malformed_json" in reason.line
+    assert reason.command == "ticketsync dlq redrive --topic RecordingProcessed --at 3:2"
+    assert (why_unseen(dead[-1:]).command or "").endswith("--topic TicketLinked --at 3:9")
 
 
 @pytest.mark.parametrize(
