@@ -102,7 +102,8 @@ def _database(name: str, about: About) -> Check:
             todo=todo,
             code=Exit.UNREACHABLE,
         )
-    found = f"PostgreSQL {database.version}, {show.size(database.size_bytes)}, tables of revision {database.tables}"
+    tables = f"tables of revision {database.tables}" if database.tables else "no tables"
+    found = f"PostgreSQL {database.version}, {show.size(database.size_bytes)}, {tables}"
     major = re.match(r"\d+", database.version)
     if major and int(major[0]) < POSTGRESQL_MIN:
         return finding(part, found, f"Upgrade to PostgreSQL {POSTGRESQL_MIN} or later.")

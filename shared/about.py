@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from pydantic import BaseModel
 
-from shared.database import Database, is_transient
+from shared.database import Database, in_short, is_transient
 from shared.lane import Lane
 from shared.migrations import wanted
 from shared.outcome import Done, Outcome
@@ -18,7 +18,7 @@ from shared.sql import text
 
 class DatabaseAbout(BaseModel):
     """The service's own database. `ahead_s`: how far its clock is ahead of the service's. `tables` and `tables_wanted`:
-    the revision of its tables, and the one of the service's release.
+    the revision of its tables, null if it has none, and the one of the service's release.
     """
 
     version: str
@@ -62,7 +62,7 @@ async def about(name: str, database: Database, lane: Lane | None) -> AboutAnswer
     except Exception as error:
         if not is_transient(error):
             raise
-        why = type(error).__name__
+        why = in_short(error)
     return AboutAnswer(
         service=name,
         version=version("ticketsync"),
@@ -82,16 +82,18 @@ async def _database(name: str, database: Database) -> DatabaseAbout:
                 text("""
                     select clock_timestamp() as now, current_setting('server_version') as version,
                         pg_database_size(current_database()) as size_bytes,
-                        (select version_num from alembic_version) as tables
+                        to_regclass('alembic_version') is not null as migrated
                 """)
             )
         ).one()
         after = datetime.now(UTC)
+        # A statement that names a table which is not there is refused as a whole.
+        tables = await connection.scalar(text("select version_num from alembic_version")) if row.migrated else None
     return DatabaseAbout(
         version=row.version,
         size_bytes=row.size_bytes,
         ahead_s=_outside(row.now, before, after),
-        tables=row.tables,
+        tables=tables,
         tables_wanted=wanted(name),
     )
 

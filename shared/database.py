@@ -164,6 +164,19 @@ def broken_rule(error: DBAPIError) -> str:
     return _CAPITAL.sub(" ", type(cause).__name__.removesuffix("Error")).strip().lower()
 
 
+def in_short(error: BaseException) -> str:
+    """What PostgreSQL itself says, for a person; else the kind of error, as the driver's own text names the host.
+
+    Only the first line is PostgreSQL's message: those below it may quote values.
+    """
+    cause = error
+    if isinstance(error, DBAPIError) and error.orig:
+        cause = error.orig.__cause__ or error.orig
+    if isinstance(cause, asyncpg.PostgresError):
+        return str(cause).partition("\n")[0]
+    return type(cause).__name__
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same transaction can succeed later: connection lost, server stopping, deadlock, disk full."""
     if isinstance(error, OSError | TimeoutError | PoolTimeout | InterfaceError | asyncpg.InterfaceError):

@@ -52,6 +52,7 @@ def test_a_service_in_order_has_no_finding() -> None:
         (about(cloud={"ahead_s": 3600.0}), "cloud-updater clock", "cloud 3600 s ahead"),
         (about(database={"version": "14.9"}), "cloud-updater database", "PostgreSQL 14.9"),
         (about(database={"tables": "0002"}), "cloud-updater database", "runs wants 0001"),
+        (about(database={"tables": None}), "cloud-updater database", "no tables; the release of cloud-updater"),
         (
             about(cloud={"answers": False, "outcome": "Unauthorized", "message": "401: unathorized"}),
             "cloud-updater token",
