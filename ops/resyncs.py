@@ -38,7 +38,7 @@ def list_resyncs(
         show.as_json({"items": [one.model_dump(mode="json") for one in found], "more": more})
         return
     show.table(
-        ("request_id", "asked at", "by", "of", "force", "state", "to push"),
+        ("request_id", "asked at", "by", "of", "force", "state", "found to push"),
         [
             (
                 one.request_id,

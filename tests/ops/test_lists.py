@@ -48,3 +48,15 @@ def test_whether_there_is_more_is_said(
 
     assert (len(told["items"]), told["more"]) == (limit, more)
     assert ("There are more: --limit was 2." in capsys.readouterr().err) == more
+
+
+def test_of_a_resync_it_is_told_how_many_it_has_found_to_push_whether_or_not_they_are_pushed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_TOKEN", "x")
+    with answering(Reply(body=json.dumps({"items": [ITEMS["resyncs list"]]}).encode())) as updater:
+        monkeypatch.setenv("CLOUD_UPDATER_URL", updater.url)
+        assert main(["resyncs", "list"]) == 0
+
+    heading = capsys.readouterr().out.splitlines()[0]
+    assert heading.split("state")[1].strip() == "found to push"
