@@ -2,8 +2,8 @@
 
 What stood there before stays until then, and a link goes on leading to it. What is no file, or what a link of the
 system leads to (/dev/stdout), is written into: putting a file in its place would harm everybody who uses it. Invariant:
-nobody else can read a new file, as there are customers' names in it; one that is replaced keeps its mode. If the
-process is killed the part is left behind.
+nobody else can read a new file, as there are customers' names in it; one that is replaced keeps owner and mode, and
+where the owner cannot be kept it is as a new one. If the process is killed the part is left behind.
 """
 
 import errno
@@ -50,7 +50,11 @@ def _opened(target: Path) -> tuple[BinaryIO, Path | None, Path]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     descriptor, name = tempfile.mkstemp(dir=led_to.parent, prefix=".ticketsync-", suffix=".part")
     if led_to.exists():
-        shutil.copymode(led_to, name)
+        # In the hands of another owner or group its mode would let in others than before.
+        with suppress(OSError):
+            was = led_to.stat()
+            os.chown(descriptor, was.st_uid, was.st_gid)
+            shutil.copymode(led_to, name)
     return os.fdopen(descriptor, "wb"), Path(name), led_to
 
 

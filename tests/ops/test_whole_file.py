@@ -95,15 +95,19 @@ def test_the_part_is_nobody_elses_file_and_goes_if_the_writing_fails(tmp_path: P
     assert set(tmp_path.iterdir()) == {file, of_somebody}
 
 
-def test_a_new_file_is_its_writers_alone_and_one_that_is_replaced_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_new_file_is_its_writers_alone_and_one_that_is_replaced_keeps_owner_and_mode(tmp_path: Path) -> None:
     new, old = tmp_path / "new.csv", tmp_path / "old.csv"
     old.write_text("of yesterday")
+    # Only root may give a file away.
+    owner, group = (os.geteuid() or 12_345, os.getegid() or 12_346)
+    os.chown(old, owner, group)
     old.chmod(0o664)
 
     write(new)
     write(old)
 
     assert (mode(new), mode(old)) == (0o600, 0o664)
+    assert (old.stat().st_uid, old.stat().st_gid, old.read_text()) == (owner, group, "of today")
 
 
 def test_what_cannot_be_written_is_said_before_anything_is_done(tmp_path: Path) -> None:
