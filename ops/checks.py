@@ -8,7 +8,9 @@ from datetime import datetime
 from ops import show
 from ops.addresses import Service
 from ops.answers.about import About, CloudPing
+from ops.answers.status import Readiness
 from ops.exits import Exit
+from ops.overview import goes_on
 
 # Beyond this a time that decides an order, such as requested_at, is worth a look.
 CLOCK_LIMIT_S = 5.0
@@ -89,6 +91,23 @@ def of_topic_sizes(sizes: Mapping[str, int]) -> Check:
         f"{name} {show.size(sizes[name])}" for name in largest
     )
     return Check("kafka disk", ok=True, found=found)
+
+
+def of_readiness(name: str, state: Readiness) -> Check:
+    """Whether a service does its work, by its own word."""
+    if state.database and not state.database.answers:
+        found = f"not ready: its database has not answered for {show.duration(state.database.answered_s)}"
+        return finding(name, found, "It goes on by itself once the database answers.")
+    if state.stopped:
+        todo = "Mend the publisher, or put the records aside; see DEAD_LETTER_LIMIT_PERCENT in docs/settings.md."
+        return finding(name, "; ".join(state.stopped), todo)
+    if state.lane and not state.lane.open:
+        found = f"the way to the cloud is stopped: {state.lane.reason}"
+        return finding(name, found, goes_on(name, state.lane.reason))
+    if not state.ready:
+        found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"
+        return finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")
+    return Check(name, ok=True, found="ready")
 
 
 def _database(name: str, about: About) -> Check:

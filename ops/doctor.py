@@ -21,11 +21,11 @@ from aiokafka.errors import KafkaError
 from ops import show
 from ops.addresses import SERVICES, SETTING_OF_KEY, Addresses, Service, resolve
 from ops.answers.about import About
-from ops.checks import Check, finding, gravest, of_kafka, of_service, of_topic_sizes, of_versions
+from ops.checks import Check, finding, gravest, of_kafka, of_readiness, of_service, of_topic_sizes, of_versions
 from ops.exits import Misconfigured, Stop
 from ops.kafka_access import kafka_answers
 from ops.options import DataDir, Json
-from ops.overview import goes_on, services
+from ops.overview import services
 from ops.service_api import ASK_DOCTOR, api
 from schemas.topics import TOPICS
 from shared import topics
@@ -181,17 +181,7 @@ def _disk(data_dir: Path) -> Check:
 async def _service(addresses: Addresses, service: Service) -> Check:
     async with api(addresses, service) as asked:
         state = await asked.readiness()
-    name = asked.service
-    if state.stopped:
-        todo = "Mend the publisher, or put the records aside; see DEAD_LETTER_LIMIT_PERCENT in docs/settings.md."
-        return finding(name, "; ".join(state.stopped), todo)
-    if state.lane and not state.lane.open:
-        found = f"the way to the cloud is stopped: {state.lane.reason}"
-        return finding(name, found, goes_on(name, state.lane.reason))
-    if not state.ready:
-        found = "reads its own facts back" if state.gate == "closed" else "does not fold its topics"
-        return finding(name, f"not ready: {found}", f"If it stays so, look into the log of {name}.")
-    return Check(name, ok=True, found="ready")
+    return of_readiness(asked.service, state)
 
 
 async def _recordings(addresses: Addresses) -> Check:

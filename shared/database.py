@@ -7,6 +7,7 @@ everything else, which is a bug and ends the process with nothing moved.
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
@@ -55,12 +56,14 @@ _CAPITAL = re.compile("(?=[A-Z])")
 class Database:
     """One PostgreSQL database (15 or later) and the pool that this process holds on it.
 
-    `listens`: what is notified reaches this process (see `listen`).
+    `listens`: what is notified reaches this process (see `listen`). `answered_at`: when a transaction last ended as it
+    was to, by the monotonic clock; some loop of every service has one each second.
     """
 
     def __init__(self, url: str, *, pool_size: int = 12) -> None:
         self.url: URL = make_url(url)
         self.listens = False
+        self.answered_at = time.monotonic()
         self._arrived: Session | None = None
         self._engine = create_async_engine(
             self.url,
@@ -79,6 +82,7 @@ class Database:
                 yield connection
         except _CUT as error:
             raise ConnectionResetError("the connection to the database was cut") from error
+        self.answered_at = time.monotonic()
 
     async def close(self) -> None:
         """Give every connection back to the server."""

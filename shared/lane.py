@@ -8,7 +8,8 @@ something: rows wait. A cloud that had too much to do is not met by all that has
 under way at first, and one more for each that gets an answer, until there are so many that nobody waits any more.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import assert_never
@@ -19,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import lane_row, metrics
 from shared.cloud import Cloud
-from shared.database import Database
+from shared.database import Database, is_transient
 from shared.lane_rules import (
     FAILURES_TO_OPEN,
     PING_S,
@@ -64,6 +65,18 @@ class Lane:
         for reason, stopped in _stopped().items():
             stopped.set(state.reason == reason)
         return state
+
+    async def shown(self, *, within_s: float) -> Mapping[str, object] | None:
+        """What anybody may know, who asks without a token: not the message, which is the cloud's own words or a
+        person's. None: the database does not answer."""
+        try:
+            async with asyncio.timeout(within_s), self.database.transaction() as connection:
+                state = await self.look(connection)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            return None
+        return {"open": state.reason is None, "reason": state.reason}
 
     def unlimited(self, state: LaneState) -> bool:
         """Whether any number of requests may be sent now, and not one at a time."""

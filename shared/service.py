@@ -50,6 +50,7 @@ EXIT_BUG = 70
 KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
 NOT_ALLOWED = (GroupAuthorizationFailedError, TopicAuthorizationFailedError)
 POLL_LIMIT_S = 60.0
+DATABASE_LIMIT_S = 10.0
 KAFKA_RETRY_S = 1.0
 READINESS_TIMEOUT_S = 5.0
 GC_AFTER = 100_000
@@ -212,28 +213,31 @@ class Service:
                     await close()
 
     async def readiness(self) -> Mapping[str, Any]:
-        """What /readyz answers; `ready` sums it up. A stopped lane is shown but does not make a service unready."""
+        """What /readyz answers; `ready` sums it up. A stopped lane is shown but does not make a service unready.
+
+        Without its database it is not ready, and lives all the same: a start would not bring the database back.
+        """
         now = time.monotonic()
         folds = {fold.topic.name: self._fold_state(fold) for fold in self.folds}
         loops = {loop.name: round(now - loop.beat_at, 1) for loop in self.loops}
         polled = all(one["last_poll_s"] is None or one["last_poll_s"] < POLL_LIMIT_S for one in folds.values())
         stopped = [fold.limit.stopped for fold in self.folds if fold.limit.stopped]
         joined = self._started and all(fold.joined for fold in self.folds)
+        silent_s = now - self.database.answered_at
+        answers = silent_s < DATABASE_LIMIT_S
+        lane = await self.lane.shown(within_s=READINESS_TIMEOUT_S) if self.lane and answers else None
+        answers = answers and (lane is not None or self.lane is None)
         state: dict[str, Any] = {
-            "ready": joined and self.gate.is_open and polled and not stopped,
+            "ready": answers and joined and self.gate.is_open and polled and not stopped,
             "service": self.name,
             "stopped": stopped,
             "gate": "open" if self.gate.is_open else "closed",
             "gates": {" and ".join(one.topics): "open" if one.is_open else "closed" for one in self._gates},
             "folds": folds,
             "loops_beat_s": loops,
+            "database": {"answers": answers, "answered_s": round(silent_s, 1)},
         }
-        if self.lane:
-            async with asyncio.timeout(READINESS_TIMEOUT_S), self.database.transaction() as connection:
-                lane = await self.lane.look(connection)
-            # Without its message: that is the cloud's own words, or a person's, and anybody may ask here.
-            state["lane"] = {"open": lane.reason is None, "reason": lane.reason}
-        return state
+        return {**state, "lane": lane} if lane else state
 
     def _fold_state(self, fold: Fold) -> dict[str, Any]:
         polls = [fold.consumer.last_poll_timestamp(one) for one in fold.assigned] if fold.consumer else []

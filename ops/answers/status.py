@@ -70,6 +70,13 @@ class LaneOpen(Answer):
     reason: str | None
 
 
+class DatabaseAnswers(Answer):
+    """Whether a service's database answers it, and how long ago it did."""
+
+    answers: bool
+    answered_s: float
+
+
 class Readiness(Answer):
     """Whether a service does its work now. `gate` is closed while it reads its own facts back.
 
@@ -79,4 +86,5 @@ class Readiness(Answer):
     ready: bool
     gate: str
     stopped: list[str] = Field(default_factory=list)
+    database: DatabaseAnswers | None = None
     lane: LaneOpen | None = None

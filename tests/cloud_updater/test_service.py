@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
@@ -27,6 +28,7 @@ from tests.cloud_updater.given import NOON, a_link, a_resync, a_transfer
 from tests.cloud_updater.running import pushed, tickets
 from tests.emulator.running import TOKEN, Emulator, a_file
 from tests.servers import CreateDatabase
+from tests.shared.databases import taking_no_connections
 from tests.shared.folding import publish
 
 START_S = 90.0
@@ -172,6 +174,20 @@ async def test_it_stops_within_seconds_while_a_request_is_held_and_goes_on_after
 
     assert took_s < 12
     assert held_to_the_end == {one: None}
+
+
+async def test_it_lives_and_is_not_ready_while_its_database_takes_no_connections(
+    setting: Setting, postgres_url: str
+) -> None:
+    with setting.running() as process:
+        async with taking_no_connections(postgres_url, urlsplit(setting.database_url).path.removeprefix("/")):
+            wait_until(lambda: process.get("/readyz").status_code == 503)
+            told = process.get("/readyz").json()
+            alive = process.get("/livez").status_code
+        wait_until(process.is_ready)
+        process.stop()
+
+    assert (told["ready"], told["database"]["answers"], alive) == (False, False, 200)
 
 
 async def test_it_logs_what_it_does_and_nobodys_secrets(setting: Setting, cloud: Emulator) -> None:

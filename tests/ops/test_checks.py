@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from ops.answers.about import About
-from ops.checks import Check, gravest, of_kafka, of_service, of_topic_sizes, of_versions
+from ops.answers.status import Readiness
+from ops.checks import Check, gravest, of_kafka, of_readiness, of_service, of_topic_sizes, of_versions
 from ops.exits import Exit
 
 NOON = datetime(2025, 1, 29, 12, tzinfo=UTC)
@@ -125,3 +126,17 @@ def test_a_clock_of_kafka_that_is_off_is_a_finding() -> None:
     assert not clock.ok
     assert clock.found == "Kafka 9 s behind"
     assert clock.todo
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ({"ready": True}, "ready"),
+        ({"database": {"answers": False, "answered_s": 12.0}}, "not ready: its database has not answered for 12 s"),
+        ({"gate": "closed"}, "not ready: reads its own facts back"),
+    ],
+)
+def test_why_a_service_is_not_ready_is_found(said: dict[str, object], found: str) -> None:
+    check = of_readiness("linker", Readiness.model_validate({"ready": False, "gate": "open", **said}))
+
+    assert (check.found, check.ok) == (found, found == "ready")

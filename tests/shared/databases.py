@@ -1,8 +1,8 @@
 """A database made once for a run and emptied before each test: much faster than a new one."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -61,6 +61,19 @@ def declared_database(postgres_url: str, metadata: MetaData, first_rows: str) ->
     with _database(postgres_url) as url:
         asyncio.run(create(url))
         yield Emptied(url, first_rows)
+
+
+@asynccontextmanager
+async def taking_no_connections(postgres_url: str, name: str | None) -> AsyncIterator[None]:
+    """The database of this name ends those that it has, and takes no others, while the block runs."""
+    server = await asyncpg.connect(postgres_url)
+    try:
+        await server.execute(f"alter database {name} allow_connections false")
+        await server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+        yield
+    finally:
+        await server.execute(f"alter database {name} allow_connections true")
+        await server.close()
 
 
 @contextmanager
