@@ -157,10 +157,19 @@ async def _plan(
     added: dict[str, Any] = {name: sum(getattr(one, name) for one in plans) for name in counted}
     known = selected.not_transferred
     added["not_transferred"] = sum(one.not_transferred or 0 for one in plans) if known is None else known
-    expected = [one.expected_s for one in plans]
+    return selected, rates, added | times(plans, rates)
+
+
+def times(plans: Sequence[ResyncPlan], rates: Sequence[int | None]) -> dict[str, Any]:
+    """All of them wait for the same folders, and then share the way to the cloud."""
+    waits = {"folders_before": max((one.folders_before for one in plans), default=0)}
+    unknown = next((one for one in plans if one.expected_s is None), None)
+    if unknown:
+        return {**waits, "wait_s": None, "expected_s": None, "not_known_as": unknown.not_known_as}
+    wait_s = max((one.wait_s or 0.0 for one in plans), default=0.0)
+    together_s = sum((one.expected_s or 0.0) - (one.wait_s or 0.0) for one in plans)
     alone_s = [one.requests * 60 / rate for one, rate in zip(plans, rates, strict=True) if rate]
-    added["expected_s"] = None if None in expected else max([sum(one for one in expected if one is not None), *alone_s])
-    return selected, rates, added
+    return {**waits, "wait_s": wait_s, "expected_s": wait_s + max([together_s, *alone_s]), "not_known_as": None}
 
 
 def _in_words(plan: dict[str, Any]) -> dict[str, object]:
@@ -171,14 +180,19 @@ def _in_words(plan: dict[str, Any]) -> dict[str, object]:
         "without a ticket": plan["no_ticket"],
         "not transferred": plan["not_transferred"],
         "requests": plan["requests"],
-        "expected time": _time_in_words(plan["requests"], plan["expected_s"]),
+        "folders due before": plan["folders_before"],
+        "expected time": _time_in_words(plan),
     }
 
 
-def _time_in_words(requests: int, expected_s: float | None) -> str | None:
-    if not requests:
+def _time_in_words(plan: dict[str, Any]) -> str | None:
+    if not plan["requests"]:
         return None
-    return "as fast as the cloud answers" if expected_s is None else f"about {show.duration(max(1.0, expected_s))}"
+    if plan["not_known_as"] == "way_is_stopped":
+        return "known once the way to the cloud is free"
+    if plan["expected_s"] is None:
+        return "as fast as the cloud answers"
+    return f"about {show.duration(max(1.0, plan['expected_s']))}"
 
 
 def _in_short(selection: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,10 @@ class ResyncPlan(Answer):
     no_ticket: int
     not_transferred: int | None
     requests: int
+    folders_before: int = 0
+    wait_s: float | None = None
     expected_s: float | None
+    not_known_as: Literal["way_is_stopped", "nothing_was_sent"] | None = None
 
 
 class Resync(Answer):

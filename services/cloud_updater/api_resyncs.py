@@ -6,7 +6,7 @@ event TicketSyncRequested; both become the same row.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import uuid4
 
 import structlog
@@ -64,7 +64,9 @@ class PlanAnswer(BaseModel):
     what lies in a folder that it has lost or that waits for its next try, all of it while the lane is stopped.
 
     `not_transferred` is null for a folder and for all: this service does not hear of every recording; linker does.
-    `requests`: at least so many. `expected_s` is null if no limit says how fast, and nothing was sent since the start.
+    `requests`: at least so many. `folders_before`: folders that are due already, whose turn is before. `expected_s`:
+    with the time for those, which `wait_s` is alone. They are null, and `not_known_as` says why, while the way to the
+    cloud is stopped, and if no limit says how fast and nothing was sent since the start.
     """
 
     to_send: int
@@ -74,7 +76,10 @@ class PlanAnswer(BaseModel):
     not_transferred: int | None
     folders: int
     requests: int
+    folders_before: int
+    wait_s: float | None
     expected_s: float | None
+    not_known_as: Literal["way_is_stopped", "nothing_was_sent"] | None
 
 
 class ResyncAnswer(BaseModel):
@@ -141,11 +146,19 @@ def _planned(router: APIRouter, service: Service, lane: Lane) -> None:
         selection = Selection(force=body.force, recording_ids=body.recording_ids, folder_id=body.folder_id)
         async with service.database.transaction() as connection:
             state = await lane.look(connection)
-            shares = await ResyncsSeen(connection).shares(selection, shut=state.reason is not None)
+            seen = ResyncsSeen(connection)
+            shares = await seen.shares(selection, shut=state.reason is not None)
+            # What is due already is pushed once, with what the resync finds; one with a rate lets it go first.
+            twice = body.force and body.rate_per_minute
+            both = [] if twice else [one.clouds_uuid for one in shares if one.to_push]
+            before = await seen.folders_before(datetime.now(UTC), besides=both)
         to_push, recordings = sum(one.to_push for one in shares), sum(one.recordings for one in shares)
         blocked, no_ticket = sum(one.blocked for one in shares), sum(one.no_ticket for one in shares)
         requests = sum(one.requests for one in shares)
         asked = None if body.recording_ids is None else len(set(body.recording_ids))
+        wait_s = lane.expected_s(before) if before else 0.0
+        alone_s = lane.expected_s(requests, rate_per_minute=body.rate_per_minute)
+        known = state.reason is None and wait_s is not None and alone_s is not None
         return PlanAnswer(
             to_send=to_push - blocked,
             blocked=blocked,
@@ -154,7 +167,10 @@ def _planned(router: APIRouter, service: Service, lane: Lane) -> None:
             not_transferred=None if asked is None else asked - recordings,
             folders=len(shares),
             requests=requests,
-            expected_s=lane.expected_s(requests, rate_per_minute=body.rate_per_minute),
+            folders_before=before,
+            wait_s=wait_s if known else None,
+            expected_s=(wait_s or 0) + (alone_s or 0) if known else None,
+            not_known_as=None if known else "way_is_stopped" if state.reason else "nothing_was_sent",
         )
 
     @router.post("/resyncs", status_code=202)

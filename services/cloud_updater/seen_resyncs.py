@@ -4,7 +4,7 @@ The plan that is shown before and the steps that carry a resync out ask the same
 take one after the other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,11 +94,11 @@ class ResyncsSeen:
         )
         return bool(found)
 
-    async def folders_before(self, turn_at: datetime) -> int:
-        """How many such folders there are."""
+    async def folders_before(self, turn_at: datetime, *, besides: Collection[str] = ()) -> int:
+        """How many such folders there are, besides these."""
         found = await self._connection.scalar(
-            text(f"select count(*) from ledger where {_WAITS_SINCE}"),  # noqa: S608  # this module's own text
-            {"turn_at": turn_at},
+            text(f"select count(*) from ledger where {_WAITS_SINCE} and clouds_uuid <> all(:besides)"),  # noqa: S608  # this module's own text
+            {"turn_at": turn_at, "besides": list(besides)},
         )
         return int(found or 0)
 

@@ -8,7 +8,7 @@ import pytest
 from services.cloud_updater import expand_resyncs
 from services.cloud_updater.decisions import Share, decide_resync_lot
 from tests.cloud_updater.given import a_link, a_resync, a_transfer
-from tests.cloud_updater.running import Updater, pushed, requests, transferred
+from tests.cloud_updater.running import Updater, pushed, requests, running_updater, transferred
 from tests.emulator.running import Emulator
 
 
@@ -115,6 +115,33 @@ async def test_a_limit_says_how_long_it_will_take(updater: Updater, cloud: Emula
     measured = (await plan(updater))["expected_s"]
     assert measured is not None
     assert 0 < measured < 10
+
+
+async def test_the_time_of_a_plan_counts_what_is_due_before_it(updater: Updater, cloud: Emulator) -> None:
+    await several(updater, cloud, 4)
+    await updater.fold(*(a_link(f"R{number}", 2) for number in range(4)))
+
+    unlimited = await plan(updater, folder_id="F0", force=True)
+    rated = await plan(updater, folder_id="F0", force=True, rate_per_minute=60)
+    of_what_is_due = await plan(updater, all=True)
+    async with an_api(updater) as api:
+        await api.post("/lane/pause", json={"why": "maintenance"})
+        shut = await plan(updater, folder_id="F0", force=True, rate_per_minute=60)
+
+    assert (unlimited["folders_before"], rated["folders_before"], of_what_is_due["folders_before"]) == (3, 4, 0)
+    assert rated["expected_s"] == pytest.approx(rated["wait_s"] + 1)
+    assert rated["wait_s"] > 0
+    assert (shut["expected_s"], shut["wait_s"], shut["not_known_as"]) == (None, None, "way_is_stopped")
+
+
+async def test_a_limit_of_the_cloud_counts_for_what_is_due_before_a_plan(updater_url: str, cloud: Emulator) -> None:
+    async with running_updater(updater_url, cloud, requests_per_minute=30) as updater:
+        await updater.fold(*(a_transfer(f"R{n}", uuid=f"U{n}", folder_id=f"F{n}") for n in range(51)))
+        await updater.fold(*(a_link(f"R{n}") for n in range(1, 51)))
+
+        planned = await plan(updater, folder_id="F0", rate_per_minute=30)
+
+    assert (planned["folders_before"], planned["wait_s"]) == (50, 100)
 
 
 def test_a_step_takes_no_more_than_the_rate_lets_go_in_a_second_and_one_folder_at_least() -> None:

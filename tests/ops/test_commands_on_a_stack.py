@@ -149,7 +149,7 @@ def test_a_resync_says_what_it_covers_and_is_waited_for(stack: Stack) -> None:
     shown = stack("resyncs", "show", one_folder["request_ids"][0], "--json").json
     listed = stack("resyncs", "list", "--json").json["items"]
 
-    assert planned["plan"] | {"expected_s": 0} == {
+    assert planned["plan"] | {"expected_s": 0, "wait_s": 0, "folders_before": 0} == {
         "to_send": 1,
         "blocked": 0,
         "in_sync": 0,
@@ -157,6 +157,9 @@ def test_a_resync_says_what_it_covers_and_is_waited_for(stack: Stack) -> None:
         "not_transferred": 0,
         "requests": 1,
         "expected_s": 0,
+        "wait_s": 0,
+        "folders_before": 0,
+        "not_known_as": None,
     }
     assert (planned["request_ids"], planned["dry_run"]) == ([], True)
     assert (refused.code, refused.out) == (2, "")
