@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
@@ -12,8 +13,10 @@ log = structlog.get_logger()
 
 RETRY_S = 0.5
 
+Written = TypeVar("Written")
 
-async def insist(write: Callable[[], Awaitable[None]], *, until: float) -> None:
+
+async def insist(write: Callable[[], Awaitable[Written]], *, until: float) -> Written:
     """Try `write` until it succeeds or the lease is over, at `until` of the monotonic clock; then raise as it does."""
     while True:
         try:

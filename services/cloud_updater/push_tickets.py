@@ -167,6 +167,9 @@ class PushTickets:
         try:
             if isinstance(decision, Acknowledged):
                 recorded, next_s = await self._acknowledge_one(ready)
+                if not recorded:
+                    alone = partial(self._write, [ready], waits=True)
+                    [(recorded, next_s)] = await insist(alone, until=ready.leased_until)
             else:
                 await insist(partial(self._store, ready, decision), until=ready.leased_until)
                 recorded = True
@@ -196,24 +199,27 @@ class PushTickets:
         await insist(write, until=time.monotonic() + self.settings.lease_s)  # nobody else knows
 
     async def _acknowledge(self, pushed: Sequence[_Ready]) -> Sequence[tuple[bool, float | None]]:
-        """Record these successes; whether each still had its lease, and when to look again."""
-        found: frozenset[str] = frozenset()
-        next_s: float | None = 0.0
+        """Record these successes, all in one transaction: whether each was recorded, and when to look again.
 
-        async def write() -> None:
-            nonlocal found, next_s
-            async with self.database.transaction() as connection:
-                for one in pushed:
-                    if not one.with_versions:
-                        await self._end_claim(connection, one.claimed, may_take_effect=False)
-                found = await Pushes(connection).acknowledged(
-                    [one.claimed for one in pushed], quiet_s=self.settings.push_quiet_s
-                )
-                if not any(one.more for one in pushed):
-                    due_s = await Claims(connection).next_due_s()
-                    next_s = 0.0 if due_s == SHORTEST_WAIT_S else due_s
+        Those whose folder somebody else has locked are not. Whoever waits for such a folder waits alone: the others'
+        leases would end meanwhile.
+        """
+        return await insist(partial(self._write, pushed), until=max(one.leased_until for one in pushed))
 
-        await insist(write, until=min(one.leased_until for one in pushed))
+    async def _write(self, pushed: Sequence[_Ready], *, waits: bool = False) -> list[tuple[bool, float | None]]:
+        async with self.database.transaction() as connection:
+            pushes = Pushes(connection)
+            if waits:
+                [alone] = pushed
+                await pushes.lock(alone.claimed.clouds_uuid)
+            found = await pushes.acknowledged([one.claimed for one in pushed], quiet_s=self.settings.push_quiet_s)
+            for one in pushed:
+                if one.claimed.clouds_uuid in found and not one.with_versions:
+                    await self._end_claim(connection, one.claimed, may_take_effect=False)
+            next_s: float | None = 0.0
+            if not any(one.more for one in pushed):
+                due_s = await Claims(connection).next_due_s()
+                next_s = 0.0 if due_s == SHORTEST_WAIT_S else due_s
         return [(one.claimed.clouds_uuid in found, next_s) for one in pushed]
 
     async def _store(self, ready: _Ready, decision: NotAcknowledged) -> None:

@@ -27,8 +27,15 @@ class Pushes:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def lock(self, uuid: str) -> None:
+        """Wait until this folder is nobody else's."""
+        await self._connection.execute(text("select from ledger where clouds_uuid = :uuid for update"), {"uuid": uuid})
+
     async def acknowledged(self, claimed: Sequence[Claimed], *, quiet_s: float) -> frozenset[str]:
-        """Move the cursors, except of folders that were set back meanwhile. Returns the folders still leased so."""
+        """Move the cursors, except of folders that were set back meanwhile. Returns the folders still leased so.
+
+        A folder that somebody else has locked is left out: whoever waits for it must not keep up the others.
+        """
         done = await self._connection.execute(
             text("""
                 with sent as materialized (
@@ -36,7 +43,7 @@ class Pushes:
                                            cast(:seqs as bigint[]), cast(:sent as boolean[]))
                             as u (clouds_uuid, token, generation, up_to_seq, sent)
                         join ledger l on l.clouds_uuid = u.clouds_uuid and l.lease_token = u.token
-                    order by l.clouds_uuid for update of l
+                    order by l.clouds_uuid for update of l skip locked
                 )
                 update ledger set
                     cursor = case when ledger.generation = sent.generation then greatest(cursor, up_to_seq)

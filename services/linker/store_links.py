@@ -189,7 +189,7 @@ class Links:
         )
 
     async def strike_off(self, versions: Mapping[str, int]) -> None:
-        """These versions were heard: those that are still the links' own wait for it no more.
+        """These versions were heard, and are the links' own: neither they nor older ones wait for it any more.
 
         No link is locked: a row that got a newer version meanwhile says so itself, and stays.
         """
@@ -198,9 +198,9 @@ class Links:
             with_arrays("""
                 with heard as (
                     select recording_id from unheard_link
-                        join unnest(cast(:ids as text[]), cast(:versions as int[]))
-                            as u (recording_id, link_version) using (recording_id, link_version)
-                    order by recording_id for update of unheard_link
+                        join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, version)
+                            using (recording_id)
+                    where link_version <= u.version order by recording_id for update of unheard_link
                 )
                 delete from unheard_link using heard where unheard_link.recording_id = heard.recording_id
             """),

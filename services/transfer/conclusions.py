@@ -4,7 +4,7 @@ Each call is one transaction's part; the caller holds the folders. A request is 
 are free at that moment, either because they are transferred or for a new request.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, assert_never
@@ -59,14 +59,36 @@ class Conclusions:
         self._connection = connection
         self._requests = Requests(connection)
 
-    async def may_record(self, verdicts: Sequence[tuple[Verdict, UUID]]) -> list[Verdict]:
-        """Lock the folders. Each comes with the token of its lease; returned are those that may be recorded.
+    async def lock(self, folder_ids: Collection[FolderId]) -> None:
+        """Wait until these folders are nobody else's."""
+        await self._connection.execute(
+            with_arrays("""
+                select from folder where folder_id = any(cast(:folder_ids as text[]))
+                order by folder_id for no key update
+            """),
+            {"folder_ids": list(folder_ids)},
+        )
+
+    async def leases(self, folder_ids: Collection[FolderId]) -> dict[FolderId, UUID | None]:
+        """Lock those of these folders that nobody else has locked now: the tokens of their leases."""
+        rows = await self._connection.execute(
+            with_arrays("""
+                select folder_id, lease_token from folder where folder_id = any(cast(:folder_ids as text[]))
+                order by folder_id for no key update skip locked
+            """),
+            {"folder_ids": list(folder_ids)},
+        )
+        return {row.folder_id: row.lease_token for row in rows}
+
+    async def may_record(
+        self, verdicts: Sequence[tuple[Verdict, UUID]], leases: Mapping[FolderId, UUID | None]
+    ) -> list[Verdict]:
+        """Each comes with the token of its lease; returned are those that may be recorded. The folders are locked.
 
         Not if somebody else has the lease by now, or the request was closed otherwise. That it has had its effect is
         true whenever it is heard. So that counts also if nobody has the lease: the request was put on hold meanwhile,
         or waits for its repeat.
         """
-        leases = await self._leases([one.request.folder_id for one, _ in verdicts])
         # A statement of its own: one that had waited for the lock would see requests as they were before that.
         found = await self._connection.scalars(
             text("select id from upload_request where id = any(cast(:ids as uuid[]))"),
@@ -80,16 +102,6 @@ class Conclusions:
             return is_ours and one.request.id in still_open
 
         return list({one.request.id: one for one, token in verdicts if may(one, token)}.values())
-
-    async def _leases(self, folder_ids: Collection[FolderId]) -> dict[FolderId, UUID | None]:
-        rows = await self._connection.execute(
-            with_arrays("""
-                select folder_id, lease_token from folder where folder_id = any(cast(:folder_ids as text[]))
-                order by folder_id for no key update
-            """),
-            {"folder_ids": list(folder_ids)},
-        )
-        return {row.folder_id: row.lease_token for row in rows}
 
     async def record(self, verdicts: Sequence[Verdict]) -> None:
         """Apply them. The caller has locked the folders."""

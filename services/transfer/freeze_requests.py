@@ -5,8 +5,9 @@ whether that was sent, so it is taken up again as it is, or held for an operator
 is told when to be looked at again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 from uuid import uuid4
 
@@ -33,6 +34,12 @@ class FreezeRequests:
     settings: TransferSettings
     capabilities: frozenset[str]
     connection: AsyncConnection
+    _log_lines: list[Callable[[], None]] = field(default_factory=list)
+
+    def log(self) -> None:
+        """Say what was refused and what waits for a person; for after the commit."""
+        for say in self._log_lines:
+            say()
 
     async def of(self, folders: Sequence[Folder]) -> dict[FolderId, OpenRequest]:
         """What to send, of those of the claimed folders that have something to send."""
@@ -59,7 +66,7 @@ class FreezeRequests:
             case Hold():
                 conclusion = HoldRequest(folder.last_error or NOT_RECORDED, decision)
                 await Conclusions(self.connection).record([Verdict(found, conclusion, folder.max_files)])
-                log_upload(found, folder, conclusion, recorded=True)
+                self._log_lines.append(partial(log_upload, found, folder, conclusion, recorded=True))
                 return None
             case never:
                 assert_never(never)
@@ -85,7 +92,7 @@ class FreezeRequests:
         for folder_id, decision in decided.items():
             if decision.rejected:
                 await uploads.reject(decision.rejected)
-                log_refused(decision.rejected, folder_id)
+                self._log_lines.append(partial(log_refused, decision.rejected, folder_id))
         await self._put_off({one: decided[one.folder_id] for one in folders})
         honoured = IDEMPOTENCY_KEY in self.capabilities
         requests = [

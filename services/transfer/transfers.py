@@ -188,7 +188,7 @@ class Transfers:
         )
 
     async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
-        """These versions were heard: those that are still the transfers' own wait for it no more.
+        """These versions were heard, and are the transfers' own: neither they nor older ones wait for it any more.
 
         No transfer is locked: a row that got a newer version meanwhile says so itself, and stays.
         """
@@ -196,9 +196,9 @@ class Transfers:
             with_arrays("""
                 with heard as (
                     select recording_id from unheard_transfer
-                        join unnest(cast(:ids as text[]), cast(:versions as int[]))
-                            as u (recording_id, transfer_version) using (recording_id, transfer_version)
-                    order by recording_id for update of unheard_transfer
+                        join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, version)
+                            using (recording_id)
+                    where transfer_version <= u.version order by recording_id for update of unheard_transfer
                 )
                 delete from unheard_transfer using heard where unheard_transfer.recording_id = heard.recording_id
             """),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
 
+from schemas.fields import FolderId
 from services.transfer.answers import Sent, Transferred, as_documented, decide_conclusion
 from services.transfer.conclusions import Conclusions, Verdict
 from services.transfer.freeze_requests import FreezeRequests
@@ -75,13 +76,9 @@ class UploadRecordings:
             return shut.retry_s
         if not isinstance(claimed, Claimed):
             return claimed
-        if time.monotonic() + self.send_within_s > claimed.leased_until:
-            # This process slept, and before an answer could come somebody else may have the lease: better not to begin.
-            await self._record_one((claimed, NOT_SENT))
-            return 0
-        outcome = await self._send(claimed)
-        await self._record_one((claimed, outcome))
-        await self.lane.report(outcome, entered=claimed.lane)
+        outcome = await self._answer(claimed)
+        await self._write_down(claimed, outcome)
+        await self._tell_the_lane(claimed, outcome)
         return 0
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[Claimed | float | None]:
@@ -97,12 +94,14 @@ class UploadRecordings:
                 raise LaneShut(lane.look_again_s)
             uploads = Uploads(connection)
             folders = await uploads.claim(len(workers) if self.lane.unlimited(lane) else 1)
-            requests = await FreezeRequests(self.settings, lane.capabilities, connection).of(folders) if folders else {}
+            freezing = FreezeRequests(self.settings, lane.capabilities, connection)
+            requests = await freezing.of(folders) if folders else {}
             token = uuid4()
             if requests:
                 await self.lane.enter(connection, lane)
                 await uploads.lease(list(requests), token, lease_s=self.settings.lease_s)
             rest = await uploads.next_due_s() if len(folders) < len(workers) else 0
+        freezing.log()
         claimed = [
             Claimed(requests[one.folder_id], one, token, lane=lane, leased_until=leased_until)
             for one in folders
@@ -110,6 +109,16 @@ class UploadRecordings:
         ]
         settled = [0.0] * (len(folders) - len(claimed))
         return [*claimed, *settled, *[rest] * (len(workers) - len(folders))]
+
+    async def _answer(self, claimed: Claimed) -> Outcome:
+        if time.monotonic() + self.send_within_s > claimed.leased_until:
+            # This process slept, and before an answer could come somebody else may have the lease: better not to begin.
+            return NOT_SENT
+        return await self._send(claimed)
+
+    async def _tell_the_lane(self, claimed: Claimed, outcome: Outcome) -> None:
+        if outcome != NOT_SENT:
+            await self.lane.report(outcome, entered=claimed.lane)
 
     async def _send(self, claimed: Claimed) -> Outcome:
         """Send it; what comes back only counts as success if it is what the contract says."""
@@ -124,14 +133,31 @@ class UploadRecordings:
             )
         return as_documented(outcome, request.kind)
 
-    async def _record(self, answered: Sequence[tuple[Claimed, Outcome]]) -> Sequence[None]:
-        """Write down what came of these. An outcome that is not written down is an unknown one."""
-        await insist(partial(self._try_to_record, answered), until=min(one.leased_until for one, _ in answered))
-        return [None] * len(answered)
+    async def _write_down(self, claimed: Claimed, outcome: Outcome) -> None:
+        """Write down what came of it. An outcome that is not written down is an unknown one."""
+        if not await self._record_one((claimed, outcome)):
+            await insist(partial(self._try_to_record, [(claimed, outcome)]), until=claimed.leased_until)
 
-    async def _try_to_record(self, answered: Sequence[tuple[Claimed, Outcome]]) -> None:
+    async def _record(self, answered: Sequence[tuple[Claimed, Outcome]]) -> Sequence[bool]:
+        """Which of these were written down, all in one transaction: not those whose folder somebody else has locked.
+
+        Whoever waits for such a folder waits alone: the others' leases would end meanwhile.
+        """
+        until = max(one.leased_until for one, _ in answered)
+        written = await insist(partial(self._try_to_record, answered, waits=False), until=until)
+        return [one.request.folder_id in written for one, _ in answered]
+
+    async def _try_to_record(
+        self, answered: Sequence[tuple[Claimed, Outcome]], *, waits: bool = True
+    ) -> frozenset[FolderId]:
+        """One transaction. Returns the folders that it had; with `waits` it waits for those that others have locked."""
         async with self.database.transaction() as connection:
             conclusions, now = Conclusions(connection), await Store(connection).now()
+            folder_ids = [one.request.folder_id for one, _ in answered]
+            if waits:
+                await conclusions.lock(folder_ids)
+            leases = await conclusions.leases(folder_ids)
+            answered = [one for one in answered if one[0].request.folder_id in leases]
             verdicts = [
                 Verdict(
                     one.request,
@@ -147,13 +173,14 @@ class UploadRecordings:
                 for one, outcome in answered
             ]
             tokens = [one.token for one, _ in answered]
-            recorded = await conclusions.may_record(list(zip(verdicts, tokens, strict=True)))
+            recorded = await conclusions.may_record(list(zip(verdicts, tokens, strict=True)), leases)
             if recorded:
                 await conclusions.record(recorded)
             if any(isinstance(one.conclusion, Transferred) for one in recorded):
                 await notify(connection, ("announce_transfers",))
         for (one, _), verdict in zip(answered, verdicts, strict=True):
             log_upload(one.request, one.folder, verdict.conclusion, recorded=verdict in recorded)
+        return frozenset(leases)
 
 
 def _sent(claimed: Claimed) -> Sent:

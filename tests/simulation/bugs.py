@@ -14,12 +14,14 @@ from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
+from schemas.fields import CloudsUuid
 from services.cloud_updater import on_ticket_linked
 from services.cloud_updater.announce_updates import record_of
 from services.cloud_updater.claims import Claimed
 from services.cloud_updater.push_tickets import PushTickets
 from services.linker import link_recordings
 from services.linker.decisions import CurrentLink, KnownRecording, LinkDecision, LinkRequest, decide_link
+from services.transfer.conclusions import Conclusions
 from services.transfer.freeze_requests import FreezeRequests
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.uploads import Folder
@@ -164,6 +166,13 @@ def _shown_although_refused(row: Recording, up_to: int) -> bool:
 
 async def _late_or_not(self: PushTickets, ready: object, decision: object) -> None:
     """What a worker sent after its lease was lost leaves nothing."""
+
+
+_transferred = Conclusions._transferred
+
+
+async def _into_the_first(self: Conclusions, effective: Sequence[tuple[OpenRequest, CloudsUuid]]) -> None:
+    await _transferred(self, [(request, effective[0][1]) for request, _ in effective])
 
 
 _take_up = FreezeRequests.take_up
@@ -312,6 +321,13 @@ BUGS = (
         ((FreezeRequests, "take_up", _as_it_was_sent),),
         seeds=200,
         breaks="is known to honour no keys",
+    ),
+    Bug(
+        "another folder's outcome",
+        "of uploads that are recorded together, all count as in the folder of the first",
+        ((Conclusions, "_transferred", _into_the_first),),
+        seeds=120,
+        breaks="is called transferred with",
     ),
     Bug(
         "uploads for a mere look",

@@ -4,6 +4,7 @@ It does nothing by itself: each of its steps is a task that runs from one named 
 crash drops the tasks where they stand, with all that the process knew; what it had committed, published or sent stays.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,7 +52,7 @@ from services.transfer.on_recording_transferred import fold_recording_transferre
 from services.transfer.on_recording_transferred import new_own_transfers
 from services.transfer.on_ticket_linked import fold_ticket_linked as transfer_keeps
 from services.transfer.settings import TransferSettings
-from services.transfer.upload_recordings import UploadRecordings
+from services.transfer.upload_recordings import Claimed, UploadRecordings
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.announce_once import OnceAnnouncer
@@ -62,6 +63,7 @@ from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.lane import Lane
+from shared.lane_state import LaneShut
 from shared.producer import Outgoing, Producer, Published
 from shared.reconcile import Loop
 from tests.simulation import linker_store, transfer_store, updater_store
@@ -83,7 +85,7 @@ _NOWHERE = "postgresql+asyncpg://simulated@localhost/simulated"
 GIVEN = {"api_token": "t", "transfer_database_url": _NOWHERE, "cloud_updater_database_url": _NOWHERE}
 TRANSFER = TransferSettings.model_validate(GIVEN)
 UPDATER = CloudUpdaterSettings.model_validate(GIVEN)
-SENDERS = {"upload_recordings", "push_tickets", "ping_cloud"}
+SENDERS = {"upload_recordings", "two_uploads", "push_tickets", "ping_cloud"}
 _COMMIT_BEFORE = {"fold": Point.FOLDED, "send": Point.CLAIMED, "announce": Point.GATHERED, "": Point.RECORDED}
 _COMMIT_AFTER = {"fold": Point.FOLDED, "send": Point.RECORDED, "announce": Point.MARKED, "": Point.RECORDED}
 
@@ -165,6 +167,7 @@ class Process:
         uploading._claim_one = _alone(uploading._claim)  # type: ignore[assignment]  # one worker shares with nobody
         uploading._record_one = _alone(uploading._record)  # type: ignore[assignment]
         self._loop("upload_recordings", uploading.step)
+        self._loop("two_uploads", partial(_two_uploads, uploading, self.outside.cloud.fired))
         self._announcer("announce_transfers", transfer_store.unheard, transfer_store.facts)
 
     def _updater(self) -> None:
@@ -314,6 +317,21 @@ class Process:
     async def _look(self, topic: str) -> None:
         with suppress(OSError):
             await self.folds[topic]._look()
+
+
+async def _two_uploads(uploading: UploadRecordings, fired: Counter[str]) -> float | None:
+    """The step of two workers that claim and record together; what they send goes one after the other."""
+    try:
+        found = await uploading._claim([None, None])
+    except LaneShut as shut:
+        return shut.retry_s
+    answered = [(one, await uploading._answer(one)) for one in found if isinstance(one, Claimed)]
+    fired["two uploads were recorded together"] += len(answered) > 1
+    if answered:
+        await uploading._record(answered)
+    for one, outcome in answered:
+        await uploading._tell_the_lane(one, outcome)
+    return 0 if answered else None
 
 
 def _alone(act: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:

@@ -99,8 +99,8 @@ RULES: Sequence[Rule] = (
         links_to_announce,
         [
             (
-                "as u (recording_id, link_version) using (recording_id, link_version)",
-                "as u (recording_id, other) using (recording_id)",
+                "where link_version <= u.version order by",
+                "where true order by",
             )
         ],
     ),

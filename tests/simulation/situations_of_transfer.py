@@ -160,15 +160,15 @@ async def outcome_after_the_end(at: At) -> AsyncIterator[object]:
     uploads, conclusions = Uploads(connection), Conclusions(connection)
     done = Verdict(request, Transferred(CloudsUuid("U1"), 500), 500)
     await uploads.lease([MONDAY], ONE, lease_s=10)
-    yield len(await conclusions.may_record([(done, ONE)]))
-    yield len(await conclusions.may_record([(done, OTHER)]))
+    yield len(await conclusions.may_record([(done, ONE)], await conclusions.leases([MONDAY])))
+    yield len(await conclusions.may_record([(done, OTHER)], await conclusions.leases([MONDAY])))
     await conclusions._settle([End(MONDAY, 500, held="outcome_unknown")])
     yield (await conclusions.held_request(MONDAY)) is not None
     await conclusions._settle([End(MONDAY, 500, held="missing_in_cloud")])
     yield (await conclusions.held_request(MONDAY)) is not None
-    yield len(await conclusions.may_record([(done, ONE)]))
+    yield len(await conclusions.may_record([(done, ONE)], await conclusions.leases([MONDAY])))
     await Requests(connection).close([request])
-    yield len(await conclusions.may_record([(done, ONE)]))
+    yield len(await conclusions.may_record([(done, ONE)], await conclusions.leases([MONDAY])))
 
 
 async def refused_after_news(at: At) -> AsyncIterator[object]:

@@ -243,7 +243,7 @@ class TransfersModel(Transfers):
     async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
         unheard = _tables(self._connection).unheard_transfer
         for one, version in versions.items():
-            if unheard.get(one) == version:
+            if unheard.get(one, version + 1) <= version:
                 del unheard[one]
 
     async def lock(self, recording_ids: Collection[RecordingId]) -> None:
@@ -389,15 +389,24 @@ class RequestsModel(Requests):
 class ConclusionsModel(Conclusions):
     """services.transfer.conclusions.Conclusions; what a conclusion leads to is its own `record`."""
 
-    async def may_record(self, verdicts: Sequence[tuple[Verdict, UUID]]) -> list[Verdict]:
-        return [one for one, token in verdicts if self._may_record(one, token)]
+    async def lock(self, folder_ids: Collection[FolderId]) -> None:
+        """One transaction at a time: nobody has locked any."""
 
-    def _may_record(self, verdict: Verdict, token: UUID) -> bool:
-        tables = _tables(self._connection)
-        row = tables.folder.get(verdict.request.folder_id)
-        lease_token = row.lease_token if row else None
-        is_ours = lease_token == token or (lease_token is None and isinstance(verdict.conclusion, Transferred))
-        return verdict.request.id in tables.upload_request and is_ours
+    async def leases(self, folder_ids: Collection[FolderId]) -> dict[FolderId, UUID | None]:
+        rows = _tables(self._connection).folder
+        return {one: rows[one].lease_token for one in folder_ids if one in rows}
+
+    async def may_record(
+        self, verdicts: Sequence[tuple[Verdict, UUID]], leases: Mapping[FolderId, UUID | None]
+    ) -> list[Verdict]:
+        still_open = _tables(self._connection).upload_request
+
+        def may(one: Verdict, token: UUID) -> bool:
+            lease = leases.get(one.request.folder_id)
+            is_ours = lease == token or (lease is None and isinstance(one.conclusion, Transferred))
+            return is_ours and one.request.id in still_open
+
+        return [one for one, token in verdicts if may(one, token)]
 
     async def _moments_in(self, folder_ids: Collection[FolderId]) -> dict[FolderId, datetime]:
         rows, now = _tables(self._connection).folder, now_of(self._connection)

@@ -24,6 +24,9 @@ def _tables(connection: AsyncConnection) -> UpdaterTables:
 class PushesModel(Pushes):
     """services.cloud_updater.pushes.Pushes."""
 
+    async def lock(self, uuid: str) -> None:
+        """One transaction at a time: nobody has locked any."""
+
     async def acknowledged(self, claimed: Sequence[Claimed], *, quiet_s: float) -> frozenset[str]:
         tables, now = _tables(self._connection), now_of(self._connection)
         found = set()
