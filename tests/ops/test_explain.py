@@ -118,6 +118,7 @@ def test_a_recording_of_which_nothing_could_be_applied_is_explained(
         for setting, server in (("LINKER_URL", linker), ("TRANSFER_URL", transfer), ("CLOUD_UPDATER_URL", up)):
             monkeypatch.setenv(setting, server.url)
         monkeypatch.setenv("API_TOKEN", "x")
+        monkeypatch.setenv("COLUMNS", "200")  # so that no line of the table is broken
         assert main(["explain", "rec 1"]) == 0
     told = capsys.readouterr()
     asked = [path.partition("?")[2] for _, path, _ in transfer.seen]
