@@ -79,7 +79,7 @@ class FreezeRequests:
         taken = await uploads.taken_names(names) if names else {}
 
         decided = {
-            one.folder_id: decide_lot(
+            one: decide_lot(
                 ready.get(one.folder_id, ()),
                 taken=taken.get(one.folder_id, {}),
                 clouds_uuid=one.clouds_uuid,
@@ -89,16 +89,16 @@ class FreezeRequests:
             for one in folders
         }
 
-        for folder_id, decision in decided.items():
+        for folder, decision in decided.items():
             if decision.rejected:
                 await uploads.reject(decision.rejected)
-                self._log_lines.append(partial(log_refused, decision.rejected, folder_id))
-        await self._put_off({one: decided[one.folder_id] for one in folders})
+                self._log_lines.append(partial(log_refused, decision.rejected, folder.folder_id))
+        await self._put_off(decided)
         honoured = IDEMPOTENCY_KEY in self.capabilities
         requests = [
-            OpenRequest.of(one, lot, request_id=uuid4(), keys_honoured=honoured)
-            for one in folders
-            if isinstance(lot := decided[one.folder_id], Lot)
+            OpenRequest.of(folder, decision, request_id=uuid4(), keys_honoured=honoured)
+            for folder, decision in decided.items()
+            if isinstance(decision, Lot)
         ]
         if requests:
             await Requests(self.connection).freeze(requests)

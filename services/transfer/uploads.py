@@ -54,7 +54,7 @@ class Uploads:
         self._connection = connection
 
     async def claim(self, limit: int) -> list[Folder]:
-        """Lock the folders that have been due for longest. None: none is due, or others have them."""
+        """Lock the folders that have been due for longest, those that nobody else has locked."""
         rows = await self._connection.execute(
             text(f"""
                 select folder_id, clouds_uuid, attempts as failures, last_error,
