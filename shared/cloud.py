@@ -20,6 +20,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared import metrics
+from shared.connections import Connections
 from shared.echo import without_echo
 from shared.outcome import Answer, NothingDone, Outcome, Unknown, classify
 from shared.path_segment import path_segment
@@ -100,12 +101,9 @@ class Cloud:
         to_connect_s = min(10.0, settings.cloud_timeout_s / 3)
         self._base = settings.clouds_url + PREFIX
         self._timeouts = httpx.Timeout(settings.cloud_timeout_s, connect=to_connect_s, pool=to_connect_s).as_dict()
-        # httpx without its client, which takes a third of a request's time for what is not wanted here: redirects,
-        # cookies, proxies of the environment.
-        self._transport = httpx.AsyncHTTPTransport(
-            trust_env=False,
-            limits=httpx.Limits(max_connections=settings.cloud_workers + 1, keepalive_expiry=KEEPALIVE_S),
-        )
+        # Neither httpx's client nor its transport, which took most of a request's time for what is not wanted here:
+        # redirects, cookies, proxies of the environment, several event loops.
+        self._transport = Connections(self._base, most=settings.cloud_workers + 1, idle_s=KEEPALIVE_S)
 
     @property
     def workers(self) -> int:
