@@ -29,18 +29,16 @@ class Skimmed(NamedTuple):
 REMEMBERED = 100_000
 
 
-class _Said(NamedTuple):
-    """What a record says; `content`: by which it is known again."""
-
-    says: Skimmed
-    content: int
-
-
 class _Span(NamedTuple):
-    """Records one behind the other. None: nobody waits for that one."""
+    """Records one behind the other, before `end`: what each says (None: nobody waits for it), and by what it is known
+    again: its key and a hash of its value.
+    """
 
     first_offset: int
-    said: Sequence[_Said | None]
+    end: int
+    says: Sequence[Skimmed | None]
+    keys: Sequence[bytes | None]
+    values: Sequence[int]
 
 
 class OwnRecords:
@@ -55,10 +53,17 @@ class OwnRecords:
 
     def add(self, published: Published) -> None:
         """Kafka has acknowledged these. Beyond REMEMBERED all are forgotten, that is, read as they come."""
-        if sum(len(one.said) for spans in self._spans.values() for one in spans) >= REMEMBERED:
+        first, records = published.first_offset, published.records
+        if sum(len(one.says) for spans in self._spans.values() for one in spans) >= REMEMBERED:
             self._spans.clear()
-        said = [_Said(one.says, hash(one.value)) if one.says else None for one in published.records]
-        self._spans[published.partition].append(_Span(published.first_offset, said))
+        span = _Span(
+            first,
+            first + len(records),
+            [one.says for one in records],
+            [one.key for one in records],
+            [hash(one.value) for one in records],
+        )
+        self._spans[published.partition].append(span)
 
     def sort_out(
         self, partition: TopicPartition, records: Sequence[ConsumerRecord]
@@ -66,25 +71,27 @@ class OwnRecords:
         """Those of the partition that somebody waits for, each with what it says if that is known."""
         spans = self._spans.get(partition, ())
         found: list[tuple[ConsumerRecord, Skimmed | None]] = []
+        span = None
         for record in records:
-            for first, said in spans:
-                if not 0 <= (place := record.offset - first) < len(said):
+            offset = record.offset
+            if span is None or not span.first_offset <= offset < span.end:
+                # The one that was published last, if Kafka has given an offset twice.
+                span = next((one for one in reversed(spans) if one.first_offset <= offset < one.end), None)
+            says = None
+            if span:
+                place = offset - span.first_offset
+                if (said := span.says[place]) is None:
                     continue
-                if (one := said[place]) is None:
-                    break
-                if hash(record.value) == one.content and record.key == one.says.key.encode():
-                    found.append((record, one.says))
-                    break
-            else:
-                found.append((record, None))
+                if hash(record.value) == span.values[place] and record.key == span.keys[place]:
+                    says = said
+            found.append((record, says))
         return found
 
     def passed(self, ends: Mapping[TopicPartition, int]) -> None:
         """What lies before these offsets was folded."""
         for partition, end in ends.items():
             if partition in self._spans:
-                waiting = [one for one in self._spans[partition] if one.first_offset + len(one.said) > end]
-                self._spans[partition] = waiting
+                self._spans[partition] = [one for one in self._spans[partition] if one.end > end]
 
     def forget(self, partition: TopicPartition) -> None:
         """Read all of the partition."""

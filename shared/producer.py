@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from shared.kafka import KafkaSettings, client_options
-from shared.partition import partition_of
+from shared.partition import murmur2
 
 SEND_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
@@ -126,9 +126,10 @@ def _batches(
     """
     batches: list[tuple[TopicPartition, BatchBuilder, list[Outgoing]]] = []
     filling: dict[tuple[str, int], tuple[BatchBuilder, list[Outgoing]]] = {}
+    hashes = iter(murmur2([one.key for one in records if one.key is not None]))
     for one in records:
         known = partitions[one.topic]
-        number = choice(known) if one.key is None else known[partition_of(one.key, len(known))]  # noqa: S311  # any will do
+        number = choice(known) if one.key is None else known[next(hashes) % len(known)]  # noqa: S311  # any will do
         batch, within = filling.get((one.topic, number), (None, []))
         if batch is None or _append(batch, one) is None:
             batch, within = filling[one.topic, number] = new_batch(), []

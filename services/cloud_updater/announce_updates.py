@@ -6,23 +6,21 @@ fact that is lost with a broker, or comes late, costs one repeated push after a 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
-from json.encoder import encode_basestring as in_quotes
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.envelope import rfc3339
-from schemas.events import CloudTicketUpdated
 from schemas.topics import CLOUD_TICKET_UPDATED
 from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
-from shared.facts import as_record
-from shared.producer import Outgoing
+from shared.arrays import with_arrays
+from shared.facts import facts_of, written
 from shared.sql import text
 
 FOLDERS_AT_ONCE = 500
 FACTS_AT_ONCE = 5_000
+_FACTS = facts_of(CLOUD_TICKET_UPDATED, "cloud_updater")
 
 
 @dataclass(frozen=True)
@@ -49,40 +47,41 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
         return None
     # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
     # And nothing of a folder that was set back since: a refusal is taken back then, and would look like a success.
-    rows = (
-        await connection.execute(
-            text(f"""
-                select l.clouds_uuid, r.recording_id, r.transfer_version, r.link_version, r.seq
-                from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:cursors as bigint[]))
-                        as u (clouds_uuid, generation, cursor)
+    # All of it was valid when it was stored, so PostgreSQL writes it as the JSON of CloudTicketUpdated.
+    found = await connection.execute(
+        with_arrays(f"""
+            select array_agg(clouds_uuid), array_agg(recording_id), array_agg(version), array_agg(seq),
+                   array_agg(convert_to(value, 'UTF8'))
+            from (
+                select l.clouds_uuid, r.recording_id, concat(r.transfer_version, '.', r.link_version) as version, r.seq,
+                    concat('{{"recording_id":', to_json(r.recording_id), ',"clouds_uuid":', to_json(l.clouds_uuid),
+                        ',"transfer_version":', r.transfer_version, ',"link_version":', r.link_version,
+                        ',"updated_at":"', {written("u.pushed_at")}, '"}}') as value
+                from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:cursors as bigint[]),
+                            cast(:pushed as timestamptz[])) as u (clouds_uuid, generation, cursor, pushed_at)
                     join ledger l on l.clouds_uuid = u.clouds_uuid and l.generation = u.generation
                     join recording r on {TO_ANNOUNCE}
-                order by l.clouds_uuid, r.seq limit :limit
-            """),  # noqa: S608  # this module's own text
-            {
-                "uuids": [one.clouds_uuid for one in folders],
-                "generations": [one.generation for one in folders],
-                "cursors": [one.up_to_seq for one in folders],
-                "limit": limit,
-            },
-        )
-    ).all()
+                order by l.clouds_uuid, r.seq limit :limit) due
+        """),  # noqa: S608  # this module's own text
+        {
+            "uuids": [one.clouds_uuid for one in folders],
+            "generations": [one.generation for one in folders],
+            "cursors": [one.up_to_seq for one in folders],
+            "pushed": [one.pushed_at for one in folders],
+            "limit": limit,
+        },
+    )
+    uuids, ids, versions, seqs, values = (column or [] for column in found.one())
     passed = [Passed(one.clouds_uuid, one.generation, one.up_to_seq) for one in folders]
+    if len(ids) == limit:
+        last = next(place for place, one in enumerate(passed) if one.clouds_uuid == uuids[-1])
+        passed = [*passed[:last], replace(passed[last], up_to_seq=seqs[-1])]
     pushed_at = {one.clouds_uuid: one.pushed_at for one in folders}
-    if len(rows) == limit:
-        last = next(place for place, one in enumerate(passed) if one.clouds_uuid == rows[-1].clouds_uuid)
-        passed = [*passed[:last], replace(passed[last], up_to_seq=rows[-1].seq)]
     records = [
-        record_of(
-            recording_id=recording_id,
-            clouds_uuid=clouds_uuid,
-            transfer_version=transfer_version,
-            link_version=link_version,
-            pushed_at=pushed_at[clouds_uuid],
-        )
-        for clouds_uuid, recording_id, transfer_version, link_version, _ in rows
+        _FACTS.record(value, key=recording_id, version=version, time=rfc3339(pushed_at[clouds_uuid]))
+        for clouds_uuid, recording_id, version, value in zip(uuids, ids, versions, values, strict=True)
     ]
-    return Lot(records, len(rows) == limit, partial(_mark, passed=passed))
+    return Lot(records, len(ids) == limit, partial(_mark, passed=passed))
 
 
 async def forget_announced(connection: AsyncConnection) -> None:
@@ -100,25 +99,6 @@ async def forget_announced(connection: AsyncConnection) -> None:
         """)
     )
     await connection.execute(text("update ledger set announced_cursor = 0 where announced_cursor > 0"))
-
-
-def record_of(
-    *, recording_id: str, clouds_uuid: str, transfer_version: int, link_version: int, pushed_at: datetime
-) -> Outgoing:
-    """The record that announces an acknowledgement. All of it was valid when it was stored, so no model checks it."""
-    value = (
-        f'{{"recording_id":{in_quotes(recording_id)},"clouds_uuid":{in_quotes(clouds_uuid)},'
-        f'"transfer_version":{transfer_version},"link_version":{link_version},'
-        f'"updated_at":"{rfc3339(pushed_at).decode()}"}}'
-    )
-    return as_record(
-        CLOUD_TICKET_UPDATED,
-        (CloudTicketUpdated, value.encode()),
-        key=recording_id,
-        version=f"{transfer_version}.{link_version}",
-        source="cloud_updater",
-        time=pushed_at,
-    )
 
 
 async def _mark(connection: AsyncConnection, *, passed: Sequence[Passed]) -> None:

@@ -5,52 +5,72 @@ published late, and so stands behind a newer one, is corrected by the same rule.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from functools import lru_cache
-from json.encoder import encode_basestring as _quoted
-from typing import Any
 
-from pydantic_core import to_json
-from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED
 from shared.arrays import with_arrays
-from shared.facts import as_record
+from shared.facts import facts_of, written
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from shared.sql import text
 
+_FACTS = facts_of(TICKET_LINKED, "linker")
+
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
     """Recording → link_version, folder by folder; those of an import not before all of its rows are decided."""
-    rows = await connection.execute(
+    found = await connection.execute(
         text("""
-            select recording_id, link_version from unheard_link
-            where import_id is null
-                or import_id <> all (array(select import_id from import where finished_at is null))
-            order by folder_id, recording_id limit :limit
+            select array_agg(recording_id), array_agg(link_version) from (
+                select recording_id, link_version from unheard_link
+                where import_id is null
+                    or import_id <> all (array(select import_id from import where finished_at is null))
+                order by folder_id, recording_id limit :limit) due
         """),
         {"limit": limit},
     )
-    return {row[0]: row[1] for row in rows.all()}
+    ids, versions = found.one()
+    return dict(zip(ids, versions, strict=True)) if ids else {}
 
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """Recording → (link_version, record) as the links are now.
 
-    They were valid when they were stored, so each goes from its row to JSON without being an event on the way.
+    They were valid when they were stored, so PostgreSQL writes each as the JSON of TicketLinked, its fields in order.
     """
-    rows = await connection.execute(
-        with_arrays("""
-            select recording_id, folder_id, filename, link_version, ticket, source, request_id, requested_at, linked_by,
-                   import_id, occurred_at
-            from link where recording_id = any(cast(:ids as text[])) order by folder_id, recording_id
-        """),
+    found = await connection.execute(
+        with_arrays(f"""
+            select array_agg(recording_id), array_agg(link_version), array_agg(request_id),
+                   array_agg(convert_to(occurred, 'UTF8')), array_agg(convert_to(value, 'UTF8'))
+            from (
+                select recording_id, link_version, request_id, occurred, concat(
+                    '{{"recording_id":', to_json(recording_id), ',"folder_id":', to_json(folder_id),
+                    ',"filename":', to_json(filename), ',"link_version":', link_version,
+                    ',"ticket_info":', coalesce(ticket, 'null'), ',"source":"', source,
+                    '","request_id":', to_json(request_id), ',"requested_at":"', {written("requested_at")}, '"',
+                    ',"linked_by":' || to_json(linked_by), ',"import_id":' || to_json(import_id),
+                    ',"occurred_at":"', occurred, '"}}') as value
+                from link cross join lateral (select {written("occurred_at")} as occurred) of_link
+                where recording_id = any(cast(:ids as text[])) order by folder_id, recording_id) due
+        """),  # noqa: S608  # this module's own text
         {"ids": recording_ids},
     )
-    return {row[0]: (row[3], record_of(row)) for row in rows.all()}
+    row = found.one()
+    record = _FACTS.record
+    return {
+        recording_id: (
+            version,
+            record(
+                value,
+                key=recording_id,
+                version=str(version),
+                time=time,
+                says=Skimmed(recording_id, (version,), request_id),
+            ),
+        )
+        for recording_id, version, request_id, time, value in zip(*(column or () for column in row), strict=True)
+    }
 
 
 async def forget_heard(connection: AsyncConnection) -> None:
@@ -62,31 +82,3 @@ async def forget_heard(connection: AsyncConnection) -> None:
             on conflict do nothing
         """)
     )
-
-
-def record_of(row: Row[Any]) -> Outgoing:
-    """The record that announces a link, of its row with the fields of TicketLinked in their order."""
-    values: tuple[Any, ...] = tuple(row)
-    recording_id, folder_id, filename, link_version, ticket, source, request_id = values[:7]
-    # Written as text, because the ticket is JSON as it stands in its row and the end is the same for a whole import.
-    value = (
-        f'{{"recording_id":{_quoted(recording_id)},"folder_id":{_quoted(folder_id)},"filename":{_quoted(filename)},'
-        f'"link_version":{link_version},"ticket_info":{ticket or "null"},"source":"{source}",'
-        f'"request_id":{_quoted(request_id)},{_end(*values[7:])}'
-    )
-    return as_record(
-        TICKET_LINKED,
-        (TicketLinked, value.encode()),
-        key=recording_id,
-        version=str(link_version),
-        source="linker",
-        time=values[-1],
-        says=Skimmed(recording_id, (link_version,), request_id),
-    )
-
-
-@lru_cache(maxsize=64)
-def _end(requested_at: datetime, linked_by: str | None, import_id: str | None, occurred_at: datetime) -> str:
-    """The last fields of the value; one without a value is left out."""
-    fields = {"requested_at": requested_at, "linked_by": linked_by, "import_id": import_id, "occurred_at": occurred_at}
-    return to_json({name: value for name, value in fields.items() if value is not None})[1:].decode()

@@ -4,10 +4,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.envelope import rfc3339
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater import announce_updates
 from shared.announce_once import Lot
-from tests.cloud_updater.given import NOON, a_link, a_resync, an_update
+from tests.cloud_updater.given import a_link, a_resync, an_update
 from tests.cloud_updater.running import Updater, holding, transferred
 from tests.emulator.running import Emulator
 
@@ -32,20 +33,19 @@ async def _to_announce(updater: Updater) -> dict[str, tuple[int, int]]:
     return _facts(await _lot(updater))
 
 
-def test_a_fact_is_written_as_its_model_would() -> None:
-    for recording_id, uuid, pushed_at in (
-        ("R1", "uuid-1==", NOON),
-        ('a "quoted" \\ id\n\t\x01\x7f / ä €\u2028😀', 'u"\\', NOON.replace(microsecond=120)),
-    ):
-        record = announce_updates.record_of(
-            recording_id=recording_id, clouds_uuid=uuid, transfer_version=2, link_version=3, pushed_at=pushed_at
-        )
-        event = CloudTicketUpdated(
-            recording_id=recording_id, clouds_uuid=uuid, transfer_version=2, link_version=3, updated_at=pushed_at
-        )
+async def test_a_fact_is_written_as_its_model_would(updater: Updater, cloud: Emulator) -> None:
+    names = ("R1", 'a "quoted" \\ id\n\t\b\x01\x7f / ä €\u2028😀')
+    await transferred(updater, cloud, *names)
+    await updater.fold(*(a_link(name) for name in names))
+    await updater.push()
+    lot = await _lot(updater)
+    assert lot is not None
 
+    assert {record.key.decode() for record in lot.records if record.key} == set(names)
+    for record in lot.records:
+        event = CloudTicketUpdated.model_validate_json(record.value)
         assert record.value == event.model_dump_json().encode()
-        assert record.key == recording_id.encode()
+        assert dict(record.headers)["ce_time"] == rfc3339(event.updated_at)
 
 
 async def test_an_acknowledged_push_is_announced_until_kafka_has_it(updater: Updater, cloud: Emulator) -> None:

@@ -1,8 +1,9 @@
 """What linker learns from its own facts: lost and older databases, and what was announced."""
 
+from schemas.envelope import rfc3339
 from schemas.events import TicketLinked
 from services.linker.announce_links import facts, forget_heard
-from tests.linker.given import a_fact, a_recording, a_request, after_noon
+from tests.linker.given import NOON, a_fact, a_recording, a_request, after_noon
 from tests.linker.running import Linker
 
 
@@ -179,3 +180,23 @@ async def test_every_link_is_announced_to_a_topic_that_was_made_anew(linker: Lin
 
     assert before == {}
     assert await linker.unheard() == {"R1": 7, "R2": 3}
+
+
+async def test_a_link_is_announced_as_its_model_would_write_it(linker: Linker) -> None:
+    odd = 'a "quoted" \\ id\n\t\b\x01\x7f / ä €\u2028😀'
+    told = {
+        "R1": a_fact("R1", 7, occurred_at=NOON, requested_at=NOON.replace(microsecond=120_000)),
+        odd: a_fact(odd, 2, folder_id=odd, filename=odd, request_id=odd, linked_by=odd, import_id=odd),
+        "R3": a_fact("R3", 1, None, occurred_at=NOON.replace(microsecond=1)),
+    }
+    await linker.fold(*told.values())
+
+    async with linker.database.transaction() as connection:
+        found = await facts(connection, list(told))
+
+    assert {key: record.value for key, (_, record) in found.items()} == {
+        key: fact.model_dump_json().encode() for key, fact in told.items()
+    }
+    assert [dict(record.headers)["ce_time"] for _, record in found.values()] == [
+        rfc3339(TicketLinked.model_validate_json(record.value).occurred_at) for _, record in found.values()
+    ]

@@ -13,7 +13,7 @@ def _records(*offsets: int) -> list[ConsumerRecord]:
 
 
 def _outgoing(says: Skimmed | None = None, value: bytes = b"{}") -> Outgoing:
-    return Outgoing("facts", b"R1", value, (), says)
+    return Outgoing("facts", says.key.encode() if says else b"R1", value, (), says)
 
 
 def _published(partition: TopicPartition, offsets: range) -> Published:

@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketLinked
 from schemas.fields import CloudsUuid
 from services.cloud_updater import on_ticket_linked
-from services.cloud_updater.announce_updates import record_of
 from services.cloud_updater.claims import Claimed
 from services.cloud_updater.push_tickets import PushTickets
 from services.linker import link_recordings
@@ -42,7 +41,7 @@ from tests.simulation.cloud import KEYS
 from tests.simulation.database import tables_of
 from tests.simulation.seams import replaced
 from tests.simulation.updater_outcomes import PushesModel
-from tests.simulation.updater_store import ClaimsModel, Ledger, Recording, UpdaterTables
+from tests.simulation.updater_store import ClaimsModel, Ledger, Recording, UpdaterTables, record_of
 
 _LONG_AGO = (datetime.min.replace(tzinfo=UTC), "")
 
@@ -192,9 +191,11 @@ def _by_offset_alone(
     found = []
     for record in records:
         spans = self._spans.get(partition, ())
-        said = [of[record.offset - first] for first, of in spans if 0 <= record.offset - first < len(of)]
+        said = [
+            one.says[record.offset - one.first_offset] for one in spans if one.first_offset <= record.offset < one.end
+        ]
         if not said or said[0]:
-            found.append((record, said[0].says if said and said[0] else None))
+            found.append((record, said[0] if said else None))
     return found
 
 

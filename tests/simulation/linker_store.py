@@ -10,18 +10,21 @@ import re
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from pydantic_core import from_json
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred, TicketInfo
-from services.linker import announce_links
+from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked
+from schemas.topics import TICKET_LINKED
 from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, Target
 from services.linker.link_rows import LinkRow
 from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue, Known
 from services.linker.store_links import Links
 from shared.batch import Incoming
+from shared.facts import as_record
+from shared.own_records import Skimmed
 from shared.places import place_of
 from shared.producer import Outgoing
 from tests.simulation.database import Tables, tables_of
@@ -344,19 +347,17 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     found = sorted(
         (rows[one] for one in recording_ids if one in rows), key=lambda one: (one.folder_id, one.recording_id)
     )
-    announced: list[Any] = [_Announced(*one[:11]) for one in found]
-    return {one.recording_id: (one.link_version, announce_links.record_of(one)) for one in announced}
+    return {one.recording_id: (one.link_version, _record_of(one)) for one in found}
 
 
-class _Announced(NamedTuple):
-    recording_id: str
-    folder_id: str
-    filename: str
-    link_version: int
-    ticket: str | None
-    source: str
-    request_id: str
-    requested_at: datetime
-    linked_by: str | None
-    import_id: str | None
-    occurred_at: datetime
+def _record_of(row: Link) -> Outgoing:
+    fact = TicketLinked.model_validate({**row._asdict(), "ticket_info": from_json(row.ticket) if row.ticket else None})
+    return as_record(
+        TICKET_LINKED,
+        fact,
+        key=row.recording_id,
+        version=str(row.link_version),
+        source="linker",
+        time=row.occurred_at,
+        says=Skimmed(row.recording_id, (row.link_version,), row.request_id),
+    )

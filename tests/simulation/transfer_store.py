@@ -13,9 +13,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import RecordingProcessed, TicketLinked
+from schemas.events import RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.fields import CloudsUuid, FolderId, RecordingId
-from services.transfer import announce_transfers
+from schemas.topics import RECORDING_TRANSFERRED
 from services.transfer.answers import GIVEN_UP_BEGINS, Transferred
 from services.transfer.conclusions import Conclusions, End, Verdict
 from services.transfer.decisions import KnownRecording, KnownTransfer, Place, Processed, earliest
@@ -25,6 +25,8 @@ from services.transfer.requests import OpenRequest, Requests
 from services.transfer.store import Store
 from services.transfer.transfers import TransferRow, Transfers
 from services.transfer.uploads import SHORTEST_WAIT_S, Folder, Uploads
+from shared.facts import as_record
+from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from tests.simulation.database import Tables, now_of, tables_of
 
@@ -488,6 +490,19 @@ async def forget_heard(connection: AsyncConnection) -> None:
 
 async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
     """services.transfer.announce_transfers.facts."""
-    rows: list[Any] = [one for one in _tables(connection).transfer.values() if one.recording_id in recording_ids]
+    rows = [one for one in _tables(connection).transfer.values() if one.recording_id in recording_ids]
     rows.sort(key=lambda one: (one.folder_id, one.recording_id))
-    return {one.recording_id: (one.transfer_version, announce_transfers.record_of(one)) for one in rows}
+    return {one.recording_id: (one.transfer_version, _record_of(one)) for one in rows}
+
+
+def _record_of(row: TransferRow) -> Outgoing:
+    fact = RecordingTransferred.model_validate({**row._asdict(), "file": row._asdict()})
+    return as_record(
+        RECORDING_TRANSFERRED,
+        fact,
+        key=row.recording_id,
+        version=str(row.transfer_version),
+        source="transfer",
+        time=row.transferred_at,
+        says=Skimmed(row.recording_id, (row.transfer_version,), ""),
+    )

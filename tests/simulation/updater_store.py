@@ -14,15 +14,18 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.events import RecordingTransferred, TicketLinked
-from services.cloud_updater.announce_updates import Passed, record_of
+from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
+from schemas.topics import CLOUD_TICKET_UPDATED
+from services.cloud_updater.announce_updates import Passed
 from services.cloud_updater.claims import MAX_BYTES, SHORTEST_WAIT_S, Claimed, Claims
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.ledgers import Change, Ledgers, Quiet
 from services.cloud_updater.store import RecordingRow, Store
 from shared.announce_once import Lot
 from shared.batch import Incoming
+from shared.facts import as_record
 from shared.own_records import Skimmed
+from shared.producer import Outgoing
 from tests.simulation.database import Tables, now_of, tables_of
 
 
@@ -391,6 +394,23 @@ async def next_lot(connection: AsyncConnection, *, limit: int = 5_000) -> Lot | 
     ][:limit]
     passed = [Passed(one.clouds_uuid, one.generation, one.cursor) for one in folders]
     return Lot(records, full=False, mark=partial(mark, passed=passed))
+
+
+def record_of(
+    *, recording_id: str, clouds_uuid: str, transfer_version: int, link_version: int, pushed_at: datetime
+) -> Outgoing:
+    """What announces that the cloud has acknowledged a link."""
+    fact = CloudTicketUpdated(
+        recording_id=recording_id,
+        clouds_uuid=clouds_uuid,
+        transfer_version=transfer_version,
+        link_version=link_version,
+        updated_at=pushed_at,
+    )
+    version = f"{transfer_version}.{link_version}"
+    return as_record(
+        CLOUD_TICKET_UPDATED, fact, key=recording_id, version=version, source="cloud_updater", time=pushed_at
+    )
 
 
 async def forget_announced(connection: AsyncConnection) -> None:

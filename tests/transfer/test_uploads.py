@@ -4,9 +4,10 @@ import asyncio
 
 from structlog.testing import capture_logs
 
-from services.transfer.announce_transfers import forget_heard, unheard
+from schemas.events import TransferredFile
+from services.transfer.announce_transfers import facts, forget_heard, unheard
 from tests.emulator.running import Emulator
-from tests.transfer.given import a_link, a_recording, a_transfer
+from tests.transfer.given import NOON, a_link, a_recording, a_transfer
 from tests.transfer.running import Transfer, files_in_cloud, names, tickets_in_cloud
 
 
@@ -197,3 +198,20 @@ async def test_every_transfer_is_announced_to_a_topic_that_was_made_anew(transfe
 
     assert before == {}
     assert to_announce == {"R1": 1, "R2": 2}
+
+
+async def test_a_transfer_is_announced_as_its_model_would_write_it(transfer: Transfer) -> None:
+    odd = 'a "quoted" \\ id\n\t\b\x01\x7f / ä €\u2028😀'
+    file = TransferredFile(filename=odd, size="1 KB", token=3, transcribe=odd)
+    told = {
+        "R1": a_transfer("R1", 7, transferred_at=NOON.replace(microsecond=120_000)),
+        odd: a_transfer(odd, 2, folder_id=odd, clouds_uuid=odd, file=file, link_version=5),
+    }
+    await transfer.fold(*told.values())
+
+    async with transfer.database.transaction() as connection:
+        found = await facts(connection, list(told))
+
+    assert {key: record.value for key, (_, record) in found.items()} == {
+        key: fact.model_dump_json().encode() for key, fact in told.items()
+    }
