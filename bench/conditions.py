@@ -74,13 +74,12 @@ async def grown(system: System, links: int, *, recordings: int, number: int) -> 
     """.replace("$1", str(recordings)))  # fmt: skip
     for statement in (
         """insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
-                                  known_transfer_version, known_link_version, seq, forced)
-           select 'grown-' || n, 'grown-' || n / 100, 'grown-' || n / 100, 1, 1, 1, 1, n % 100 + 1, false
+                                  known_transfer_version, known_link_version, ticket, seq, forced)
+           select 'grown-' || n, 'grown-' || n / 100, 'grown-' || n / 100, 1, 1, 1, 1, '{"ticket_id":"T"}',
+                  n % 100 + 1, false
            from generate_series(0, $1::int - 1) n""",
         """insert into file (recording_id, body)
            select 'grown-' || n, '{"filename":"grown-' || n || '.wav","transcribe":"' || repeat('x', 200) || '"}'
-           from generate_series(0, $1::int - 1) n""",
-        """insert into ticket (recording_id, body) select 'grown-' || n, '{"ticket_id":"T"}'
            from generate_series(0, $1::int - 1) n""",
     ):
         await connection.execute(statement.replace("$1", str(recordings)))

@@ -71,20 +71,19 @@ CLOUD_UPDATER = (
     """,  # noqa: S608  # this module's own text
     f"""
     insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
-        known_transfer_version, known_link_version, link_place, seq, forced)
-    select {_ID}, {_FOLDER}, uuid, 1, 1, 1, 1, n, n, false {_ROWS}
+        known_transfer_version, known_link_version, link_place, ticket, seq, forced)
+    select {_ID}, {_FOLDER}, uuid, 1, 1, 1, 1, n, $3, n, false {_ROWS}
     """,
     f"""
     insert into file (recording_id, body)
     select {_ID}, '{{"filename":"' || {_NAME} || '","size":"1 KB","token":1,"transcribe":"{WORDS}"}}' {_ROWS}
     """,
-    f"insert into ticket (recording_id, body) select {_ID}, $3 {_ROWS}",
 )
 
 
 # For `verify`, and for `transfer list`.
 TROUBLE = {
-    "cloud_updater": "update ticket set body = replace(body, 'TKT-1', 'TKT-2')",
+    "cloud_updater": "update recording set ticket = replace(ticket, 'TKT-1', 'TKT-2')",
     "transfer": """
         update recording set wanted_version = wanted_version + 1, rejected = '422: files.7.transcribe: is required'
     """,

@@ -103,13 +103,13 @@ class Claims:
             text(f"""
                 select l.clouds_uuid, fitting.* from ledger l cross join lateral (
                     with owed as (
-                        select r.recording_id, r.seq, r.link_version from recording r
+                        select r.recording_id, r.seq, r.link_version, r.ticket from recording r
                         where {OWED} order by r.seq limit coalesce(l.batch_limit, :max_files) + 1
                     ), measured as (
-                        select owed.*, f.body as file, t.body as ticket,
-                               sum(octet_length(f.body) + octet_length(t.body) + 100) over (order by seq) as bytes,
+                        select owed.*, f.body as file,
+                               sum(octet_length(f.body) + octet_length(ticket) + 100) over (order by seq) as bytes,
                                row_number() over (order by seq) as place
-                        from owed join file f using (recording_id) join ticket t using (recording_id)
+                        from owed join file f using (recording_id)
                     )
                     select array_agg(recording_id order by seq) as ids, array_agg(seq order by seq) as seqs,
                         array_agg(link_version order by seq) as versions,

@@ -8,6 +8,7 @@ from typing import NamedTuple, assert_never
 
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
 from shared.backoff import backoff_s
+from shared.batch import Incoming
 from shared.outcome import (
     Done,
     Invalid,
@@ -29,26 +30,23 @@ MAX_FILES = 500
 RESYNC_RECORDINGS_AT_ONCE = 20_000
 
 
-def newest_links(facts: Iterable[TicketLinked], known: Mapping[str, int]) -> dict[str, TicketLinked]:
-    """By recording, the link with the highest version of those newer than `known`."""
-    newest: dict[str, TicketLinked] = {}
-    for fact in facts:
-        best = newest.get(fact.recording_id)
-        if fact.link_version > (best.link_version if best else known.get(fact.recording_id, 0)):
-            newest[fact.recording_id] = fact
-    return newest
+def newest_links(batch: Iterable[Incoming[TicketLinked]]) -> list[Incoming[TicketLinked]]:
+    """Of each recording the link with the highest version."""
+    newest: dict[str, Incoming[TicketLinked]] = {}
+    for incoming in batch:
+        best = newest.setdefault(incoming.event.recording_id, incoming)
+        if incoming.event.link_version > best.event.link_version:
+            newest[incoming.event.recording_id] = incoming
+    return list(newest.values())
 
 
-def newest_transfers(
-    facts: Iterable[RecordingTransferred], known: Mapping[str, int]
-) -> dict[str, RecordingTransferred]:
-    """By recording, the transfer with the highest version of those newer than `known`."""
+def newest_transfers(facts: Iterable[RecordingTransferred]) -> list[RecordingTransferred]:
+    """Of each recording the transfer with the highest version."""
     newest: dict[str, RecordingTransferred] = {}
     for fact in facts:
-        best = newest.get(fact.recording_id)
-        if fact.transfer_version > (best.transfer_version if best else known.get(fact.recording_id, 0)):
+        if fact.transfer_version > newest.setdefault(fact.recording_id, fact).transfer_version:
             newest[fact.recording_id] = fact
-    return newest
+    return list(newest.values())
 
 
 def newest_acknowledgements(facts: Iterable[CloudTicketUpdated]) -> dict[str, tuple[int, int]]:

@@ -24,9 +24,5 @@ async def fold_cloud_ticket_updated(
     batch: Sequence[Incoming[CloudTicketUpdated]], connection: AsyncConnection
 ) -> Folded:
     """Store what is newer."""
-    store = Store(connection)
-    newest = newest_acknowledgements(incoming.event for incoming in batch)
-
-    await store.lock(newest)
-    stored = await store.acknowledge(newest)
+    stored = await Store(connection).acknowledge(newest_acknowledgements(incoming.event for incoming in batch))
     return Folded(newer=stored, wake=("announce_updates",) if stored else ())

@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from services.cloud_updater.decisions import newest_links
-from services.cloud_updater.ledgers import Change, Ledgers, Quiet
-from services.cloud_updater.store import RecordingRow, Store
+from services.cloud_updater.ledgers import Quiet
+from services.cloud_updater.store import Store
 from shared.batch import Folded, Incoming
 from shared.own_records import Skimmed
 
@@ -24,24 +24,6 @@ async def new_links(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> 
 async def fold_ticket_linked(
     batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection, *, quiet: Quiet
 ) -> Folded:
-    """Store what is newer; a link that an import made waits until its folder is quiet."""
-    store = Store(connection)
-    rows = await store.lock({incoming.event.recording_id for incoming in batch})
-
-    newer = newest_links((incoming.event for incoming in batch), {one: row.link_version for one, row in rows.items()})
-    if not newer:
-        return Folded()
-
-    changes = [
-        Change(one, row.clouds_uuid, _is_behind(fact, row), patient=fact.source == "import")
-        for one, fact in newer.items()
-        if (row := rows[one]).clouds_uuid
-    ]
-    seqs = await Ledgers(connection).take_seqs(changes, quiet) if changes else {}
-    wanted = [incoming for incoming in batch if newer.get(incoming.event.recording_id) is incoming.event]
-    await store.want(wanted, rows, seqs)
-    return Folded(newer=len(newer), wake=("push_tickets",) if any(one.behind for one in changes) else ())
-
-
-def _is_behind(fact: TicketLinked, row: RecordingRow) -> bool:
-    return (row.transfer_version, fact.link_version) > row.known
+    """Store what is newer."""
+    stored = await Store(connection).want(newest_links(batch), quiet)
+    return Folded(newer=stored.newer, wake=("push_tickets",) if stored.behind else ())

@@ -33,12 +33,11 @@ async def expected(connection: AsyncConnection, clouds_uuid: str) -> FolderExpec
         return None
     rows = await connection.execute(
         text(f"""
-            select r.recording_id, r.link_version, t.body as ticket,
+            select r.recording_id, r.link_version, r.ticket,
                 {_FILENAME} as filename,
                 ({ACKNOWLEDGED_TRANSFER}, {ACKNOWLEDGED_LINK}) >= (r.transfer_version, r.link_version)
                     as acknowledged
             from recording r join ledger l using (clouds_uuid) join file f using (recording_id)
-                left join ticket t using (recording_id)
             where r.clouds_uuid = :uuid order by r.recording_id
         """),  # noqa: S608  # this module's own text
         {"uuid": clouds_uuid},

@@ -1,9 +1,9 @@
 """The tables of cloud_updater's database. Their SQL is in store.py, ledgers.py, claims.py, pushes.py, resyncs.py,
 announce_updates.py and seen.py only; what they all mean by owed and acknowledged, in predicates.py.
 
-`recording` is narrow and changes often; what is sent stands ready as JSON text in `file` and `ticket`, which change
-only with their facts. A folder in the cloud has one `ledger` row: every change to one of its recordings takes the next
-`seq` under that row's lock, and `cursor` says up to which seq the cloud knows.
+What is sent stands ready as JSON text: the ticket in its `recording`, whose row changes with each link anyway; the
+file, which holds the transcript, by itself in `file`. A folder in the cloud has one `ledger` row: every change to one
+of its recordings takes the next `seq` under that row's lock, and `cursor` says up to which seq the cloud knows.
 """
 
 from datetime import datetime
@@ -84,7 +84,7 @@ class Recording(CloudUpdaterTable, table=True):
 
     `transfer_version` 0: not transferred yet. `link_version` 0: never linked. `known_*`: the newest
     acknowledgement, as far as the ledger's cursors do not say it (predicates.py).
-    `link_place`: where the wanted link's TicketLinked stands (shared/places.py).
+    `link_place`: where the wanted link's TicketLinked stands (shared/places.py); `ticket`: its JSON or null.
     `forced`: push at this seq whatever is known. `rejected`: why the cloud refuses the file at this seq.
     """
 
@@ -96,6 +96,7 @@ class Recording(CloudUpdaterTable, table=True):
     known_transfer_version: int = 0
     known_link_version: int = 0
     link_place: int | None = Field(sa_type=BIGINT)
+    ticket: str | None
     seq: int = Field(default=0, sa_type=BIGINT)
     forced: bool = False
     rejected: str | None
@@ -115,6 +116,8 @@ class Recording(CloudUpdaterTable, table=True):
             "transfer_version >= 0 and link_version >= 0 and known_transfer_version >= 0 and known_link_version >= 0",
             name="recording_versions_count_up",
         ),
+        CheckConstraint("(ticket is null) = (link_version = 0)", name="recording_has_its_links_ticket"),
+        CheckConstraint("ticket = 'null' or left(ticket, 1) = '{'", name="recording_ticket_is_an_object_or_null"),
     )
 
 
@@ -125,15 +128,6 @@ class File(CloudUpdaterTable, table=True):
     body: str
 
     __table_args__ = (CheckConstraint("left(body, 1) = '{'", name="file_is_an_object"),)
-
-
-class Ticket(CloudUpdaterTable, table=True):
-    """The newest link's ticket: JSON, or null after an unlink."""
-
-    recording_id: str = Field(primary_key=True)
-    body: str
-
-    __table_args__ = (CheckConstraint("body = 'null' or left(body, 1) = '{'", name="ticket_is_an_object_or_null"),)
 
 
 class Ledger(CloudUpdaterTable, table=True):

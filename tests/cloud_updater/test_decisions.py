@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from schemas.events import TicketLinked
 from services.cloud_updater.decisions import (
     Acknowledged,
     AfterPush,
@@ -17,6 +18,7 @@ from services.cloud_updater.decisions import (
     newest_links,
     newest_transfers,
 )
+from shared.batch import Incoming
 from shared.outcome import (
     Done,
     Invalid,
@@ -30,7 +32,7 @@ from shared.outcome import (
     Unauthorized,
     Unknown,
 )
-from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update
+from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update, records_of
 
 
 @pytest.mark.parametrize(
@@ -72,16 +74,15 @@ def test_a_file_that_stands_alone_is_the_one_to_blame(outcome: Outcome) -> None:
 def test_the_newest_link_counts_whatever_the_order() -> None:
     first, second, third = (a_link("R1", version) for version in (1, 2, 3))
 
-    assert newest_links([third, first, second], {}) == {"R1": third}
-    assert newest_links([first, second], {"R1": 2}) == {}
-    assert newest_links([first, third, a_link("R2", 1)], {"R1": 2, "R2": 1}) == {"R1": third}
+    newest = newest_links([came(third), came(a_link("R2", 1)), came(first), came(second)])
+
+    assert [one.event for one in newest] == [third, a_link("R2", 1)]
 
 
 def test_the_newest_transfer_counts_whatever_the_order() -> None:
     first, second = (a_transfer("R1", version) for version in (1, 2))
 
-    assert newest_transfers([second, first], {}) == {"R1": second}
-    assert newest_transfers([second, first], {"R1": 2}) == {}
+    assert newest_transfers([second, a_transfer("R2", 1), first]) == [second, a_transfer("R2", 1)]
 
 
 def test_an_acknowledgement_of_a_newer_transfer_counts_more_than_one_of_a_newer_link() -> None:
@@ -96,3 +97,7 @@ def test_a_request_was_asked_for_at_most_when_the_broker_got_it() -> None:
 
     assert counts_as_asked_at(requested_at=NOON, appended_at=later) == NOON
     assert counts_as_asked_at(requested_at=later, appended_at=NOON) == NOON
+
+
+def came(event: TicketLinked) -> Incoming[TicketLinked]:
+    return Incoming(event, records_of(event)[0])

@@ -53,7 +53,7 @@ async def test_the_migrations_and_the_declared_tables_are_the_same(
         "update lane set reason = 'tired'",
         "insert into lane (one, failures) values (false, 0)",
         "update file set body = '[]'",
-        "update ticket set body = ''",
+        "update recording set ticket = ''",
         "insert into position values ('TicketLinked', 0, -1)",
     ],
 )

@@ -28,7 +28,7 @@ EVENTS: tuple[Event, ...] = (
     an_update("R4", 1, 1, uuid="uuid-9"),
     a_resync("Q1", force=True, recording_ids=["R2"]),
 )
-TABLES = ("recording", "file", "ticket", "ledger", "sync_request", "dead_letter")
+TABLES = ("recording", "file", "ledger", "sync_request", "dead_letter")
 WHAT_IS_KNOWN = """
     select recording_id, folder_id, clouds_uuid, transfer_version, link_version, known_transfer_version,
         known_link_version, forced, rejected from recording order by 1
@@ -39,7 +39,7 @@ async def _state(updater: Updater) -> dict[str, Rows]:
     return {
         "recordings": await updater.rows(WHAT_IS_KNOWN),
         "files": await updater.rows("select * from file order by 1"),
-        "tickets": await updater.rows("select * from ticket order by 1"),
+        "tickets": await updater.rows("select recording_id, ticket from recording order by 1"),
         "folders": await updater.rows("select clouds_uuid, folder_id, missing from ledger order by 1"),
         "owed": await updater.rows(f"select recording_id from ledger l join recording r on {OWED} order by 1"),
         "resyncs": await updater.rows("select request_id, force, done_at from sync_request"),

@@ -28,8 +28,8 @@ REBUILT = {
     "linker": "select recording_id, folder_id, filename, transfer_version, clouds_uuid from recording order by 1",
     "transfer": "select recording_id, folder_id, clouds_uuid, transfer_version, link_version from transfer order by 1",
     "cloud_updater": """
-        select recording_id, clouds_uuid, transfer_version, link_version, f.body as file, t.body as ticket
-        from recording left join file f using (recording_id) left join ticket t using (recording_id) order by 1
+        select recording_id, clouds_uuid, transfer_version, link_version, f.body as file, ticket
+        from recording left join file f using (recording_id) order by 1
     """,
 }
 

@@ -4,7 +4,7 @@ A bug is a replacement of one function of the product, or of the model of its SQ
 simulation that does not catch one of them proves nothing about the rule that it breaks.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from schemas.fields import CloudsUuid
-from services.cloud_updater import on_ticket_linked
 from services.cloud_updater.claims import Claimed
 from services.cloud_updater.push_tickets import PushTickets
 from services.linker import link_recordings
@@ -75,8 +74,8 @@ async def _position_first(self: Fold, moves: list[Move], records: list[Any], sai
         return await fold_records(connection, topic=self.topic, records=records, apply=self.apply, news=self.news)
 
 
-def _whatever_comes_last(facts: Iterable[TicketLinked], known: object) -> dict[str, TicketLinked]:  # noqa: ARG001
-    return {fact.recording_id: fact for fact in facts}
+def _whatever_comes_last(_: Recording, __: TicketLinked) -> bool:
+    return True
 
 
 async def _all_are_news(self: updater_store.StoreModel, skimmed: Sequence[Skimmed]) -> set[int]:  # noqa: ARG001
@@ -223,7 +222,7 @@ BUGS = (
         "cloud_updater takes whichever TicketLinked comes last",
         (
             (updater_store.StoreModel, "new_links", _all_are_news),
-            (on_ticket_linked, "newest_links", _whatever_comes_last),
+            (updater_store, "newer_link", _whatever_comes_last),
         ),
         seeds=5,
         breaks="went back to",

@@ -9,7 +9,7 @@ from schemas.events import TicketSyncRequested
 from services.cloud_updater import announce_updates
 from services.cloud_updater.claims import Claims
 from services.cloud_updater.decisions import OpenRequest
-from services.cloud_updater.ledgers import Change, Ledgers, Quiet
+from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.resync_requests import ResyncRequests
 from services.cloud_updater.resyncs import Resyncs
@@ -166,12 +166,13 @@ async def pushed_once_more(at: At) -> AsyncIterator[object]:
 
 
 async def older_facts(at: At) -> AsyncIterator[object]:
-    """Of acknowledgements the newer comes first; facts that were stored already are no news."""
+    """Of all facts the newer comes first; what was stored already is no news."""
     connection = await at(0)
     await _place(connection, "R1", version=2)
     await _link(connection, "R1", version=5, place=False)
     store = Store(connection)
     yield [await store.acknowledge({"R1": order}) for order in ((2, 3), (1, 9), (2, 3), (2, 4))]
+    yield await store.want([came(linked("R1", version=4))], QUIET), await store.place([transferred("R1")], QUIET)
     yield await store.new_links([Skimmed("R1", (order,), "") for order in (4, 5, 6)])
     yield await store.new_transfers([Skimmed("R1", (order,), "") for order in (1, 2, 3)])
     yield await store.new_acknowledgements([Skimmed("R1", order, "") for order in ((1, 9), (2, 4), (2, 5))])
@@ -198,8 +199,9 @@ async def folder_of_which_nothing_is_behind(at: At) -> AsyncIterator[object]:
     """A change that the cloud need not be told of moves the cursors, unless something else is still owed."""
     connection = await at(0)
     await _link(connection, "R1")
-    ledgers = Ledgers(connection)
-    yield await ledgers.take_seqs([Change("R1", "U1", behind=False, patient=False)], QUIET)
+    await _place(connection, "R2")
+    await Store(connection).acknowledge({"R2": (1, 9)})
+    yield await Store(connection).want([came(linked("R2"))], QUIET)
     yield await Claims(connection).claim(ONE, lease_s=LEASE_S, with_versions=True)
 
 
@@ -285,27 +287,16 @@ async def _place(
     connection: AsyncConnection, recording: str, *, version: int = 1, link: int = 0, uuid: str = "U1"
 ) -> None:
     """What the fold of RecordingTransferred does."""
-    fact = transferred(recording, version=version, link=link, uuid=uuid)
-    store, ledgers = Store(connection), Ledgers(connection)
-    rows = await store.lock([recording])
-    await ledgers.open({uuid: "Monday"})
-    behind = rows[recording].link_version > link
-    await store.place([fact], await ledgers.take_seqs([Change(recording, uuid, behind, patient=False)], QUIET))
+    await Store(connection).place([transferred(recording, version=version, link=link, uuid=uuid)], QUIET)
 
 
 async def _link(
     connection: AsyncConnection, recording: str, *, version: int = 1, uuid: str = "U1", place: bool = True
 ) -> None:
     """What the fold of TicketLinked does; a recording that is nowhere is put into the folder first, with `place`."""
-    store = Store(connection)
-    rows = await store.lock([recording])
-    if place and rows[recording].clouds_uuid is None:
+    if place:
         await _place(connection, recording, uuid=uuid)
-        rows = await store.lock([recording])
-    placed = rows[recording].clouds_uuid
-    changes = [Change(recording, placed, behind=True, patient=False)] if placed else []
-    seqs = await Ledgers(connection).take_seqs(changes, QUIET) if changes else {}
-    await store.want([came(linked(recording, version=version, ticket=f"T-{version}"))], rows, seqs)
+    await Store(connection).want([came(linked(recording, version=version, ticket=f"T-{version}"))], QUIET)
 
 
 async def _push(connection: AsyncConnection, files: int = 1) -> None:

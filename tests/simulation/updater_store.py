@@ -19,8 +19,8 @@ from schemas.topics import CLOUD_TICKET_UPDATED
 from services.cloud_updater.announce_updates import Passed
 from services.cloud_updater.claims import MAX_BYTES, SHORTEST_WAIT_S, Claimed, Claims
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
-from services.cloud_updater.ledgers import Change, Ledgers, Quiet
-from services.cloud_updater.store import RecordingRow, Store
+from services.cloud_updater.ledgers import Ledgers, Quiet
+from services.cloud_updater.store import Store, Stored
 from shared.announce_once import Lot
 from shared.batch import Incoming
 from shared.facts import as_record
@@ -39,6 +39,7 @@ class Recording(NamedTuple):
     link_version: int = 0
     known_transfer_version: int = 0
     known_link_version: int = 0
+    ticket: str | None = None
     seq: int = 0
     forced: bool = False
     rejected: str | None = None
@@ -98,7 +99,6 @@ class UpdaterTables(Tables):
         super().__init__(made_at)
         self.recording: dict[str, Recording] = {}
         self.file: dict[str, str] = {}
-        self.ticket: dict[str, str] = {}
         self.ledger: dict[str, Ledger] = {}
         self.claim: dict[str, tuple[UUID, tuple[str, ...]]] = {}
         self.duty: dict[str, datetime] = {}
@@ -109,6 +109,10 @@ class UpdaterTables(Tables):
         for uuid, row in self.ledger.items():
             if row.lease_until and row.lease_until > now:
                 self.ledger[uuid] = row._replace(lease_until=now, due_at=now)
+
+    def made(self, recording_ids: Iterable[str]) -> dict[str, Recording]:
+        """Their rows; whoever has none gets an empty one."""
+        return {one: self.recording.setdefault(one, Recording(one)) for one in recording_ids}
 
     def of_folder(self, uuid: str) -> list[Recording]:
         """Its recordings in order of seq."""
@@ -178,36 +182,50 @@ class StoreModel(Store):
 
         return {i for i, one in enumerate(skimmed) if known(one.key) < one.order}
 
-    async def lock(self, recording_ids: Collection[str]) -> dict[str, RecordingRow]:
-        rows = _tables(self._connection).recording
-        found = [rows.setdefault(one, Recording(one)) for one in sorted(recording_ids)]
-        return {
-            one.recording_id: RecordingRow(
-                one.recording_id, one.clouds_uuid, one.transfer_version, one.link_version, one.known
-            )
-            for one in found
-        }
-
-    async def want(
-        self, wanted: Collection[Incoming[TicketLinked]], rows: Mapping[str, RecordingRow], seqs: Mapping[str, int]
-    ) -> None:
+    async def want(self, links: Sequence[Incoming[TicketLinked]], quiet: Quiet) -> Stored:
         tables = _tables(self._connection)
-        for link, _ in wanted:
-            one = link.recording_id
-            tables.ticket[one] = link.ticket_info.model_dump_json() if link.ticket_info else "null"
-            row, ledger = tables.recording[one], tables.ledger.get(rows[one].clouds_uuid or "")
-            tables.recording[one] = with_known(row, ledger)._replace(
+        rows = tables.made(link.recording_id for link, _ in links)
+        newer = [link for link, _ in links if newer_link(rows[link.recording_id], link)]
+        changes = [
+            Change(
+                one.recording_id,
+                row.clouds_uuid,
+                behind=(row.transfer_version, one.link_version) > row.known,
+                patient=one.source == "import",
+            )
+            for one in newer
+            if (row := rows[one.recording_id]).clouds_uuid
+        ]
+        before = dict(tables.ledger)
+        seqs = take_seqs(tables, changes, quiet, now_of(self._connection))
+        for link in newer:
+            row = rows[link.recording_id]
+            ledger = before.get(row.clouds_uuid or "")
+            tables.recording[row.recording_id] = with_known(row, ledger)._replace(
                 link_version=link.link_version,
-                seq=seqs.get(one, row.seq),
+                ticket=link.ticket_info.model_dump_json() if link.ticket_info else "null",
+                seq=seqs.get(row.recording_id, row.seq),
                 rejected=None,
                 forced=still_forced(row, ledger),
             )
+        return Stored(len(newer), any(one.behind for one in changes))
 
-    async def place(self, transfers: Collection[RecordingTransferred], seqs: Mapping[str, int]) -> None:
-        tables = _tables(self._connection)
-        for fact in transfers:
+    async def place(self, transfers: Sequence[RecordingTransferred], quiet: Quiet) -> Stored:
+        tables, now = _tables(self._connection), now_of(self._connection)
+        rows = tables.made(one.recording_id for one in transfers)
+        newer = [one for one in transfers if one.transfer_version > rows[one.recording_id].transfer_version]
+        for fact in newer:
+            ledger = tables.ledger.setdefault(fact.clouds_uuid, Ledger(fact.clouds_uuid, fact.folder_id))
+            if ledger.missing:
+                tables.ledger[fact.clouds_uuid] = ledger._replace(missing=False, due_at=now)
+        changes = [
+            Change(one.recording_id, one.clouds_uuid, _is_behind(one, rows[one.recording_id]), patient=True)
+            for one in newer
+        ]
+        seqs = take_seqs(tables, changes, quiet, now)
+        for fact in newer:
             tables.file[fact.recording_id] = fact.file.model_dump_json()
-            row = tables.recording[fact.recording_id]
+            row = rows[fact.recording_id]
             travelled = (fact.transfer_version, fact.link_version) > row.known
             tables.recording[fact.recording_id] = row._replace(
                 folder_id=fact.folder_id,
@@ -219,48 +237,62 @@ class StoreModel(Store):
                 known_transfer_version=max(row.known_transfer_version, fact.transfer_version),
                 known_link_version=fact.link_version if travelled else row.known_link_version,
             )
+        return Stored(len(newer), any(one.behind for one in changes))
 
-    async def acknowledge(self, newer: Mapping[str, tuple[int, int]]) -> int:
-        rows = _tables(self._connection).recording
-        news = {one: order for one, order in newer.items() if one in rows and rows[one].known < order}
-        for one, (transfer_version, link_version) in news.items():
-            rows[one] = rows[one]._replace(known_transfer_version=transfer_version, known_link_version=link_version)
-        return len(news)
+    async def acknowledge(self, newest: Mapping[str, tuple[int, int]]) -> int:
+        tables = _tables(self._connection)
+        rows = tables.made(newest)
+        newer = {one: order for one, order in newest.items() if rows[one].known < order}
+        for one, (transfer_version, link_version) in newer.items():
+            known = rows[one]._replace(known_transfer_version=transfer_version, known_link_version=link_version)
+            tables.recording[one] = known
+        return len(newer)
+
+
+def newer_link(row: Recording, link: TicketLinked) -> bool:
+    """Whether the row takes it."""
+    return link.link_version > row.link_version
+
+
+def _is_behind(fact: RecordingTransferred, row: Recording) -> bool:
+    wanted = (fact.transfer_version, row.link_version)
+    return row.link_version > fact.link_version and wanted > row.known
+
+
+class Change(NamedTuple):
+    """A row of `changes`, as ledgers.WITH_SEQS has it."""
+
+    recording_id: str
+    clouds_uuid: str
+    behind: bool
+    patient: bool
+
+
+def take_seqs(tables: UpdaterTables, changes: Sequence[Change], quiet: Quiet, now: datetime) -> dict[str, int]:
+    """ledgers.WITH_SEQS."""
+    by_uuid: dict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_uuid[change.clouds_uuid].append(change)
+    seqs: dict[str, int] = {}
+    for uuid, of_folder in by_uuid.items():
+        row = tables.ledger[uuid]
+        last_seq = row.last_seq + len(of_folder)
+        is_behind = any(one.behind for one in of_folder)
+        at_once = len(of_folder) == 1 and not of_folder[0].patient
+        tables.ledger[uuid] = row._replace(
+            last_seq=last_seq,
+            cursor=row.cursor if is_behind or row.cursor < row.last_seq else last_seq,
+            announced_cursor=row.announced_cursor if is_behind or row.announced_cursor < row.last_seq else last_seq,
+            changed_at=now if is_behind else row.changed_at,
+            owed_since=(row.owed_since or now) if is_behind else row.owed_since,
+            due_at=_due_at(row, quiet, now, at_once=at_once) if is_behind else row.due_at,
+        )
+        seqs |= {one.recording_id: row.last_seq + 1 + place for place, one in enumerate(of_folder)}
+    return seqs
 
 
 class LedgersModel(Ledgers):
     """services.cloud_updater.ledgers.Ledgers."""
-
-    async def open(self, folders: Mapping[str, str]) -> None:
-        tables, now = _tables(self._connection), now_of(self._connection)
-        for uuid, folder_id in folders.items():
-            row = tables.ledger.setdefault(uuid, Ledger(uuid, folder_id))
-            if row.missing:
-                tables.ledger[uuid] = row._replace(missing=False, due_at=now)
-
-    async def take_seqs(self, changes: Sequence[Change], quiet: Quiet) -> dict[str, int]:
-        tables, now = _tables(self._connection), now_of(self._connection)
-        by_uuid: dict[str, list[Change]] = defaultdict(list)
-        for change in changes:
-            by_uuid[change.clouds_uuid].append(change)
-        seqs: dict[str, int] = {}
-        for uuid, of_folder in by_uuid.items():
-            row = tables.ledger[uuid]
-            last_seq = row.last_seq + len(of_folder)
-            is_behind = any(one.behind for one in of_folder)
-            at_once = len(of_folder) == 1 and not of_folder[0].patient
-            tables.ledger[uuid] = row._replace(
-                last_seq=last_seq,
-                cursor=row.cursor if is_behind or row.cursor < row.last_seq else last_seq,
-                announced_cursor=(
-                    row.announced_cursor if is_behind or row.announced_cursor < row.last_seq else last_seq
-                ),
-                changed_at=now if is_behind else row.changed_at,
-                owed_since=(row.owed_since or now) if is_behind else row.owed_since,
-                due_at=_due_at(row, quiet, now, at_once=at_once) if is_behind else row.due_at,
-            )
-            seqs |= {one.recording_id: row.last_seq + 1 + place for place, one in enumerate(of_folder)}
-        return seqs
 
     async def lock(self, uuids: Iterable[str]) -> None:
         """One transaction at a time: nothing to lock."""
@@ -357,8 +389,7 @@ def _gather(ledger: Ledger, tables: UpdaterTables) -> tuple[list[OwedFile], bool
     files: list[OwedFile] = []
     size_bytes = 0
     for one in rows:
-        file, ticket = tables.file[one.recording_id], tables.ticket[one.recording_id]
-        size_bytes += len(file.encode()) + len(ticket.encode()) + 100
+        size_bytes += len(tables.file[one.recording_id].encode()) + len((one.ticket or "").encode()) + 100
         if files and (len(files) >= limit or size_bytes > MAX_BYTES):
             break
         files.append(OwedFile(one.recording_id, one.seq, one.link_version))
@@ -367,7 +398,7 @@ def _gather(ledger: Ledger, tables: UpdaterTables) -> tuple[list[OwedFile], bool
 
 def _body(files: Iterable[OwedFile], tables: UpdaterTables, *, with_versions: bool) -> bytes:
     parts = (
-        f'{tables.file[one.recording_id][:-1]},"ticket_info":{tables.ticket[one.recording_id]}'
+        f'{tables.file[one.recording_id][:-1]},"ticket_info":{tables.recording[one.recording_id].ticket}'
         + (f',"link_version":{one.link_version}}}' if with_versions else "}")
         for one in files
     )

@@ -170,6 +170,7 @@ def upgrade() -> None:
         sa.Column("known_transfer_version", sa.Integer(), nullable=False),
         sa.Column("known_link_version", sa.Integer(), nullable=False),
         sa.Column("link_place", sa.BigInteger(), nullable=True),
+        sa.Column("ticket", sa.String(), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=False),
         sa.Column("forced", sa.Boolean(), nullable=False),
         sa.Column("rejected", sa.String(), nullable=True),
@@ -184,6 +185,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "transfer_version >= 0 and link_version >= 0 and known_transfer_version >= 0 and known_link_version >= 0",
             name="recording_versions_count_up",
+        ),
+        sa.CheckConstraint("(ticket is null) = (link_version = 0)", name="recording_has_its_links_ticket"),
+        sa.CheckConstraint(
+            "ticket = 'null' or left(ticket, 1) = '{'", name="recording_ticket_is_an_object_or_null"
         ),
         sa.PrimaryKeyConstraint("recording_id"),
     )
@@ -221,15 +226,8 @@ def upgrade() -> None:
     op.create_index(
         "sync_request_open", "sync_request", ["received_at"], unique=False, postgresql_where=sa.text("done_at is null")
     )
-    op.create_table(
-        "ticket",
-        sa.Column("recording_id", sa.String(), nullable=False),
-        sa.Column("body", sa.String(), nullable=False),
-        sa.CheckConstraint("body = 'null' or left(body, 1) = '{'", name="ticket_is_an_object_or_null"),
-        sa.PrimaryKeyConstraint("recording_id"),
-    )
     # A fifth of a large table is a million dead rows, and its folders' queries would pass over them; a fiftieth is not.
-    for table in ("recording", "ticket", "ledger"):
+    for table in ("recording", "ledger"):
         op.execute(
             f"alter table {table} set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02, "
             "autovacuum_vacuum_insert_scale_factor = 0.05)"
@@ -239,7 +237,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("ticket")
     op.drop_index("sync_request_newest", table_name="sync_request")
     op.drop_index("sync_request_open", table_name="sync_request", postgresql_where=sa.text("done_at is null"))
     op.drop_table("sync_request")
