@@ -1,30 +1,26 @@
 """Accepts a spreadsheet: its rows are read and stored, all of them or none, before anything is linked.
 
-The upload goes to a temporary file and is read part by part in a thread, so neither memory nor the event loop notice
-how large it is. One file is read at a time in a process. A file that turns out unreadable at its last line leaves
-nothing behind, because all rows are stored in one transaction.
+The upload goes to a temporary file and is read part by part beside the service (services/linker/read_beside.py), so
+neither memory nor the event loop notice how large it is. Each linker reads one file at a time. A file that turns out
+unreadable at its last line leaves nothing behind, because all rows are stored in one transaction.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from services.linker.decisions import Found, KnownRecording, Target, decide_match
-from services.linker.import_parts import lots_of, part_of
+from services.linker.import_parts import Part
 from services.linker.lines import Limits, SpreadsheetFile
 from services.linker.preview_spreadsheet import Preview, preview
-from services.linker.read_row import Asked, Row
-from services.linker.read_spreadsheet import read_rows
+from services.linker.read_beside import parts_of
+from services.linker.read_parts import Order
 from services.linker.repeat_imports import first_receipt
 from services.linker.settings import LinkerSettings
-from services.linker.store_candidates import Candidates
 from services.linker.store_imports import Accepted, Imports
 from shared import audit
 from shared.database import Database, notify
@@ -71,31 +67,38 @@ class AcceptImports:
         async with self._turn:
             if not accepted.dry_run and (known := await self._known(accepted.fingerprint)):
                 return known, True
-            rows = read_rows(file, self._limits(), given=given)
-            lots = lots_of(rows, folder=accepted.folder, size=self.settings.import_lot_rows)
-            lot = await asyncio.to_thread(next, lots, None)  # opens and unpacks the file: no transaction waits for that
-            async with self.database.transaction() as connection:
-                await self.gate.pass_through(connection)
-                imports = Imports(connection)
-                await imports.begin(accepted)
-                while lot:
-                    lot = await _next(lots, meanwhile=_store(lot, accepted.import_id, connection))
-                await imports.accept(accepted.import_id, now=datetime.now(UTC))
-                if not accepted.dry_run:
-                    await audit.record(
-                        connection,
-                        who=who or accepted.linked_by,
-                        what="import_accepted",
-                        subject=accepted.import_id,
-                        detail={"filename": accepted.filename, "sha256": accepted.sha256},
-                    )
-                await notify(connection, ["apply_imports"])
+            order = Order(file, self._limits(), given, accepted.folder, self.settings.import_lot_rows)
+            async with aclosing(parts_of(order)) as parts:
+                first = await anext(parts, None)  # opens and unpacks the file: no transaction waits for that
+                await self._store(accepted, first, parts, who=who)
             return accepted.import_id, False
 
     async def preview(self, file: SpreadsheetFile, given: Mapping[str, str]) -> Preview:
         """Look at the file's first lines. Raises Unreadable."""
         async with self._turn:
             return await asyncio.to_thread(preview, file, self._limits(), given=given)
+
+    async def _store(
+        self, accepted: Accepted, first: Part | None, others: AsyncIterator[Part], *, who: str | None
+    ) -> None:
+        async with self.database.transaction() as connection:
+            await self.gate.pass_through(connection)
+            imports = Imports(connection)
+            await imports.begin(accepted)
+            if first:
+                await imports.add(accepted.import_id, first)
+            async for part in others:
+                await imports.add(accepted.import_id, part)
+            await imports.accept(accepted.import_id, now=datetime.now(UTC))
+            if not accepted.dry_run:
+                await audit.record(
+                    connection,
+                    who=who or accepted.linked_by,
+                    what="import_accepted",
+                    subject=accepted.import_id,
+                    detail={"filename": accepted.filename, "sha256": accepted.sha256},
+                )
+            await notify(connection, ["apply_imports"])
 
     async def _known(self, fingerprint: str) -> str | None:
         async with self.database.transaction() as connection:
@@ -108,29 +111,3 @@ class AcceptImports:
             max_unpacked_bytes=self.settings.import_max_unpacked_bytes,
             max_memory_bytes=self.settings.import_workbook_memory_bytes,
         )
-
-
-async def _next(lots: Iterator[list[Row]], *, meanwhile: Awaitable[None]) -> list[Row] | None:
-    """The lot that is read in a thread while the database is busy. Both have ended, whichever of them fails."""
-    reading = asyncio.create_task(asyncio.to_thread(next, lots, None))
-    try:
-        await meanwhile
-    finally:
-        await asyncio.gather(reading, return_exceptions=True)
-    return await reading
-
-
-async def _store(lot: Sequence[Row], import_id: str, connection: AsyncConnection) -> None:
-    meant = await _meant(lot, Candidates(connection))
-    await Imports(connection).add(import_id, await asyncio.to_thread(part_of, lot, meant))
-
-
-async def _meant(lot: Sequence[Row], candidates: Candidates) -> dict[int, KnownRecording]:
-    """Line → the recording that its row names: so rows that name one in different ways are known as such."""
-    asked = [row for row in lot if isinstance(row, Asked)]
-    found = await candidates.of([Target(row.recording_id, row.filename, row.folder) for row in asked])
-    return {
-        row.line: match.recording
-        for row, fitting in zip(asked, found, strict=True)
-        if isinstance(match := decide_match(fitting), Found)
-    }

@@ -74,13 +74,15 @@ class ApplyImports:
     async def _decide(self, part: Running, connection: AsyncConnection, *, now: datetime) -> _PartDecided:
         """Link the rows; a dry run does exactly the same and takes it back, and the locks with it."""
         running = part.accepted
-        rows = [] if len(part.first_lines) == part.rows and not part.replaced else rows_of(part.content)
-        others, decided = split(rows, part.replaced, leave=set(part.first_lines))
+        rows = [] if len(part.means) == part.rows and not part.replaced else rows_of(part.content, part.means)
+        others, decided = split(rows, part.replaced, leave=part.means)
         trial = await connection.begin_nested()
-        results = await link_recordings(requests_of(running, others), connection, now=now, beside=part.first_ids)
-        made, lines = await FirstLinksOf(connection).make(part, now=now) if part.first_lines else (0, set())
+        meant = list(part.means.values())
+        results = await link_recordings(requests_of(running, others), connection, now=now, beside=meant)
+        made, lines = await FirstLinksOf(connection).make(part, now=now) if part.means else (0, set())
         if lines:
-            again = [row for row in rows or rows_of(part.content) if isinstance(row, Asked) and row.line in lines]
+            rows = rows or rows_of(part.content, part.means)
+            again = [row for row in rows if isinstance(row, Asked) and row.line in lines]
             results += await link_recordings(requests_of(running, again), connection, now=now)
             others += again
         await (trial.rollback() if running.dry_run else trial.commit())

@@ -17,11 +17,16 @@ def display_name(ticket_id: str, customer_name: str | None, *, filename: str, ca
 
     Unicode letters stay. A part with nothing left is left out; without customer and ticket it is the filename.
     """
-    customer, number = _of_customer(customer_name or ""), _letters_and_digits(ticket_id)
-    if not customer and not number:
+    shown = shown_name(ticket_id, customer_name)
+    if not shown:
         return "".join(one for one in filename if unicodedata.category(one) != "Cc")[:DISPLAY_NAME_MAX]
-    day = _written(called_at.astimezone(UTC).date()) if called_at else ""
-    return "_".join(filter(None, (customer, number, day)))[:DISPLAY_NAME_MAX]
+    return (f"{shown}_{_written(called_at.astimezone(UTC).date())}" if called_at else shown)[:DISPLAY_NAME_MAX]
+
+
+def shown_name(ticket_id: str, customer_name: str | None) -> str:
+    """The same but for the day of the call; "" if nothing is left."""
+    customer, number = _of_customer(customer_name or ""), _letters_and_digits(ticket_id)
+    return f"{customer}_{number}" if customer and number else customer or number
 
 
 @lru_cache(maxsize=1_000)

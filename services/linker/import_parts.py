@@ -5,7 +5,6 @@ of a table each would cost as much to store as the link that it asks for. In: ro
 what became of its rows. Out: the same the other way round.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,23 +13,23 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from services.linker.decisions import KnownRecording, Target
-from services.linker.first_links import FirstLinks, first_links
+from services.linker.decisions import Target
+from services.linker.first_links import first_link
 from services.linker.read_row import Asked, Invalid, Row
+from shared.array_text import as_text
 
 
 class Part(NamedTuple):
-    """Rows that follow each other, as JSON; `keys`: of those that ask for a link, what each names.
+    """Rows that follow each other, as JSON. `asked`: a list for each column of what those say that ask for a link, as
+    the text of an array (see shared/array_text.py): what each names, and its first link.
 
-    `first`: the links of those whose recordings are known, if they are the first. `outcomes`: what became of the rows,
-    if none of them asks for a link: that is known before anything is linked.
+    `outcomes`: what became of the rows, if none of them asks for a link: that is known before anything is linked.
     """
 
     last_line: int
     rows: int
     content: str
-    keys: Mapping[int, str]
-    first: FirstLinks
+    asked: Mapping[str, str]
     outcomes: "Outcomes | None"
 
 
@@ -64,18 +63,30 @@ def lots_of(rows: Iterator[Row], *, folder: str | None, size: int) -> Iterator[l
         yield [_in_folder(row, folder) for row in lot]
 
 
-def part_of(lot: Sequence[Row], meant: Mapping[int, KnownRecording]) -> Part:
-    """The lot as it is stored. `meant`: line → the recording that its row names, of those that name exactly one."""
-    rows = [_meaning(row, recording) if (recording := meant.get(row.line)) else row for row in lot]
-    asked = {row.line: _key(row) for row in rows if isinstance(row, Asked)}
-    first = first_links((row, meant[row.line]) for row in rows if isinstance(row, Asked) and row.means)
+def part_of(rows: Sequence[Row]) -> Part:
+    """The rows as they are stored."""
+    asked = [row for row in rows if isinstance(row, Asked)]
+    targets = [Target(row.recording_id, row.filename, row.folder) for row in asked]
+    links = [first_link(row) for row in asked]
+    columns = {
+        "lines": as_text("int", [row.line for row in asked]),
+        "ids": as_text("text", [one.recording_id for one in targets]),
+        "names": as_text("text", [one.name_key for one in targets]),
+        "have_extensions": as_text("boolean", [one.has_extension for one in targets]),
+        "folders": as_text("text", [one.folder for one in targets]),
+        "tickets": as_text("text", [one.ticket for one in links]),
+        "shown": as_text("text", [one.shown for one in links]),
+    }
     outcomes = None if asked else outcomes_of(_invalid(row) for row in rows if isinstance(row, Invalid))
-    return Part(rows[-1].line, len(rows), to_json(rows).decode(), asked, first, outcomes)
+    return Part(rows[-1].line, len(rows), to_json(rows).decode(), columns, outcomes)
 
 
-def rows_of(content: str) -> list[Row]:
-    """The rows of a part."""
-    return [Asked(*row) if len(row) == len(Asked._fields) else Invalid(*row) for row in from_json(content)]
+def rows_of(content: str, means: Mapping[int, str]) -> list[Row]:
+    """The rows of a part. `means`: line → the recording that it named."""
+    return [
+        Asked(*row)._replace(means=means.get(row[0])) if len(row) == len(Asked._fields) else Invalid(*row)
+        for row in from_json(content)
+    ]
 
 
 def split(
@@ -106,19 +117,15 @@ def outcomes_of(decided: Iterable[Decided], *, first_links: int = 0) -> Outcomes
     return Outcomes(to_json(ordered).decode(), json.dumps(counts), sum(counts[one] for one in NEEDS_A_LOOK))
 
 
-def decided_rows(content: str, outcomes: str) -> Iterator[tuple[Row, Decided]]:
+def decided_rows(content: str, means: Mapping[int, str], outcomes: str) -> Iterator[tuple[Row, Decided]]:
     """The rows of a part, each with what became of it."""
     told = {one[0]: Decided(*one) for one in from_json(outcomes)}
-    for row in rows_of(content):
+    for row in rows_of(content, means):
         yield row, told.get(row.line) or Decided(row.line, "matched", getattr(row, "means", None), FIRST)
 
 
 def _invalid(row: Invalid) -> Decided:
     return Decided(row.line, "invalid", None, {"field": row.field, "message": row.message})
-
-
-def _meaning(row: Row, recording: KnownRecording) -> Row:
-    return Asked(*row[:5], recording.recording_id) if isinstance(row, Asked) else row
 
 
 def _in_folder(row: Row, folder: str | None) -> Row:
@@ -127,11 +134,3 @@ def _in_folder(row: Row, folder: str | None) -> Row:
     if row.recording_id is not None:
         return row._replace(folder=None) if row.folder is not None else row
     return row._replace(folder=folder) if row.folder is None and folder is not None else row
-
-
-def _key(row: Asked) -> str:
-    """The same of two rows that name the same recording, in whatever way: the later of them counts."""
-    if recording_id := row.means or row.recording_id:
-        return f"id {recording_id}"
-    named = to_json((row.folder, Target(filename=row.filename).name_key))
-    return hashlib.blake2b(named, digest_size=16).hexdigest()

@@ -24,12 +24,8 @@ async def new_own_links(skimmed: Sequence[Skimmed], connection: AsyncConnection)
 
     Else all: what is learned locks links, and whatever is only heard beside it has to wait for that, in one order.
     """
-    links = Links(connection)
-    told = {(one.key, one.order[0], one.told_apart_by) for one in skimmed}
-    if not await links.are_newest(told):
-        return range(len(skimmed))
-    await links.strike_off({recording_id: link_version for recording_id, link_version, _ in told})
-    return ()
+    told = {(key, order[0], request_id) for key, order, request_id in skimmed}
+    return () if await Links(connection).hear_newest(told) else range(len(skimmed))
 
 
 async def fold_ticket_linked(batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:

@@ -27,7 +27,7 @@ SHORT = 100
 class Asked(NamedTuple):
     """A row that asks for a link. `ticket` holds the fields that the file has a column for, empty ones included.
 
-    `means`: the recording that it named when the file was accepted, if there was exactly one.
+    `means`: the recording that it named when the file was accepted, if there was exactly one; stored beside the rows.
     """
 
     line: int

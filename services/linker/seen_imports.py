@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.linker.decisions import Target
 from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_rows
 from services.linker.read_row import Asked
+from services.linker.store_imports import means_of
 from shared.cursors import cursor_of, moment_of, place_of
 from shared.sql import text
 
@@ -68,7 +69,7 @@ async def rows(
                 "ticket_id": row.ticket["ticket_id"] if isinstance(row, Asked) else None,
                 "detail": one.detail,
             }
-            for row, one in decided_rows(part.content, part.outcomes)
+            for row, one in decided_rows(part.content, means_of(part.meant_lines, part.meant_ids), part.outcomes)
             if row.line > after_line and (one.outcome in NEEDS_A_LOOK or not attention)
         ]
         after_line = part.last_line
@@ -77,14 +78,14 @@ async def rows(
 
 async def _next_part(
     connection: AsyncConnection, import_id: str, *, after_line: int, attention: bool
-) -> Row[tuple[int, str, str]] | None:
+) -> Row[Any] | None:
     """The first decided part with lines after this one; with `attention`, with some that somebody has to look at.
 
     None behind one that is not decided yet: whoever reads on from page to page misses no row.
     """
     found = await connection.execute(
         text("""
-            select last_line, content, outcomes from import_part
+            select last_line, content, meant_lines, meant_ids, outcomes from import_part
             where import_id = :import_id and last_line > :after_line and outcomes is not null
               and (need_a_look > 0 or not :attention)
               and not exists (select from import_part before where before.import_id = :import_id
@@ -122,11 +123,10 @@ async def links_changed(connection: AsyncConnection, import_id: str) -> bool:
                     where p.import_id = :import_id
                 ), r as (
                     select line, outcome, recording_id, link_version from told
-                    union all  -- of first links nothing is told but in the row itself: what it means
-                    select cast(e ->> 0 as int), 'matched', e ->> 5, 1
-                    from import_part p, jsonb_array_elements(cast(p.content as jsonb)) e
-                    where p.import_id = :import_id and e ->> 5 is not null
-                        and not exists (select from told where told.line = cast(e ->> 0 as int))
+                    union all  -- of first links nothing is told but which recording is meant
+                    select m.line, 'matched', m.recording_id, 1
+                    from import_part p, unnest(p.meant_lines, p.meant_ids) as m (line, recording_id)
+                    where p.import_id = :import_id and not exists (select from told where told.line = m.line)
                 )
                 select exists (
                     select from (
@@ -161,7 +161,7 @@ async def without_recording(
         return None
     return part.last_line, [
         (one.outcome, Target(row.recording_id, row.filename, row.folder))
-        for row, one in decided_rows(part.content, part.outcomes)
+        for row, one in decided_rows(part.content, means_of(part.meant_lines, part.meant_ids), part.outcomes)
         if isinstance(row, Asked) and _found_none_or_many(one)
     ]
 

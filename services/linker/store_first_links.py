@@ -30,21 +30,24 @@ class FirstLinksOf:
             text("""
                 with u as (
                     select u.* from import_part p cross join lateral
-                        unnest(p.first_lines, p.first_ids, p.first_filenames, p.first_called_at, p.first_tickets)
-                            as u (line, recording_id, filename, called_at, ticket)
+                        unnest(p.meant_lines, p.meant_ids, p.first_tickets, p.first_shown)
+                            as u (line, recording_id, ticket, shown)
                     where p.import_id = :import_id and p.last_line = :last_line
                         and (p.replaced is null or not p.replaced ? cast(u.line as text))
                 ), first as (
-                    select u.recording_id, u.line, u.ticket, r.folder_id, r.filename from u
-                        join recording r on r.recording_id = u.recording_id and r.filename = u.filename
-                            and coalesce(r.recorded_at, r.processed_at) is not distinct from u.called_at
-                    where not exists (select from link l where l.recording_id = u.recording_id)
+                    select u.recording_id, u.line, u.ticket, r.folder_id, r.filename,
+                        concat(u.shown, to_char(called_at at time zone 'UTC', '_YYYYMMDD')) as shown
+                    from u join recording r using (recording_id)
+                        cross join lateral (select coalesce(r.recorded_at, r.processed_at) as called_at) call
+                    where u.ticket is not null
+                        and not exists (select from link l where l.recording_id = u.recording_id)
                     order by u.recording_id
                 ), made as (
                     insert into link (recording_id, link_version, ticket, ticket_id, folder_id, filename, source,
                                       request_id, requested_at, linked_by, import_id, occurred_at, last_request_id,
                                       last_requested_at)
-                    select recording_id, 1, ticket || :linked_at, cast(ticket || '}' as json) ->> 'ticket_id',
+                    select recording_id, 1, concat(ticket, ',"display_name":"', shown, '"', cast(:linked_at as text)),
+                        cast(ticket || '}' as json) ->> 'ticket_id',
                         folder_id, filename, 'import', request_id, :requested_at, :linked_by, :import_id, :now,
                         request_id, :requested_at
                     from first cross join lateral

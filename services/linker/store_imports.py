@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import OnExisting
 from services.linker.import_parts import Outcomes, Part
+from services.linker.store_candidates import MEANT_FOLDERS, THE_ONE_MEANT
 from shared.arrays import with_arrays
 from shared.sql import text
 
@@ -33,14 +34,16 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Running:
-    """A part of an import that nobody else decides now. `replaced`: line → a later one of the same name."""
+    """A part of an import that nobody else decides now.
+
+    `means`: line → the recording that it named, `replaced`: line → a later one of the same name.
+    """
 
     accepted: Accepted
     last_line: int
     rows: int
     content: str
-    first_lines: Sequence[int]
-    first_ids: Sequence[str]
+    means: Mapping[int, str]
     replaced: Mapping[str, int]
 
 
@@ -65,36 +68,41 @@ class Imports:
         )
 
     async def add(self, import_id: str, part: Part) -> None:
-        """Store some of the file's rows, and what they name, until `accept` has compared it."""
+        """Store some of the file's rows, with the recordings that they mean, and what they name, until `accept` has
+        compared it: so rows that name one recording in different ways are known as such.
+        """
         await self._connection.execute(
-            with_arrays("""
-                insert into import_part (import_id, last_line, rows, content, first_lines, first_ids, first_filenames,
-                    first_called_at, first_tickets, outcomes, counts, need_a_look)
-                values (:import_id, :last_line, :rows, :content,
-                    cast(:first_lines as int[]), cast(:first_ids as text[]), cast(:first_filenames as text[]),
-                    cast(:first_called_at as timestamptz[]), cast(:first_tickets as text[]),
-                    :outcomes, cast(:counts as jsonb), :need_a_look)
-            """),
+            with_arrays(f"""
+                with u as (
+                    select * from unnest(
+                        cast(:lines as int[]), cast(:ids as text[]), cast(:names as text[]),
+                        cast(:have_extensions as boolean[]), cast(:folders as text[]), cast(:tickets as text[]),
+                        cast(:shown as text[]))
+                    as u (line, recording_id, name_key, has_extension, folder, ticket, shown)
+                ), {MEANT_FOLDERS}, named as materialized (
+                    select u.*, meant.recording_id as means from u
+                        left join lateral ({THE_ONE_MEANT}) meant (recording_id) on true
+                ), part as (
+                    insert into import_part (import_id, last_line, rows, content, meant_lines, meant_ids, first_tickets,
+                        first_shown, outcomes, counts, need_a_look)
+                    select :import_id, :last_line, :rows, :content, array_agg(line), array_agg(means),
+                        array_agg(ticket), array_agg(shown), :outcomes, cast(:counts as jsonb), :need_a_look
+                    from named where means is not null
+                )
+                insert into import_key (last_line, line, key)
+                select :last_line, line, coalesce(
+                    'id ' || coalesce(means, recording_id),
+                    'name ' || md5(cast(json_build_array(folder, name_key) as text)))
+                from named
+            """),  # noqa: S608  # stores' own text
             {
                 "import_id": import_id,
                 "last_line": part.last_line,
                 "rows": part.rows,
                 "content": part.content,
-                "first_lines": part.first.lines,
-                "first_ids": part.first.recording_ids,
-                "first_filenames": part.first.filenames,
-                "first_called_at": part.first.called_at,
-                "first_tickets": part.first.tickets,
+                **part.asked,
                 **_columns(part.outcomes),
             },
-        )
-        await self._connection.execute(
-            with_arrays("""
-                insert into import_key (last_line, line, key)
-                select :last_line, u.line, u.key
-                from unnest(cast(:lines as int[]), cast(:keys as text[])) as u (line, key)
-            """),
-            {"last_line": part.last_line, "lines": list(part.keys), "keys": list(part.keys.values())},
         )
 
     async def accept(self, import_id: str, *, now: datetime) -> None:
@@ -127,7 +135,7 @@ class Imports:
         row = (
             await self._connection.execute(
                 text(f"""
-                    select {_SETTINGS}, last_line, rows, content, first_lines, first_ids, replaced
+                    select {_SETTINGS}, last_line, rows, content, meant_lines, meant_ids, replaced
                     from import join import_part p using (import_id)
                     where finished_at is null and p.outcomes is null
                     order by accepted_at, import_id, last_line limit 1 for update of p skip locked
@@ -141,8 +149,7 @@ class Imports:
             row.last_line,
             row.rows,
             row.content,
-            row.first_lines or (),
-            row.first_ids or (),
+            means_of(row.meant_lines, row.meant_ids),
             row.replaced or {},
         )
 
@@ -153,8 +160,7 @@ class Imports:
             text("""
                 update import_part set
                     outcomes = :outcomes, counts = cast(:counts as jsonb), need_a_look = :need_a_look,
-                    first_lines = null, first_ids = null, first_filenames = null, first_called_at = null,
-                    first_tickets = null
+                    first_tickets = null, first_shown = null
                 where import_id = :import_id and last_line = :last_line
             """),
             {"import_id": import_id, "last_line": running.last_line, **_columns(outcomes)},
@@ -173,6 +179,11 @@ class Imports:
     async def running(self) -> int:
         """Imports that are not finished."""
         return int(await self._connection.scalar(text("select count(*) from import where finished_at is null")) or 0)
+
+
+def means_of(lines: Sequence[int] | None, recording_ids: Sequence[str] | None) -> dict[int, str]:
+    """Line → the recording that it named, of the columns of a part."""
+    return dict(zip(lines or (), recording_ids or (), strict=True))
 
 
 def _columns(outcomes: Outcomes | None) -> dict[str, Any]:

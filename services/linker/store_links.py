@@ -75,18 +75,37 @@ class Links:
             recording_id: (link_version, request_id, heard) for recording_id, link_version, request_id, heard in rows
         }
 
-    async def are_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
-        """Whether each (recording_id, link_version, request_id) is the newest link as it stands; nothing is locked."""
-        given = list(zip(*links, strict=True))
-        standing = await self._connection.scalar(
+    async def hear_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
+        """Whether each (recording_id, link_version, request_id) is the newest link as it stands; then they were heard.
+
+        No link is locked, as in `strike_off`.
+        """
+        ids, versions, requests = zip(*links, strict=True)
+        # Found by their ids alone: to join a whole table with what is given would seem to cost less by all of it.
+        heard = await self._connection.scalar(
             with_arrays("""
-                select count(*) from link
-                join unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:requests as text[]))
-                    as u (recording_id, link_version, request_id) using (recording_id, link_version, request_id)
+                with told as materialized (
+                    select * from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:requests as text[]))
+                        as u (recording_id, link_version, request_id)
+                ), found as materialized (
+                    select recording_id, link_version, request_id from link
+                    where recording_id = any(cast(:ids as text[]))
+                ), newest as materialized (
+                    select count(*) = :count as are_all
+                    from found join told using (recording_id, link_version, request_id)
+                ), waiting as materialized (
+                    select ctid as place, recording_id, link_version as version from unheard_link
+                    where recording_id = any(cast(:ids as text[])) and (select are_all from newest)
+                    order by recording_id for update
+                ), heard as (
+                    delete from unheard_link where ctid = any(array(
+                        select place from waiting join told using (recording_id) where version <= link_version))
+                )
+                select are_all from newest
             """),
-            {"ids": given[0], "versions": given[1], "requests": given[2]},
+            {"ids": ids, "versions": versions, "requests": requests, "count": len(links)},
         )
-        return bool(standing == len(links))
+        return bool(heard)
 
     async def store(self, links: Sequence[LinkRow]) -> None:
         """Store new versions; the last that is given of a recording is its newest, and the older ones its history.
@@ -196,13 +215,15 @@ class Links:
         ids = sorted(versions)
         await self._connection.execute(
             with_arrays("""
-                with heard as (
-                    select recording_id from unheard_link
+                with waiting as materialized (
+                    select ctid as place, recording_id, link_version from unheard_link
+                    where recording_id = any(cast(:ids as text[])) order by recording_id for update
+                )
+                delete from unheard_link where ctid = any(array(
+                    select place from waiting
                         join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, version)
                             using (recording_id)
-                    where link_version <= u.version order by recording_id for update of unheard_link
-                )
-                delete from unheard_link using heard where unheard_link.recording_id = heard.recording_id
+                    where link_version <= u.version))
             """),
             {"ids": ids, "versions": [versions[one] for one in ids]},
         )

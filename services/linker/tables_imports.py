@@ -14,7 +14,6 @@ from services.linker.tables import LinkerTable
 from shared.tables import BIGINT, JSON, MOMENT, TEXTS
 
 NUMBERS: Any = ARRAY(Integer)
-MOMENTS: Any = ARRAY(MOMENT)
 
 
 class Import(LinkerTable, table=True):
@@ -49,8 +48,9 @@ class Import(LinkerTable, table=True):
 class ImportPart(LinkerTable, table=True):
     """Some thousand rows of an import, up to `last_line`; the JSON in it is that of import_parts.py.
 
-    `content`: what the rows ask for. `first_*`: the links of those whose recordings are known, if they are the first;
-    not needed any more once the part is decided. `replaced`: line → the later line that names the same recording.
+    `content`: what the rows ask for. `meant_*`: of those that named exactly one recording when the file was accepted,
+    which; `first_*`: their links, if they are the first, not needed any more once the part is decided. `replaced`: line
+    → the later line that names the same recording.
     `outcomes`: what became of the rows, once all of them are decided; `counts`: how many came to what, `need_a_look` of
     them to something that a person has to see to.
     """
@@ -61,11 +61,10 @@ class ImportPart(LinkerTable, table=True):
     last_line: int = Field(primary_key=True)
     rows: int
     content: str
-    first_lines: list[int] | None = Field(sa_type=NUMBERS)
-    first_ids: list[str] | None = Field(sa_type=TEXTS)
-    first_filenames: list[str] | None = Field(sa_type=TEXTS)
-    first_called_at: list[datetime] | None = Field(sa_type=MOMENTS)
+    meant_lines: list[int] | None = Field(sa_type=NUMBERS)
+    meant_ids: list[str] | None = Field(sa_type=TEXTS)
     first_tickets: list[str] | None = Field(sa_type=TEXTS)
+    first_shown: list[str] | None = Field(sa_type=TEXTS)
     replaced: dict[str, int] | None = Field(sa_type=JSON)
     outcomes: str | None
     counts: dict[str, int] | None = Field(sa_type=JSON)

@@ -1,11 +1,15 @@
 """Rows of recordings that had no link when their file was accepted: whatever has come between is not overlooked."""
 
 import asyncio
+import csv
+import io
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from schemas.events import TicketDetails
+from services.linker.decisions import KnownRecording, ticket_info
 from shared.database import is_transient
 from tests.linker.given import a_fact, a_recording, a_request, after_noon
 from tests.linker.importing import accepted, imported, outcomes, rows_of
@@ -48,6 +52,35 @@ async def test_a_first_link_is_stored_as_any_other(linker: Linker) -> None:
         "ticket_id": "T-1", "customer_name": "Ann", "display_name": "Ann_T1_20250129", "linked_at": linked_at,
     }  # fmt: skip
     assert await linker.unheard() == {"R1": 1, "R2": 1}
+
+
+async def test_the_ticket_of_a_first_link_is_the_one_that_a_decision_would_have_made(linker: Linker) -> None:
+    recordings = [a_recording("R1", recorded_at=after_noon(86_400)), a_recording("R2"), a_recording("R3")]
+    await linker.fold(*recordings)
+    given = [
+        {"ticket_id": 'CASE"456', "customer_name": "José García", "call_intent": "测试\\"},
+        {"ticket_id": "\u0958" * 100, "customer_name": "é" * 255},
+        {"ticket_id": "#!"},
+    ]
+    file = io.StringIO()
+    table = csv.DictWriter(file, ["recording_id", "ticket_id", "customer_name", "agent_name", "call_intent"])
+    table.writeheader()
+    table.writerows({"recording_id": f"R{number}", **ticket} for number, ticket in enumerate(given, start=1))
+
+    rows = await imported(linker, file.getvalue())
+
+    assert outcomes(rows) == [(2, "matched"), (3, "matched"), (4, "matched")]
+    links = await linker.rows("select ticket, occurred_at from link order by recording_id")
+    assert [link["ticket"] for link in links] == [
+        ticket_info(
+            TicketDetails.model_validate(ticket),
+            KnownRecording(f"R{number}", "F1", "Monday", f"R{number}.wav", called_at),
+            now=link["occurred_at"],
+        ).model_dump_json()
+        for number, ticket, called_at, link in zip(
+            (1, 2, 3), given, (after_noon(86_400), after_noon(0), after_noon(0)), links, strict=True
+        )
+    ]
 
 
 async def test_who_was_linked_after_the_file_was_accepted_keeps_the_newer_ticket(linker: Linker) -> None:

@@ -233,3 +233,17 @@ def statements(linker: Linker) -> Iterator[list[str]]:
         yield counted
     finally:
         event.remove(engine, "before_cursor_execute", count)
+
+
+async def test_rows_whose_names_are_the_same_in_nfc_name_the_same_recording(linker: Linker) -> None:
+    composed, apart = "\u00e9.wav", "e\u0301.wav"
+    lines = ["filename,folder,recording_id,ticket_id", f"{composed},,,T-2", f"{apart},F1,,T-3", f"{composed},F2,,T-4"]
+
+    rows = await imported(linker, "\n".join([*lines, f",,{composed},T-5"]), folder="F1")
+
+    assert [(row["line"], row["outcome"], row.get("replaced_by_line")) for row in rows] == [
+        (2, "duplicate", 3),
+        (3, "parked", None),
+        (4, "parked", None),
+        (5, "parked", None),
+    ]

@@ -254,10 +254,13 @@ class LinksModel(Links):
             for one in found
         }
 
-    async def are_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
+    async def hear_newest(self, links: Collection[tuple[str, int, str]]) -> bool:
         rows = _tables(self._connection).link
         standing = {(one.recording_id, one.link_version, one.request_id) for one in rows.values()}
-        return standing.issuperset(links)
+        are_all = standing.issuperset(links)
+        if are_all:
+            await self.strike_off({recording_id: link_version for recording_id, link_version, _ in links})
+        return are_all
 
     async def store(self, links: Sequence[LinkRow]) -> None:
         tables = _tables(self._connection)

@@ -57,7 +57,7 @@ RULES: Sequence[Rule] = (
         "a recording whose name has no extension is found twice, and so is none that can be chosen",
         "linker",
         named_recordings,
-        [("where r.stem_key = u.name_key and r.name_key <> u.name_key", "where r.stem_key = u.name_key")],
+        [("and r.stem_key = u.name_key and r.name_key <> u.name_key", "and r.stem_key = u.name_key")],
     ),
     Rule(
         "older version of a link stored",
@@ -99,8 +99,8 @@ RULES: Sequence[Rule] = (
         links_to_announce,
         [
             (
-                "where link_version <= u.version order by",
-                "where true order by",
+                "where link_version <= u.version))",
+                "where true))",
             )
         ],
     ),

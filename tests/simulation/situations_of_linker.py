@@ -61,8 +61,8 @@ async def older_link(at: At) -> AsyncIterator[object]:
     yield await links.versions(["R1"])
     await links.lift({"R1": 1})
     yield await links.versions(["R1"])
-    yield await links.are_newest([("R1", 2, "Q2")])
-    yield await links.are_newest([("R1", 2, "Q3")])
+    yield await links.hear_newest([("R1", 2, "Q2")])
+    yield await links.hear_newest([("R1", 2, "Q3")])
 
 
 async def links_to_announce(at: At) -> AsyncIterator[object]:

@@ -286,11 +286,10 @@ def upgrade() -> None:
         sa.Column("last_line", sa.Integer(), nullable=False),
         sa.Column("rows", sa.Integer(), nullable=False),
         sa.Column("content", sa.String(), nullable=False),
-        sa.Column("first_lines", postgresql.ARRAY(sa.Integer()), nullable=True),
-        sa.Column("first_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
-        sa.Column("first_filenames", postgresql.ARRAY(sa.TEXT()), nullable=True),
-        sa.Column("first_called_at", postgresql.ARRAY(sa.DateTime(timezone=True)), nullable=True),
+        sa.Column("meant_lines", postgresql.ARRAY(sa.Integer()), nullable=True),
+        sa.Column("meant_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("first_tickets", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("first_shown", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("replaced", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("outcomes", sa.String(), nullable=True),
         sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
@@ -302,7 +301,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("import_id", "last_line"),
     )
     # Written once and read once: to compress them would take longer than to store them.
-    for column in ("first_lines", "first_ids", "first_filenames", "first_called_at", "first_tickets"):
+    for column in ("meant_lines", "meant_ids", "first_tickets", "first_shown"):
         op.execute(f"alter table import_part alter column {column} set storage external")
     op.create_index(
         "import_part_undecided",
