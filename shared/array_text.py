@@ -7,6 +7,7 @@ without a database makes some as well.
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 _END, _NONE = "\0,\0", "\0-\0"
 
@@ -47,7 +48,12 @@ def _bytes(values: Iterable[bytes | None]) -> str:
     return "{" + ",".join(["NULL" if one is None else '"\\\\x' + one.hex() + '"' for one in values]) + "}"
 
 
+def _uuids(values: Iterable[UUID]) -> str:
+    """An array of uuid."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
 _AS_TEXT: dict[str, Callable[[Any], str]] = {
     "text": _texts, "int": _numbers, "bigint": _numbers, "boolean": _flags, "timestamptz": _moments,
-    "bytea": _bytes,
+    "bytea": _bytes, "uuid": _uuids,
 }  # fmt: skip

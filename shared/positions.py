@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.arrays import with_arrays
 from shared.sql import text
 
 
@@ -39,7 +40,7 @@ async def begin(connection: AsyncConnection, partitions: Iterable[TopicPartition
     missing = [one for one in ordered if one not in stored]
     if missing:
         await connection.execute(
-            text("""
+            with_arrays("""
                 insert into position (topic, partition, next_offset)
                 select topic, partition, 0
                 from unnest(cast(:topics as text[]), cast(:partitions as int[])) as u (topic, partition)
@@ -60,7 +61,7 @@ async def move(connection: AsyncConnection, moves: Iterable[Move]) -> bool:
     """
     ordered = sorted(moves, key=lambda one: one.partition)
     moved = await connection.execute(
-        text("""
+        with_arrays("""
             update position set next_offset = u.next_offset,
                 replay_until = case when u.next_offset > u.known then replay_until end
             from unnest(cast(:topics as text[]), cast(:partitions as int[]),

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.claims import Claimed
 from services.cloud_updater.decisions import MAX_FILES
+from shared.arrays import with_arrays
 from shared.sql import text
 
 # Run at start by a process that is alone: what is leased then was left behind by one that died.
@@ -37,7 +38,7 @@ class Pushes:
         A folder that somebody else has locked is left out: whoever waits for it must not keep up the others.
         """
         done = await self._connection.execute(
-            text("""
+            with_arrays("""
                 with sent as materialized (
                     select u.* from unnest(cast(:uuids as text[]), cast(:tokens as uuid[]), cast(:generations as int[]),
                                            cast(:seqs as bigint[]), cast(:sent as boolean[]))

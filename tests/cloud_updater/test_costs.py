@@ -203,7 +203,11 @@ async def _counting(updater: Updater) -> AsyncIterator[Counted]:
 
 
 async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
-    """Row versions written, rows read by passing over tables, bytes of WAL (PostgreSQL 18 and later)."""
+    """Row versions written, rows read by passing over tables, bytes of WAL (PostgreSQL 18 and later).
+
+    Pages that are written whole do not count, as each is for the first time after a checkpoint: another database's end
+    makes one.
+    """
     pool = updater.database._engine.sync_engine.pool
     idle = [await updater.database._engine.connect() for _ in range(pool.checkedin())]  # type: ignore[attr-defined]
     for connection in idle:
@@ -216,7 +220,8 @@ async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
     )
     try:
         wal = await updater.rows("""
-            select sum(w.wal_bytes)::bigint as bytes from pg_stat_activity a, pg_stat_get_backend_wal(a.pid) w
+            select sum(w.wal_bytes - w.wal_fpi * 8192)::bigint as bytes
+            from pg_stat_activity a, pg_stat_get_backend_wal(a.pid) w
             where a.datname = current_database()
         """)
         wal_bytes = int(wal[0]["bytes"] or 0)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -35,6 +36,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     some_flags=st.lists(st.booleans()),
     some_moments=st.lists(TIME | st.none()),
     some_bytes=st.lists(st.binary(max_size=40) | st.none()),
+    some_uuids=st.lists(st.uuids()),
 )
 async def test_what_goes_in_comes_out(
     database: Database,
@@ -44,9 +46,10 @@ async def test_what_goes_in_comes_out(
     some_flags: list[bool],
     some_moments: list[datetime | None],
     some_bytes: list[bytes | None],
+    some_uuids: list[UUID],
 ) -> None:
-    given_arrays = [some_texts, whole, some_numbers, some_flags, some_moments, some_bytes]
-    kinds = ["text", "text", "bigint", "boolean", "timestamptz", "bytea"]
+    given_arrays = [some_texts, whole, some_numbers, some_flags, some_moments, some_bytes, some_uuids]
+    kinds = ["text", "text", "bigint", "boolean", "timestamptz", "bytea", "uuid"]
     select = ", ".join(f"cast(:a{place} as {kind}[])" for place, kind in enumerate(kinds))
 
     async with database.transaction() as connection:
