@@ -42,7 +42,10 @@ class Verdict:
 
 
 class End(NamedTuple):
-    """How a folder goes on: at once, or after `wait_s`, or not before an operator answers (`held`)."""
+    """How a folder goes on: at once, or after `wait_s`, or not before an operator answers (`held`).
+
+    `done`: only if anything waits in it.
+    """
 
     folder_id: FolderId
     max_files: int
@@ -50,6 +53,7 @@ class End(NamedTuple):
     wait_s: float = 0
     failed: bool = False
     held: str | None = None
+    done: bool = False
 
 
 class Conclusions:
@@ -91,7 +95,7 @@ class Conclusions:
         """
         # A statement of its own: one that had waited for the lock would see requests as they were before that.
         found = await self._connection.scalars(
-            text("select id from upload_request where id = any(cast(:ids as uuid[]))"),
+            with_arrays("select id from upload_request where id = any(cast(:ids as uuid[]))"),
             {"ids": [one.request.id for one, _ in verdicts]},
         )
         still_open = set(found)
@@ -154,16 +158,20 @@ class Conclusions:
         return {row.folder_id: row.moment for row in rows}
 
     async def _settle(self, ends: Sequence[End]) -> None:
-        """End the leases and have the folders looked at again: each may have more, and whoever looks finds out."""
+        """End the leases and have the folders looked at again, if there may be more."""
         await self._connection.execute(
             with_arrays("""
-                update folder set lease_token = null, lease_until = null, due_at = now(),
+                update folder set lease_token = null, lease_until = null,
+                    due_at = case when not u.done
+                        or exists (select from recording r where r.folder_id = folder.folder_id and r.waiting)
+                        then now() end,
                     retry_at = now() + u.wait_us * interval '1 microsecond',
                     attempts = case when u.failed then attempts + 1 else 0 end,
                     last_error = u.message, held = u.held, max_files = u.max_files
                 from unnest(cast(:folder_ids as text[]), cast(:waits_us as bigint[]), cast(:failed as boolean[]),
-                        cast(:messages as text[]), cast(:held as text[]), cast(:max_files as int[]))
-                    as u (folder_id, wait_us, failed, message, held, max_files)
+                        cast(:messages as text[]), cast(:held as text[]), cast(:max_files as int[]),
+                        cast(:done as boolean[]))
+                    as u (folder_id, wait_us, failed, message, held, max_files, done)
                 where folder.folder_id = u.folder_id
             """),
             {
@@ -173,6 +181,7 @@ class Conclusions:
                 "messages": [one.message for one in ends],
                 "held": [one.held for one in ends],
                 "max_files": [None if one.max_files >= MAX_FILES else one.max_files for one in ends],
+                "done": [one.done for one in ends],
             },
         )
 
@@ -202,7 +211,7 @@ def _end_of(one: Verdict) -> End:
     folder_id, max_files = one.request.folder_id, one.max_files
     match one.conclusion:
         case Transferred(_, wider):
-            return End(folder_id, wider)
+            return End(folder_id, wider, done=True)
         case Release(message, wait_s) | Repeat(message, wait_s):
             return End(folder_id, max_files, message, wait_s, failed=True)
         case Narrow(message, _, narrower):

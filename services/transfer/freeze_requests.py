@@ -75,7 +75,9 @@ class FreezeRequests:
         """What is ready in them, as requests; where nothing is, the folder waits."""
         uploads = Uploads(self.connection)
         ready = await uploads.ready(folders, grace=self.settings.waits.grace) if folders else {}
-        names = {(folder_id, one.filename) for folder_id, of_folder in ready.items() for one in of_folder}
+        names = {
+            (one.folder_id, file.filename) for one in folders if one.in_cloud for file in ready.get(one.folder_id, ())
+        }
         taken = await uploads.taken_names(names) if names else {}
 
         decided = {

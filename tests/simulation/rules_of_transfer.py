@@ -16,6 +16,7 @@ from tests.simulation.situations_of_transfer import (
     refused_after_news,
     request_done_in_part,
     transfer_of_before,
+    uploaded_in_part,
 )
 
 RULES: Sequence[Rule] = (
@@ -119,6 +120,13 @@ RULES: Sequence[Rule] = (
         "transfer",
         folders_that_are_due,
         [("least(folder.due_at, excluded.due_at)", "excluded.due_at")],
+    ),
+    Rule(
+        "rest of a folder forgotten",
+        "a folder of which a part was uploaded is not looked at again",
+        "transfer",
+        uploaded_in_part,
+        [("or exists (select from recording r where r.folder_id = folder.folder_id and r.waiting)", "")],
     ),
     Rule(
         "no grace for a ticket",

@@ -130,6 +130,18 @@ async def folders_that_are_due(at: At) -> AsyncIterator[object]:
     yield await uploads.next_due_s()
 
 
+async def uploaded_in_part(at: At) -> AsyncIterator[object]:
+    """Two recordings wait in Monday. One is transferred, then the other."""
+    connection = await at(0)
+    for one in (R1, R2):
+        await _process(connection, one)
+    for one in (R1, R2):
+        await Store(connection).look_at({MONDAY: BEGINNING})
+        await Transfers(connection).put([TransferRow.of(transferred(one))])
+        await Conclusions(connection)._settle([End(MONDAY, 500, done=True)])
+        yield await Uploads(connection).claim(5)
+
+
 async def ready_to_go(at: At) -> AsyncIterator[object]:
     """Of Monday's: one waits for its ticket, one has it, one needs none, one is in an open request, one rejected."""
     connection = await at(0)
@@ -223,7 +235,7 @@ async def _ready(connection: AsyncConnection, seconds: float) -> list[str]:
 
 
 def _folder(seconds: float) -> Folder:
-    return Folder(MONDAY, None, 0, None, 500, moment(seconds))
+    return Folder(MONDAY, None, in_cloud=False, failures=0, last_error=None, max_files=500, now=moment(seconds))
 
 
 async def _unheard(connection: AsyncConnection) -> object:

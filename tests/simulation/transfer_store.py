@@ -278,7 +278,15 @@ class UploadsModel(Uploads):
         now = now_of(self._connection)
         due = [one for one in _tables(self._connection).folder.values() if one.is_looked_at and one.next_at <= now]
         return [
-            Folder(FolderId(row.folder_id), row.place, row.attempts, row.last_error, row.max_files or MAX_FILES, now)
+            Folder(
+                FolderId(row.folder_id),
+                row.place,
+                row.uuid_since is not None,
+                row.attempts,
+                row.last_error,
+                row.max_files or MAX_FILES,
+                now,
+            )
             for row in sorted(due, key=lambda one: one.next_at)[:limit]
         ]
 
@@ -416,13 +424,15 @@ class ConclusionsModel(Conclusions):
         return {one: max(now, then + timedelta(microseconds=1)) if then else now for one, then in since.items()}
 
     async def _settle(self, ends: Sequence[End]) -> None:
-        rows, now = _tables(self._connection).folder, now_of(self._connection)
+        tables, now = _tables(self._connection), now_of(self._connection)
+        rows = tables.folder
+        waiting = {one.fact.folder_id for one in tables.recording.values() if one.waiting}
         for end in ends:
             row = rows[end.folder_id]
             rows[end.folder_id] = row._replace(
                 lease_token=None,
                 lease_until=None,
-                due_at=now,
+                due_at=None if end.done and end.folder_id not in waiting else now,
                 retry_at=now + timedelta(seconds=end.wait_s) if end.wait_s else None,
                 attempts=row.attempts + 1 if end.failed else 0,
                 last_error=end.message,
