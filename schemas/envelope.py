@@ -175,11 +175,13 @@ def parse(event: type[Event], value: bytes) -> Event:
     Raises Undecodable.
     """
     try:
-        return event.model_validate_json(value)
+        # Pydantic's own validator: the layer above it takes a sixth of the time.
+        found: Event = event.__pydantic_validator__.validate_json(value)
     except ValidationError as error:
         reason: Reason = "malformed_json" if is_malformed_json(error) else "schema_invalid"
         # Without its cause, which would take the record's content along into a traceback.
         raise Undecodable(reason, "; ".join(map(str, broken_rules(error)[:_RULES_NAMED]))) from None
+    return found
 
 
 def _check_key(topic: Topic, key: bytes | None, name: str) -> None:

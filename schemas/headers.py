@@ -5,9 +5,10 @@ and time alone, so what the others say is remembered: to look at each anew cost 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
+from operator import itemgetter
 
 from schemas.events import Event
 from schemas.undecodable import Undecodable
@@ -21,6 +22,7 @@ REMEMBERED_BYTES = 200
 REMEMBERED_HEADERS = 10
 
 Headers = Sequence[tuple[str, bytes | None]]
+Pick = Callable[[Headers], tuple[tuple[str, bytes | None], ...]]
 
 
 @cache
@@ -30,41 +32,40 @@ def type_of(event: type[Event]) -> str:
     return f"ticketsync.{words}.v{event.major_version}"
 
 
+class _UnlikeOthers(Exception):
+    """To be looked at one by one, in order, and not to be remembered."""
+
+
 def media_type_of(headers: Headers, event: type[Event]) -> str:
     """The media type ("" if none) of a record of this event. Raises Undecodable if the envelope is none of its own."""
     try:
-        found = _mostly_known(headers, event)
-    except Undecodable:
-        found = None  # said by whoever looks at all of them in order
-    return _judge(tuple(headers), event) if found is None else found
+        return _mostly_known(headers, event)
+    except (Undecodable, _UnlikeOthers):
+        return _judge(tuple(headers), event)  # which says what is wrong with the first that is
 
 
-def _mostly_known(headers: Headers, event: type[Event]) -> str | None:
-    """The same where all but id, subject and time is as it was in a record before. None: nothing can be said."""
-    names = tuple([name for name, _ in headers])
-    picked = _pick(names) if len("".join(names)) <= REMEMBERED_BYTES else None
-    if picked is None:
-        return None
-    alike, own = picked
-    values = [headers[place] for place in alike]
-    for _, raw in values:
-        if not raw or len(raw) > REMEMBERED_BYTES:
-            return None
-    for place in own:
-        name, raw = headers[place]
+def _mostly_known(headers: Headers, event: type[Event]) -> str:
+    """The same where all but id, subject and time is as it was in a record before."""
+    alike, own = _pick(tuple([name for name, _ in headers]))
+    found = _judge_alike(alike(headers), event)
+    for name, raw in own(headers):
         text = _header_text(name, raw)
         if name == "ce_time":
             _check_time(text)
-    return _judge_alike((*values, ("ce_id", b"_")), event)
+    return found
 
 
 @lru_cache(maxsize=256)
-def _pick(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """The places of what records have in common and of what each has for itself. None: look at each in order."""
-    alike = tuple(place for place, name in enumerate(names) if name not in _OWN and name != "traceparent")
-    own = tuple(place for place, name in enumerate(names) if name in _OWN)
+def _pick(names: tuple[str, ...]) -> tuple[Pick, Pick]:
+    """Takes what records have in common, and what each has for itself."""
+    alike = [place for place, name in enumerate(names) if name not in _OWN and name != "traceparent"]
+    own = [place for place, name in enumerate(names) if name in _OWN]
     plain = all(name.islower() for name in names) and len(set(names)) == len(names)
-    return (alike, own) if plain and "ce_id" in names and len(alike) <= REMEMBERED_HEADERS else None
+    short = len(alike) <= REMEMBERED_HEADERS and len("".join(names)) <= REMEMBERED_BYTES
+    if not (plain and short and alike and "ce_id" in names):
+        raise _UnlikeOthers
+    # The first of each twice: of one place alone `itemgetter` makes no tuple.
+    return itemgetter(alike[0], *alike), itemgetter(own[0], *own)
 
 
 def _judge(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) -> str:
@@ -76,8 +77,11 @@ def _judge(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) ->
     return content_type
 
 
-# What was judged once need not be judged again; what is refused is not remembered.
-_judge_alike = lru_cache(maxsize=256)(_judge)
+@lru_cache(maxsize=256)  # what is refused is not remembered
+def _judge_alike(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) -> str:
+    if not all(raw and len(raw) <= REMEMBERED_BYTES for _, raw in headers):
+        raise _UnlikeOthers
+    return _judge((*headers, ("ce_id", b"_")), event)
 
 
 def _read_headers(headers: Headers) -> tuple[str, dict[str, str]]:
