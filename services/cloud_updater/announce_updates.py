@@ -7,6 +7,7 @@ fact that is lost with a broker, or comes late, costs one repeated push after a 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from json.encoder import encode_basestring as in_quotes
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +16,7 @@ from schemas.topics import CLOUD_TICKET_UPDATED
 from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
 from shared.arrays import with_arrays
-from shared.facts import facts_of, written
+from shared.facts import facts_of
 from shared.sql import text
 
 FOLDERS_AT_ONCE = 500
@@ -53,12 +54,12 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             select array_agg(clouds_uuid), array_agg(recording_id), array_agg(version), array_agg(seq),
                    array_agg(convert_to(value, 'UTF8'))
             from (
-                select l.clouds_uuid, r.recording_id, concat(r.transfer_version, '.', r.link_version) as version, r.seq,
-                    concat('{{"recording_id":', to_json(r.recording_id), ',"clouds_uuid":', to_json(l.clouds_uuid),
-                        ',"transfer_version":', r.transfer_version, ',"link_version":', r.link_version,
-                        ',"updated_at":"', {written("u.pushed_at")}, '"}}') as value
+                select l.clouds_uuid, r.recording_id, r.transfer_version || '.' || r.link_version as version, r.seq,
+                    '{{"recording_id":' || to_json(r.recording_id) || u.before || r.transfer_version
+                        || ',"link_version":' || r.link_version || u.after as value
                 from unnest(cast(:uuids as text[]), cast(:generations as int[]), cast(:cursors as bigint[]),
-                            cast(:pushed as timestamptz[])) as u (clouds_uuid, generation, cursor, pushed_at)
+                            cast(:before as text[]), cast(:after as text[]))
+                        as u (clouds_uuid, generation, cursor, before, after)
                     join ledger l on l.clouds_uuid = u.clouds_uuid and l.generation = u.generation
                     join recording r on {TO_ANNOUNCE}
                 order by l.clouds_uuid, r.seq limit :limit) due
@@ -67,7 +68,8 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             "uuids": [one.clouds_uuid for one in folders],
             "generations": [one.generation for one in folders],
             "cursors": [one.up_to_seq for one in folders],
-            "pushed": [one.pushed_at for one in folders],
+            "before": [f',"clouds_uuid":{in_quotes(one.clouds_uuid)},"transfer_version":' for one in folders],
+            "after": [f',"updated_at":"{rfc3339(one.pushed_at).decode()}"}}' for one in folders],
             "limit": limit,
         },
     )
