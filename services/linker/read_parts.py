@@ -4,6 +4,7 @@ In: what to read and how, for a process as JSON. Out: part after part, from a pr
 its length; behind the last comes an empty one, or in place of it why the file cannot be read.
 """
 
+import gc
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -60,6 +61,7 @@ def _say(said: bytes) -> None:
 
 def main(order: str) -> None:
     """Read this."""
+    gc.disable()  # rows hold no cycles, and to look for some takes a third of the time
     try:
         for part in read_parts(_order_from_json(order)):
             _say(to_json(part))
