@@ -108,7 +108,7 @@ def drop_parked(  # noqa: PLR0913 - an option per condition
         show.pairs({"dropped": done.dropped, "did not wait any more": done.gone})
     done.require_end()
     if not waiting.parked_ids and (folder or filename or ticket or import_id):
-        raise Finding("no link of that waits", todo="See which do: ticketsync parked list")
+        raise Finding("no parked link meets these conditions", todo="See which do: ticketsync parked list")
 
 
 def _conditions(
