@@ -6,7 +6,7 @@ In: rows as values, and the time. Out: the request, byte for byte. Pure.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from schemas.fields import CloudsUuid, RecordingId
 from services.transfer.decisions import Waits, earliest
@@ -20,8 +20,7 @@ FILENAME_TAKEN = "filename_taken: another recording of this folder has the name"
 Kind = Literal["create", "inject"]
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(NamedTuple):
     """A recording that may be uploaded now, with the ticket known now. `transfer_version` is what it will get."""
 
     recording_id: RecordingId
@@ -29,15 +28,18 @@ class Ready:
     filename: str
     size_bytes: int
     token: int
-    transcript: str = field(repr=False)
+    transcript: str
     transfer_version: int
     link_version: int
     ticket_info: Mapping[str, Any] | None
     content_hash: bytes
 
+    def __repr__(self) -> str:
+        """Without its transcript."""
+        return f"Ready({self.recording_id!r})"
 
-@dataclass(frozen=True)
-class FrozenFile:
+
+class FrozenFile(NamedTuple):
     """A recording in an open request: the versions that it will have been transferred as, and with, and of which
     RecordingProcessed."""
 

@@ -24,12 +24,8 @@ async def new_own_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnect
 
     Else all: what is learned locks transfers, and what is only heard beside it would be a second order.
     """
-    transfers = Transfers(connection)
     told = {(RecordingId(one.key), one.order[0]) for one in skimmed}
-    if not await transfers.are_newest(told):
-        return range(len(skimmed))
-    await transfers.strike_off(dict(told))
-    return ()
+    return () if await Transfers(connection).hear_newest(told) else range(len(skimmed))
 
 
 async def fold_recording_transferred(

@@ -93,7 +93,7 @@ class Requests:
         )
         files: dict[UUID, list[FrozenFile]] = defaultdict(list)
         for request_id, *columns in rows:
-            files[request_id].append(FrozenFile(*columns))
+            files[request_id].append(FrozenFile._make(columns))
         return files
 
     async def freeze(self, requests: Sequence[OpenRequest]) -> None:

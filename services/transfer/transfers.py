@@ -78,18 +78,37 @@ class Transfers:
             row.recording_id: KnownTransfer(row.transfer_version, row.heard, frozenset(row.folder_ids)) for row in rows
         }
 
-    async def are_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
-        """Whether each (recording_id, transfer_version) is the transfer as it stands; nothing is locked."""
-        given = list(zip(*versions, strict=True))
-        standing = await self._connection.scalar(
+    async def hear_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
+        """Whether each (recording_id, transfer_version) is the transfer as it stands; then they were heard.
+
+        No transfer is locked: a row that got a newer version meanwhile says so itself, and stays to be announced.
+        """
+        ids, told = zip(*versions, strict=True)
+        # Found by their ids alone: to join a whole table with what is given would seem to cost less by all of it.
+        heard = await self._connection.scalar(
             with_arrays("""
-                select count(*) from transfer
-                join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
-                    using (recording_id, transfer_version)
+                with told as materialized (
+                    select * from unnest(cast(:ids as text[]), cast(:versions as int[]))
+                        as u (recording_id, transfer_version)
+                ), found as materialized (
+                    select recording_id, transfer_version from transfer
+                    where recording_id = any(cast(:ids as text[]))
+                ), newest as materialized (
+                    select count(*) = :count as are_all
+                    from found join told using (recording_id, transfer_version)
+                ), waiting as materialized (
+                    select ctid as place, recording_id, transfer_version as version from unheard_transfer
+                    where recording_id = any(cast(:ids as text[])) and (select are_all from newest)
+                    order by recording_id for update
+                ), heard as (
+                    delete from unheard_transfer where ctid = any(array(
+                        select place from waiting join told using (recording_id) where version <= transfer_version))
+                )
+                select are_all from newest
             """),
-            {"ids": list(given[0]), "versions": list(given[1])},
+            {"ids": ids, "versions": told, "count": len(versions)},
         )
-        return bool(standing == len(versions))
+        return bool(heard)
 
     async def put(self, transfers: Sequence[TransferRow]) -> None:
         """Take these over where they are newer: the row, and the end of the recording's wait."""
@@ -183,24 +202,6 @@ class Transfers:
                 insert into unheard_transfer (recording_id, folder_id, transfer_version)
                 select recording_id, folder_id, transfer_version from told where not heard order by recording_id
                 on conflict do nothing
-            """),
-            {"ids": list(versions), "versions": list(versions.values())},
-        )
-
-    async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
-        """These versions were heard, and are the transfers' own: neither they nor older ones wait for it any more.
-
-        No transfer is locked: a row that got a newer version meanwhile says so itself, and stays.
-        """
-        await self._connection.execute(
-            with_arrays("""
-                with heard as (
-                    select recording_id from unheard_transfer
-                        join unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, version)
-                            using (recording_id)
-                    where transfer_version <= u.version order by recording_id for update of unheard_transfer
-                )
-                delete from unheard_transfer using heard where unheard_transfer.recording_id = heard.recording_id
             """),
             {"ids": list(versions), "versions": list(versions.values())},
         )

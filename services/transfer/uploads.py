@@ -114,7 +114,7 @@ class Uploads:
         )
         ready: dict[FolderId, list[Ready]] = defaultdict(list)
         for folder_id, *columns in rows:
-            ready[folder_id].append(Ready(*columns))
+            ready[folder_id].append(Ready._make(columns))
         return ready
 
     async def taken_names(self, names: Collection[tuple[FolderId, str]]) -> dict[FolderId, dict[str, RecordingId]]:

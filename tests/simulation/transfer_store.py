@@ -210,9 +210,14 @@ class TransfersModel(Transfers):
             )
         return found
 
-    async def are_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
-        rows = _tables(self._connection).transfer
-        return all(one in rows and rows[one].transfer_version == version for one, version in versions)
+    async def hear_newest(self, versions: Collection[tuple[RecordingId, int]]) -> bool:
+        tables = _tables(self._connection)
+        are_all = all(one in tables.transfer and tables.version(one) == version for one, version in versions)
+        if are_all:
+            for one, version in versions:
+                if tables.unheard_transfer.get(one, version + 1) <= version:
+                    del tables.unheard_transfer[one]
+        return are_all
 
     async def put(self, transfers: Sequence[TransferRow]) -> None:
         tables = _tables(self._connection)
@@ -241,12 +246,6 @@ class TransfersModel(Transfers):
                 tables.unheard_transfer.pop(one, None)
             else:
                 tables.unheard_transfer.setdefault(one, tables.version(one))
-
-    async def strike_off(self, versions: Mapping[RecordingId, int]) -> None:
-        unheard = _tables(self._connection).unheard_transfer
-        for one, version in versions.items():
-            if unheard.get(one, version + 1) <= version:
-                del unheard[one]
 
     async def lock(self, recording_ids: Collection[RecordingId]) -> None:
         """One transaction at a time: nothing to lock."""
