@@ -22,7 +22,6 @@ from services.transfer.answers import (
     Repeat,
     Transferred,
 )
-from services.transfer.decisions import Place
 from services.transfer.lots import MAX_FILES
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.transfers import TransferRow, Transfers
@@ -122,12 +121,8 @@ class Conclusions:
 
     async def _transferred(self, effective: Sequence[tuple[OpenRequest, CloudsUuid]]) -> None:
         """The facts, made of the bytes that were sent; they are announced from their rows."""
-        moments = await self._moments_in([request.folder_id for request, _ in effective])
-        transfers = Transfers(self._connection)
-        await transfers.place(
-            {one.folder_id: Place(clouds_uuid, moments[one.folder_id]) for one, clouds_uuid in effective}
-        )
-        await transfers.put(
+        moments = await self._place({request.folder_id: clouds_uuid for request, clouds_uuid in effective})
+        await Transfers(self._connection).put(
             [
                 TransferRow(
                     frozen.recording_id,
@@ -146,16 +141,21 @@ class Conclusions:
             ]
         )
 
-    async def _moments_in(self, folder_ids: Collection[FolderId]) -> dict[FolderId, datetime]:
-        """Now, but after every earlier transfer into each folder, even if the clock was set back."""
+    async def _place(self, uuids: Mapping[FolderId, CloudsUuid]) -> dict[FolderId, datetime]:
+        """These folders are there, since when is returned: now, but after every earlier transfer into each, even if the
+        clock was set back.
+        """
         rows = await self._connection.execute(
             with_arrays("""
-                select folder_id, greatest(now(), uuid_since + interval '1 microsecond') as moment
-                from folder where folder_id = any(cast(:folder_ids as text[]))
+                update folder set clouds_uuid = u.clouds_uuid,
+                    uuid_since = greatest(now(), uuid_since + interval '1 microsecond')
+                from unnest(cast(:folder_ids as text[]), cast(:uuids as text[])) as u (folder_id, clouds_uuid)
+                where folder.folder_id = u.folder_id
+                returning folder.folder_id, uuid_since
             """),
-            {"folder_ids": list(folder_ids)},
+            {"folder_ids": list(uuids), "uuids": list(uuids.values())},
         )
-        return {row.folder_id: row.moment for row in rows}
+        return {row.folder_id: row.uuid_since for row in rows}
 
     async def _settle(self, ends: Sequence[End]) -> None:
         """End the leases and have the folders looked at again, if there may be more."""

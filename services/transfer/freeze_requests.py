@@ -43,7 +43,8 @@ class FreezeRequests:
 
     async def of(self, folders: Sequence[Folder]) -> dict[FolderId, OpenRequest]:
         """What to send, of those of the claimed folders that have something to send."""
-        found = await Requests(self.connection).of([one.folder_id for one in folders])
+        resumed = [one.folder_id for one in folders if one.has_request]
+        found = await Requests(self.connection).of(resumed) if resumed else {}
         frozen = await self.freeze([one for one in folders if one.folder_id not in found])
         requests = {one.folder_id: one for one in frozen}
         for one in folders:

@@ -98,15 +98,24 @@ class Requests:
 
     async def freeze(self, requests: Sequence[OpenRequest]) -> None:
         """Write down what is about to be sent, byte for byte, before anybody sends it."""
+        files = [(one, place, file) for one in requests for place, file in enumerate(one.files)]
         await self._connection.execute(
             with_arrays("""
-                insert into upload_request (id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at, attempts)
-                select id, folder_id, kind, clouds_uuid,
-                    substring(cast(:bodies as bytea) from begins for bytes), honoured, frozen_at, 1
-                from unnest(cast(:ids as uuid[]), cast(:folder_ids as text[]), cast(:kinds as text[]),
-                        cast(:uuids as text[]), cast(:begins as int[]), cast(:bytes as int[]),
-                        cast(:honoured as boolean[]), cast(:times as timestamptz[]))
-                    as u (id, folder_id, kind, clouds_uuid, begins, bytes, honoured, frozen_at)
+                with request as (
+                    insert into upload_request (
+                        id, folder_id, kind, clouds_uuid, body, keys_honoured, frozen_at, attempts)
+                    select id, folder_id, kind, clouds_uuid,
+                        substring(cast(:bodies as bytea) from begins for bytes), honoured, frozen_at, 1
+                    from unnest(cast(:ids as uuid[]), cast(:folder_ids as text[]), cast(:kinds as text[]),
+                            cast(:uuids as text[]), cast(:begins as int[]), cast(:bytes as int[]),
+                            cast(:honoured as boolean[]), cast(:times as timestamptz[]))
+                        as u (id, folder_id, kind, clouds_uuid, begins, bytes, honoured, frozen_at)
+                )
+                insert into frozen_file (
+                    recording_id, request_id, position, transfer_version, link_version, content_hash)
+                select * from unnest(cast(:recording_ids as text[]), cast(:request_ids as uuid[]),
+                    cast(:positions as int[]), cast(:versions as int[]), cast(:links as int[]),
+                    cast(:hashes as bytea[]))
             """),
             {
                 "ids": [one.id for one in requests],
@@ -119,19 +128,8 @@ class Requests:
                 "bytes": [len(one.body) for one in requests],
                 "honoured": [one.keys_honoured for one in requests],
                 "times": [one.first_sent_at for one in requests],
-            },
-        )
-        files = [(one, place, file) for one in requests for place, file in enumerate(one.files)]
-        await self._connection.execute(
-            with_arrays("""
-                insert into frozen_file (
-                    recording_id, request_id, position, transfer_version, link_version, content_hash)
-                select * from unnest(cast(:recording_ids as text[]), cast(:ids as uuid[]), cast(:positions as int[]),
-                    cast(:versions as int[]), cast(:links as int[]), cast(:hashes as bytea[]))
-            """),
-            {
                 "recording_ids": [file.recording_id for _, _, file in files],
-                "ids": [one.id for one, _, _ in files],
+                "request_ids": [one.id for one, _, _ in files],
                 "positions": [place for _, place, _ in files],
                 "versions": [file.transfer_version for _, _, file in files],
                 "links": [file.link_version for _, _, file in files],

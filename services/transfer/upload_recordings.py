@@ -102,6 +102,8 @@ class UploadRecordings:
                 await uploads.lease(list(requests), token, lease_s=self.settings.lease_s)
             rest = await uploads.next_due_s() if len(folders) < len(workers) else 0
         freezing.log()
+        if len(folders) == len(workers):
+            self.lane.wake()  # there may be a folder for a colleague that sleeps, too
         claimed = [
             Claimed(requests[one.folder_id], one, token, lane=lane, leased_until=leased_until)
             for one in folders

@@ -37,11 +37,15 @@ _HAS_TICKET = "exists (select from ticket k where k.recording_id = r.recording_i
 
 @dataclass(frozen=True)
 class Folder:
-    """A claimed folder. `now` is the database's time; `failures` in a row so far; `in_cloud`: it is or was there."""
+    """A claimed folder. `now` is the database's time; `failures` in a row so far; `in_cloud`: it is or was there.
+
+    `has_request`: it had an open one when it was looked for.
+    """
 
     folder_id: FolderId
     clouds_uuid: CloudsUuid | None
     in_cloud: bool
+    has_request: bool
     failures: int
     last_error: str | None
     max_files: int
@@ -58,7 +62,9 @@ class Uploads:
         """Lock the folders that have been due for longest, those that nobody else has locked."""
         rows = await self._connection.execute(
             text(f"""
-                select folder_id, clouds_uuid, uuid_since is not null as in_cloud, attempts as failures, last_error,
+                select folder_id, clouds_uuid, uuid_since is not null as in_cloud,
+                    exists (select from upload_request q where q.folder_id = folder.folder_id) as has_request,
+                    attempts as failures, last_error,
                     coalesce(max_files, :max_files) as max_files, now() as now
                 from folder where {_LOOKED_AT} and {_NEXT} <= now()
                 order by {_NEXT} limit :limit for no key update skip locked

@@ -237,7 +237,9 @@ async def _ready(connection: AsyncConnection, seconds: float) -> list[str]:
 
 
 def _folder(seconds: float) -> Folder:
-    return Folder(MONDAY, None, in_cloud=False, failures=0, last_error=None, max_files=500, now=moment(seconds))
+    return Folder(
+        MONDAY, None, in_cloud=False, has_request=False, failures=0, last_error=None, max_files=500, now=moment(seconds)
+    )
 
 
 async def _unheard(connection: AsyncConnection) -> object:

@@ -281,6 +281,7 @@ class UploadsModel(Uploads):
                 FolderId(row.folder_id),
                 row.place,
                 row.uuid_since is not None,
+                any(one.folder_id == row.folder_id for one in _tables(self._connection).upload_request.values()),
                 row.attempts,
                 row.last_error,
                 row.max_files or MAX_FILES,
@@ -417,10 +418,13 @@ class ConclusionsModel(Conclusions):
 
         return [one for one, token in verdicts if may(one, token)]
 
-    async def _moments_in(self, folder_ids: Collection[FolderId]) -> dict[FolderId, datetime]:
+    async def _place(self, uuids: Mapping[FolderId, CloudsUuid]) -> dict[FolderId, datetime]:
         rows, now = _tables(self._connection).folder, now_of(self._connection)
-        since = {one: rows[one].uuid_since for one in folder_ids}
-        return {one: max(now, then + timedelta(microseconds=1)) if then else now for one, then in since.items()}
+        since = {one: rows[one].uuid_since for one in uuids}
+        moments = {one: max(now, then + timedelta(microseconds=1)) if then else now for one, then in since.items()}
+        for one, clouds_uuid in uuids.items():
+            rows[one] = rows[one]._replace(clouds_uuid=clouds_uuid, uuid_since=moments[one])
+        return moments
 
     async def _settle(self, ends: Sequence[End]) -> None:
         tables, now = _tables(self._connection), now_of(self._connection)
