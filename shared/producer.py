@@ -22,6 +22,8 @@ from shared.partition import murmur2
 SEND_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 MAX_REQUEST_BYTES = 6_000_000
+# What a lot has for a partition goes as one batch: of several, each waits until the one before has been acknowledged.
+MAX_BATCH_BYTES = 1_000_000
 
 
 class Outgoing(NamedTuple):
@@ -97,7 +99,7 @@ class Producer:
             enable_idempotence=True,
             acks="all",
             linger_ms=2,
-            max_batch_size=256 * 1024,
+            max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
             request_timeout_ms=20_000,
         )
