@@ -23,7 +23,7 @@ from shared.producer import Outgoing, Producer
 log = structlog.get_logger()
 
 LEASE_S = 5.0
-IN_FLIGHT = 40_000
+IN_FLIGHT = 80_000
 LOT = 5_000
 # To look again at what is on its way costs as much as publishing a few of it, so many are given more time to come back.
 WAIT_S = 0.05

@@ -26,7 +26,7 @@ class Skimmed(NamedTuple):
 
 
 # What is published again and again while nobody reads the topic would fill the memory.
-REMEMBERED = 100_000
+REMEMBERED = 200_000
 
 
 class _Span(NamedTuple):
