@@ -209,7 +209,7 @@ async def test_the_producer_is_idempotent_and_made_once(kafka_bootstrap_servers:
     same = producer._producer is made
     await producer.close()
 
-    assert read_back == {"idempotent": True, "acks": -1, "batch_bytes": 262_144, "request_bytes": 6_000_000}
+    assert read_back == {"idempotent": True, "acks": -1, "batch_bytes": 1_000_000, "request_bytes": 6_000_000}
     assert same
 
 
