@@ -170,6 +170,8 @@ class Cloud:
             return Unknown(f"the answer is larger than {limit_bytes} bytes")
 
     async def _read(self, response: httpx.Response, limit_bytes: int) -> Answer:
+        if "," in response.headers.get("content-encoding", ""):
+            raise httpx.DecodingError("packed more than once")  # a few bytes may unpack to gigabytes
         content = bytearray()
         async for chunk in response.aiter_bytes():
             content += chunk

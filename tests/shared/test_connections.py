@@ -1,101 +1,16 @@
 """Connections over which the cloud is asked: kept, left alone and given up where they must be."""
 
 import asyncio
-import functools
-import os
-import shutil
 import socket
 import ssl
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvloop
 
-from shared.connections import Connections
-
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-LIMITS = {"timeout": {"pool": 5.0, "connect": 5.0}}
-
-
-def on_both_loops(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """The one that services run on, and asyncio's own."""
-
-    @functools.wraps(test)
-    def run(**given: object) -> None:
-        uvloop.run(test(**given))
-        asyncio.run(test(**given))
-
-    return run
-
-
-class Server:
-    """Answers each request of a connection with the next of `answers`, the last one again and again."""
-
-    def __init__(self, *answers: bytes, reads_the_body: bool = True) -> None:
-        self.answers = list(answers)
-        self.reads_the_body = reads_the_body
-        self.connections: list[asyncio.StreamWriter] = []
-        self.ended: asyncio.Queue[int] = asyncio.Queue()
-        self.url = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        number = len(self.connections)
-        self.connections.append(writer)
-        with closing(writer):
-            while head := await self._head(reader):
-                if self.reads_the_body:
-                    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-                    await reader.readexactly(length)
-                answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-                writer.write(answer)
-                if b"connection: close" in answer:
-                    break
-        self.ended.put_nowait(number)
-
-    async def _head(self, reader: asyncio.StreamReader) -> bytes:
-        try:
-            return await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return b""
-
-    def hang_up(self) -> None:
-        """Close the last connection for writing, at once: no event loop has heard of it yet."""
-        with socket.socket(fileno=os.dup(self.connections[-1].get_extra_info("socket").fileno())) as one:
-            one.shutdown(socket.SHUT_WR)
-
-
-@asynccontextmanager
-async def running(server: Server, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
-    server.url = f"{'https' if tls else 'http'}://localhost:{listening.sockets[0].getsockname()[1]}"
-    try:
-        yield server
-    finally:
-        listening.close()
-        for writer in server.connections:
-            writer.close()
-
-
-@asynccontextmanager
-async def to(url: str, *, most: int = 1, idle_s: float = 60.0) -> AsyncIterator[Callable[..., Awaitable[bytes]]]:
-    """Post a body; what comes back is the status and the answer's body."""
-    connections = Connections(url, most=most, idle_s=idle_s)
-
-    async def post(body: bytes = b"{}") -> bytes:
-        request = httpx.Request("POST", url + "/x", content=body, extensions=LIMITS)
-        response = await connections.handle_async_request(request)
-        try:
-            return b"%d %s" % (response.status_code, await response.aread())
-        finally:
-            await response.aclose()
-
-    yield post
-    await connections.aclose()
+from tests.shared.serving import ANSWER, Server, on_both_loops, own_certificate, running, to
 
 
 @on_both_loops
@@ -215,31 +130,23 @@ async def test_an_address_that_keeps_silent_does_not_hold_up_another(monkeypatch
 
 
 @pytest.fixture(scope="module")
-def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    how = f"req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -days 2"
-    whose = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run([openssl, *how.split(), *whose], check=True, capture_output=True)
-    return certificate, key
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return own_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @on_both_loops
 async def test_only_whose_certificate_is_good_is_sent_anything(
-    own_certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(*own_certificate)
+    context.load_cert_chain(*certificate)
     async with running(Server(ANSWER), tls=context) as server:
         async with to(server.url) as post:
             with pytest.raises(httpx.ConnectError):
                 await post()
 
         with monkeypatch.context() as trusting:
-            trusting.setattr("certifi.where", lambda: str(own_certificate[0]))
+            trusting.setattr("certifi.where", lambda: str(certificate[0]))
             async with to(server.url.replace("localhost", "127.0.0.1")) as post:
                 with pytest.raises(httpx.ConnectError):
                     await post()
