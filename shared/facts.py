@@ -15,12 +15,9 @@ from schemas.topics import Topic
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
 
+# SQL: a column that is a timestamptz, as events write it.
+WRITTEN = """replace(to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
 _OF_EACH = ("ce_id", "ce_time")
-
-
-def written(column: str) -> str:
-    """SQL: a timestamptz as events write it."""
-    return f"""replace(to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
 
 
 def as_record(

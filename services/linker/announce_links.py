@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import TICKET_LINKED
 from shared.arrays import with_arrays
-from shared.facts import facts_of, written
+from shared.facts import WRITTEN, facts_of
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from shared.sql import text
@@ -46,10 +46,11 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
                         '{{"recording_id":', to_json(recording_id), ',"folder_id":', to_json(folder_id),
                         ',"filename":', to_json(filename), ',"link_version":', link_version,
                         ',"ticket_info":', coalesce(ticket, 'null'), ',"source":"', source,
-                        '","request_id":', to_json(request_id), ',"requested_at":"', {written("requested_at")}, '"',
+                        '","request_id":', to_json(request_id),
+                        ',"requested_at":"', {WRITTEN.format(column="requested_at")}, '"',
                         ',"linked_by":' || to_json(linked_by), ',"import_id":' || to_json(import_id),
                         ',"occurred_at":"', occurred, '"}}'), 'UTF8'))
-            from link cross join lateral (select {written("occurred_at")} as occurred) of_link
+            from link cross join lateral (select {WRITTEN.format(column="occurred_at")} as occurred) of_link
             where recording_id = any(cast(:ids as text[]))
         """),  # noqa: S608  # this module's own text
         {"ids": recording_ids},

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import RECORDING_TRANSFERRED
 from shared.arrays import with_arrays
-from shared.facts import facts_of, written
+from shared.facts import WRITTEN, facts_of
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
 from shared.sql import text
@@ -39,7 +39,7 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
     rows = await connection.execute(
         with_arrays(f"""
             with wanted as (
-                select *, {written("transferred_at")} as transferred,
+                select *, {WRITTEN.format(column="transferred_at")} as transferred,
                     sum(octet_length(transcribe)) over (order by folder_id, recording_id) as bytes
                 from transfer where recording_id = any(cast(:ids as text[]))
             )

@@ -21,7 +21,6 @@ MODULE = "<module>"
 LOOKED_AT = {
     # One of the two statements above it, each a literal with constants in it.
     ("services/linker/store_matching.py", "_pairs", "found"),
-    ("services/linker/store_candidates.py", "_find", "select"),
     # Its own callers are looked at.
     ("shared/arrays.py", "with_arrays", "sql"),
     # Pieces of this module's constants, chosen by which conditions were given and never by their values.
