@@ -6,9 +6,8 @@ from datetime import datetime
 from math import ceil
 from typing import NamedTuple, assert_never
 
-from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
+from schemas.events import CloudTicketUpdated, RecordingTransferred
 from shared.backoff import backoff_s
-from shared.batch import Incoming
 from shared.outcome import (
     Done,
     Invalid,
@@ -28,16 +27,6 @@ LANE_WAIT_S = 1.0
 MAX_FILES = 500
 # Rows that one step of a resync may change, but for a single larger folder.
 RESYNC_RECORDINGS_AT_ONCE = 20_000
-
-
-def newest_links(batch: Iterable[Incoming[TicketLinked]]) -> list[Incoming[TicketLinked]]:
-    """Of each recording the link with the highest version."""
-    newest: dict[str, Incoming[TicketLinked]] = {}
-    for incoming in batch:
-        best = newest.setdefault(incoming.event.recording_id, incoming)
-        if incoming.event.link_version > best.event.link_version:
-            newest[incoming.event.recording_id] = incoming
-    return list(newest.values())
 
 
 def newest_transfers(facts: Iterable[RecordingTransferred]) -> list[RecordingTransferred]:

@@ -4,12 +4,11 @@ In: the events of one batch. Out: the wanted link and its ticket, and for a reco
 of its folder, so that the push finds it. A fact that is not newer than the row changes nothing.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
-from services.cloud_updater.decisions import newest_links
 from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.store import Store
 from shared.batch import Folded, Incoming
@@ -27,3 +26,13 @@ async def fold_ticket_linked(
     """Store what is newer."""
     stored = await Store(connection).want(newest_links(batch), quiet)
     return Folded(newer=stored.newer, wake=("push_tickets",) if stored.behind else ())
+
+
+def newest_links(batch: Iterable[Incoming[TicketLinked]]) -> list[Incoming[TicketLinked]]:
+    """Of each recording the link with the highest version."""
+    newest: dict[str, Incoming[TicketLinked]] = {}
+    for incoming in batch:
+        best = newest.setdefault(incoming.event.recording_id, incoming)
+        if incoming.event.link_version > best.event.link_version:
+            newest[incoming.event.recording_id] = incoming
+    return list(newest.values())

@@ -211,17 +211,11 @@ class Store:
     async def _lock(self, recording_ids: Collection[str]) -> None:
         """Lock the rows of these recordings, in sorted order; whoever has none gets an empty one.
 
-        By itself: a statement sees the ledgers as they were when it began, and whoever had a row until now may have
-        put its recording into a folder that was new.
+        By themselves: a statement sees the ledgers as they were when it began, and whoever had a row until now may have
+        put its recording into a folder that was new. And new rows before any is locked: two batches, each with a row
+        that the other makes, would wait for each other.
         """
         ids = {"ids": list(recording_ids)}
-        lock = with_arrays("""
-            select count(*) from (
-                select from recording where recording_id = any(cast(:ids as text[])) order by recording_id for update
-            ) locked
-        """)
-        if await self._connection.scalar(lock, ids) == len(recording_ids):
-            return
         await self._connection.execute(
             with_arrays("""
                 insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
@@ -234,4 +228,12 @@ class Store:
             """),
             ids,
         )
-        await self._connection.execute(lock, ids)
+        await self._connection.execute(
+            with_arrays("""
+                select count(*) from (
+                    select from recording where recording_id = any(cast(:ids as text[])) order by recording_id
+                    for update
+                ) locked
+            """),
+            ids,
+        )

@@ -15,9 +15,9 @@ from services.cloud_updater.decisions import (
     counts_as_asked_at,
     decide_after_push,
     newest_acknowledgements,
-    newest_links,
     newest_transfers,
 )
+from services.cloud_updater.on_ticket_linked import newest_links
 from shared.batch import Incoming
 from shared.outcome import (
     Done,

@@ -88,6 +88,13 @@ async def test_folds_of_the_same_recordings_never_deadlock(updater: Updater, kin
     assert [newest[0][kind] for kind in versioned] == [23] * len(versioned)
 
 
+async def test_batches_with_recordings_that_nobody_knew_never_deadlock(updater: Updater) -> None:
+    for number in range(60):
+        names = [f"{number}-{one}" for one in range(8)]
+        batches = [random.sample(names, random.randint(1, 8)) for _ in range(8)]
+        await asyncio.gather(*(updater.fold(*(a_link(one) for one in batch)) for batch in batches))
+
+
 async def test_a_folder_in_a_storm_ends_with_the_newest_tickets(
     updater: Updater, updater_url: str, cloud: Emulator
 ) -> None:
