@@ -69,7 +69,10 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             "generations": [one.generation for one in folders],
             "cursors": [one.up_to_seq for one in folders],
             "before": [f',"clouds_uuid":{in_quotes(one.clouds_uuid)},"transfer_version":' for one in folders],
-            "after": [f',"updated_at":"{rfc3339(one.pushed_at).decode()}"}}' for one in folders],
+            # Nothing was ever sent to a folder without a time, so no recording of it is found.
+            "after": [
+                f',"updated_at":"{rfc3339(one.pushed_at).decode()}"}}' if one.pushed_at else None for one in folders
+            ],
             "limit": limit,
         },
     )

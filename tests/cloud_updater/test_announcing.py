@@ -217,3 +217,14 @@ async def test_what_the_cloud_acknowledged_is_announced_to_a_topic_that_was_made
 
     assert await _to_announce(updater) == {"R1": (1, 1), "R2": (1, 1)}
     assert len(cloud.effects()) == pushed
+
+
+async def test_a_folder_to_which_nothing_was_ever_sent_has_nothing_to_announce(
+    updater: Updater, cloud: Emulator
+) -> None:
+    await transferred(updater, cloud, "R1")
+    await updater.resync(a_resync(force=True))  # R1 has no link, so the claim finds nothing to send
+    await updater.push()
+
+    assert await updater.hear() == []
+    assert await updater.rows("select 1 from ledger where announced_cursor < cursor") == []
