@@ -75,6 +75,10 @@ class CloudSettings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
             raise ValueError("must be an http:// or https:// address")
+        try:
+            httpx.URL(value)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"must be an address: {error}") from None
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("must hold no user, query or fragment")
         return value.rstrip("/").removesuffix(PREFIX)

@@ -309,6 +309,7 @@ async def test_a_token_in_a_file_changes_without_a_restart(
         {"clouds_url": "https://user:password@cloud.example.com"},
         {"clouds_url": "https://cloud.example.com?token=x"},
         {"clouds_url": "https://cloud.example.com:99999"},
+        {"clouds_url": "https://\u2177.example.com"},  # no letter that a name of a server may have
         {"clouds_url": "http://cloud.example.com"},
         {"clouds_token": ""},
         {"clouds_token": "two words"},
