@@ -25,8 +25,8 @@ class Quiet:
 # same with the next `seq` of each one's folder, null if it is nowhere; `locked`, those folders' ledgers as they were.
 # A single change on a quiet folder goes at once, unless it is patient; otherwise the folder is pushed when it has been
 # quiet for a moment. A folder that failed keeps the time of its next try.
-# What the cursors said of a recording, whoever uses this must ask of `locked`, never of `ledger`: `taken` moves them, and
-# of a ledger that was waited for only the locking clause gives the newest row.
+# What the cursors said of a recording has to be asked of `locked`, never of `ledger`: `taken` moves them, and of a
+# ledger that was waited for only the locking clause gives the newest row.
 WITH_SEQS = """
     folders as (
         select clouds_uuid, count(*) as count, bool_or(behind) as behind,
