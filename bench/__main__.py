@@ -43,7 +43,7 @@ class Size:
 
 
 FULL = Size(links=200_000, rounds=3, singles=500, rows=100_000, uploads=50_000, outage=200_000, grown=1_000_000)
-QUICK = Size(links=30_000, rounds=3, singles=150, rows=50_000, uploads=10_000, outage=0, grown=0)
+QUICK = Size(links=60_000, rounds=3, singles=150, rows=50_000, uploads=10_000, outage=0, grown=0)
 
 
 def main() -> None:
