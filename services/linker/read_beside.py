@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator
 from typing import cast
 
 from services.linker.import_parts import Part
+from services.linker.lines import Unreadable
 from services.linker.read_parts import LENGTH, Order, order_as_json, part_from_json, read_parts
 
 LARGE_BYTES = 1_000_000
@@ -48,6 +49,11 @@ async def _in_a_process(order: Order) -> AsyncGenerator[Part, None]:
         told = cast("asyncio.StreamReader", process.stdout)
         while said := await told.readexactly(*LENGTH.unpack(await told.readexactly(LENGTH.size))):
             yield part_from_json(said)
+    except asyncio.IncompleteReadError:
+        if (code := await process.wait()) >= 0:
+            raise
+        # By whoever ends what takes too much memory, for one: nothing is wrong here, and perhaps not with the file.
+        raise Unreadable(f"what read it was ended by signal {-code}; nothing was imported: try it again") from None
     finally:
         if process.returncode is None:
             process.kill()

@@ -1,5 +1,7 @@
 """A large file is read by a process of its own, which says what a thread would."""
 
+import os
+import signal
 from contextlib import aclosing
 from pathlib import Path
 
@@ -44,5 +46,34 @@ async def test_whoever_does_not_read_to_the_end_leaves_no_process(tmp_path: Path
 
     async with aclosing(parts_of(order)) as parts:
         first = await anext(parts)
+        meanwhile = _reading()
 
     assert first.rows == 2_000
+    assert len(meanwhile) == 1
+    assert _reading() == []
+
+
+async def test_a_file_whose_reader_was_killed_is_refused_and_may_be_tried_again(tmp_path: Path) -> None:
+    order = _order(tmp_path, ROW.format(1) * (LARGE_BYTES // 20))
+
+    async with aclosing(parts_of(order)) as parts:
+        await anext(parts)
+        [reader] = _reading()
+        os.kill(reader, signal.SIGKILL)
+        with pytest.raises(Unreadable, match="ended by signal 9; nothing was imported: try it again"):
+            async for _ in parts:
+                pass
+
+
+def _reading() -> list[int]:
+    """Processes that read for this one."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            command = (process / "cmdline").read_bytes()
+        except OSError:
+            continue  # it is over
+        if parent == os.getpid() and b"services.linker.read_parts" in command:
+            found.append(int(process.name))
+    return found
