@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
 
 
 def encode(
-    event: Event | tuple[type[Event], bytes],
+    event: Event,
     *,
     source: str,
     event_id: str,
@@ -56,22 +56,18 @@ def encode(
     subject: str | None = None,
     traceparent: str | None = None,
 ) -> Encoded:
-    """A record in binary mode. `time` is aware; `event_id` must be the same whenever the same event is sent again.
-
-    An event that was valid when it was stored may come as its type and its JSON.
-    """
-    kind, value = event if isinstance(event, tuple) else (type(event), event.model_dump_json().encode())
-    headers = [*_constant_headers(kind, source), ("ce_id", event_id.encode()), ("ce_time", rfc3339(time))]
+    """A record in binary mode. `time` is aware; `event_id` must be the same whenever the same event is sent again."""
+    headers = [*constant_headers(type(event), source), ("ce_id", event_id.encode()), ("ce_time", rfc3339(time))]
     if subject is not None:
         headers.append(("ce_subject", subject.encode()))
     if traceparent is not None:
         # W3C's own header, without ce_: it belongs to the transport and not to the event.
         headers.append(("traceparent", traceparent.encode()))
-    return Encoded(value, headers)
+    return Encoded(event.model_dump_json().encode(), headers)
 
 
 @cache
-def _constant_headers(event: type[Event], source: str) -> tuple[tuple[str, bytes], ...]:
+def constant_headers(event: type[Event], source: str) -> tuple[tuple[str, bytes], ...]:
     """What the package makes of everything but id, time and subject, which it would validate for each record anew."""
     attributes = {
         "specversion": "1.0",

@@ -6,10 +6,10 @@ recording's id, so a tracing tool shows a recording's whole way through the serv
 
 import hashlib
 import zlib
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache, lru_cache
 
-from schemas.envelope import encode, rfc3339
+from schemas.envelope import constant_headers, rfc3339
 from schemas.events import Event
 from schemas.topics import Topic
 from shared.own_records import Skimmed
@@ -17,7 +17,6 @@ from shared.producer import Outgoing
 
 # SQL: a column that is a timestamptz, as events write it.
 WRITTEN = """replace(to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
-_OF_EACH = ("ce_id", "ce_time")
 
 
 def as_record(
@@ -34,8 +33,7 @@ class Facts:
     def __init__(self, topic: Topic, source: str) -> None:
         if topic.event is None:
             raise ValueError(f"{topic.name} holds any bytes, not events")
-        alike = encode((topic.event, b""), source=f"ticketsync/{source}", event_id="_", time=datetime.now(UTC)).headers
-        self._alike = [(name, value) for name, value in alike if name not in _OF_EACH]
+        self._alike = constant_headers(topic.event, f"ticketsync/{source}")
         self._topic = topic.name
 
     def record(self, value: bytes, *, key: str, version: str, time: bytes, says: Skimmed | None = None) -> Outgoing:
