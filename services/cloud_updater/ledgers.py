@@ -4,11 +4,12 @@ A folder of which nothing is behind is not due: its cursors move along with its 
 order, after the recordings: they are the last locks of a transaction.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from shared.arrays import with_arrays
 from shared.sql import text
 
 
@@ -66,6 +67,25 @@ class Ledgers:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+
+    async def open(self, placed: Mapping[str, object]) -> None:
+        """Make sure of the ledgers of transfers that are newer; a folder that takes uploads again is not missing.
+
+        `placed`: their `ids`, `folders`, `uuids` and `versions`, each a list. The recordings are locked.
+        """
+        await self._connection.execute(
+            with_arrays("""
+                insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until,
+                                    generation, attempts, missing)
+                select distinct on (u.clouds_uuid) u.clouds_uuid, u.folder_id, 0, 0, 0, 0, 0, 0, false
+                from unnest(cast(:ids as text[]), cast(:folders as text[]), cast(:uuids as text[]),
+                            cast(:versions as int[])) as u (recording_id, folder_id, clouds_uuid, transfer_version)
+                    join recording r using (recording_id)
+                where r.transfer_version < u.transfer_version order by u.clouds_uuid
+                on conflict (clouds_uuid) do update set missing = false, due_at = now() where ledger.missing
+            """),
+            placed,
+        )
 
     async def lock(self, uuids: Iterable[str]) -> None:
         """Lock these ledgers in sorted order."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred, TicketLinked
-from services.cloud_updater.ledgers import WITH_SEQS, Quiet
+from services.cloud_updater.ledgers import WITH_SEQS, Ledgers, Quiet
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 from shared.arrays import with_arrays
 from shared.batch import Incoming
@@ -125,7 +125,7 @@ class Store:
         """Store the transfers that are newer, one of each recording, under new seqs; their folders get a ledger.
 
         The link that travelled is known there. What was forced or rejected in the old folder says nothing of the new
-        one. A folder that takes uploads again is not missing.
+        one.
         """
         ids = [one.recording_id for one in transfers]
         placed = {
@@ -135,19 +135,7 @@ class Store:
             "versions": [one.transfer_version for one in transfers],
         }
         await self._lock(ids)
-        await self._connection.execute(
-            with_arrays("""
-                insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until,
-                                    generation, attempts, missing)
-                select distinct on (u.clouds_uuid) u.clouds_uuid, u.folder_id, 0, 0, 0, 0, 0, 0, false
-                from unnest(cast(:ids as text[]), cast(:folders as text[]), cast(:uuids as text[]),
-                            cast(:versions as int[])) as u (recording_id, folder_id, clouds_uuid, transfer_version)
-                    join recording r using (recording_id)
-                where r.transfer_version < u.transfer_version order by u.clouds_uuid
-                on conflict (clouds_uuid) do update set missing = false, due_at = now() where ledger.missing
-            """),
-            placed,
-        )
+        await Ledgers(self._connection).open(placed)
         stored = await self._connection.execute(
             with_arrays(f"""
                 with changes as (
