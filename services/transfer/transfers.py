@@ -115,15 +115,21 @@ class Transfers:
         if not transfers:
             return
         await self._put_rows(sorted(transfers))
+        # Of what is locked alone: where hardly anything waited when statistics were gathered, the index of what waits
+        # would seem the quickest way in, and be gone through for each of these.
         await self._connection.execute(
             with_arrays("""
+                with locked as materialized (
+                    select recording_id, wanted_version, waiting or rejected is not null as wanted from recording
+                    where recording_id = any(cast(:ids as text[]))
+                    order by recording_id for no key update
+                )
                 update recording set waiting = false, rejected = null
-                from unnest(cast(:ids as text[]), cast(:versions as int[])) as u (recording_id, transfer_version)
-                where recording.recording_id = u.recording_id and recording.wanted_version <= u.transfer_version
-                    and (recording.waiting or recording.rejected is not null)
-                    and recording.recording_id in (
-                        select recording_id from recording where recording_id = any(cast(:ids as text[]))
-                        order by recording_id for no key update)
+                where recording_id = any(array(
+                    select recording_id
+                    from locked join unnest(cast(:ids as text[]), cast(:versions as int[]))
+                        as u (recording_id, transfer_version) using (recording_id)
+                    where wanted and wanted_version <= transfer_version))
             """),
             {
                 "ids": [one.recording_id for one in transfers],

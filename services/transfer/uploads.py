@@ -166,16 +166,19 @@ class Uploads:
         as_sent = {one.recording_id: one for one in sent}
         await self._connection.execute(
             with_arrays("""
+                with locked as materialized (
+                    select recording_id, content_hash, waiting from recording
+                    where recording_id = any(cast(:ids as text[]))
+                    order by recording_id for no key update
+                )
                 update recording set waiting = false, rejected = u.message
                 from unnest(cast(:ids as text[]), cast(:messages as text[]), cast(:hashes as bytea[]),
                         cast(:links as int[])) as u (recording_id, message, content_hash, link_version)
+                    join locked using (recording_id)
                     left join ticket k using (recording_id)
-                where recording.recording_id = u.recording_id and recording.waiting
-                    and recording.content_hash = coalesce(u.content_hash, recording.content_hash)
+                where recording.recording_id = u.recording_id and locked.waiting
+                    and locked.content_hash = coalesce(u.content_hash, locked.content_hash)
                     and coalesce(k.link_version, 0) = coalesce(u.link_version, k.link_version, 0)
-                    and recording.recording_id in (
-                        select recording_id from recording where recording_id = any(cast(:ids as text[]))
-                        order by recording_id for no key update)
             """),
             {
                 "ids": list(messages),

@@ -66,3 +66,34 @@ async def test_whoever_finds_as_much_as_it_looked_for_wakes_a_colleague(
     assert woken == ["woken"]
     await transfer.uploading._claim([None])
     assert woken == ["woken"]
+
+
+async def test_much_may_wait_where_hardly_anything_did(transfer: Transfer) -> None:
+    """PostgreSQL then takes the index of what waits for the quickest way to a recording that waits, wrongly."""
+    await transfer.change("""
+        insert into recording (recording_id, folder_id, folder_name, filename, size_bytes, token, transcript,
+            requires_ticket, processed_at, revision, content_hash, folded_at, wanted_version, waiting)
+        select 'old-' || n, 'old', 'Old', n || '.wav', 1, 1, 'Hello', false, now(), 1, '', now(), 1, false
+        from generate_series(1, 20000) n
+    """)
+    await transfer.change("analyze recording")
+    await transfer.fold(*(a_recording(f"R{number}", folder_id=f"F{number % 20}") for number in range(2_000)))
+    before = await rows_read(transfer)
+
+    await transfer.uploading.step()
+
+    assert len(await transfer.rows("select recording_id from transfer")) == 100
+    assert await rows_read(transfer) - before <= 10 * 100
+
+
+async def rows_read(transfer: Transfer) -> int:
+    """Rows of `recording` that were looked at so far, by an index or in passing."""
+    engine = transfer.database._engine
+    idle = [await engine.connect() for _ in range(engine.sync_engine.pool.checkedin())]  # type: ignore[attr-defined]
+    for connection in idle:
+        await connection.exec_driver_sql("select pg_stat_force_next_flush()")
+        await connection.close()
+    [row] = await transfer.rows(
+        "select seq_tup_read + idx_tup_fetch as count from pg_stat_user_tables where relname = 'recording'"
+    )
+    return int(row["count"])
