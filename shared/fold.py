@@ -57,8 +57,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
     `news`: tells from key and order alone which facts are known already, so that the rest of them is not read. `own`:
     the service published these facts itself; they decide whether the gate may open, and `forget_heard` lets them be
-    announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they
-    wait while the gate is closed.
+    announced to a topic that was made anew. `needs_gate`: the topic's events are given versions, so they wait while the
+    gate is closed. `after`: each batch waits for this event, because something else is more urgent.
     """
 
     service: str
@@ -73,6 +73,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     own: bool = False
     forget_heard: ForgetHeard | None = None
     needs_gate: bool = False
+    after: asyncio.Event | None = None
     joined: bool = False
     _progress_at: float = field(default_factory=time.monotonic)
     _busy: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -169,7 +170,9 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         batch: Batch = defaultdict(list)
         for partition, records in groupby(message.raw_message, key=attrgetter("partition")):
             batch[TopicPartition(self.topic.name, partition)] += records
-        async with self._busy:
+        async with self._busy:  # while it waits as well: a look must not take it for a gap
+            if self.after:
+                await self.after.wait()
             folded = await self._try_to_fold(batch)
         if not folded:
             with suppress(TimeoutError):

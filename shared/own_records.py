@@ -6,6 +6,7 @@ are read: those of another process, of a time before this one, and whatever is r
 the rows are not what they were.
 """
 
+from array import array
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -30,15 +31,14 @@ REMEMBERED = 200_000
 
 
 class _Span(NamedTuple):
-    """Records one behind the other, before `end`: what each says (None: nobody waits for it), and by what it is known
-    again: its key and a hash of its value.
+    """Records one behind the other, before `end`: what each says (None: nobody waits for it), and the hash of its key
+    and value by which it is known again. So much is kept of an import of which nothing has come back.
     """
 
     first_offset: int
     end: int
     says: Sequence[Skimmed | None]
-    keys: Sequence[bytes | None]
-    values: Sequence[int]
+    hashes: Sequence[int]
 
 
 class OwnRecords:
@@ -60,8 +60,7 @@ class OwnRecords:
             first,
             first + len(records),
             [one.says for one in records],
-            [one.key for one in records],
-            [hash(one.value) for one in records],
+            array("q", [hash((one.key, one.value)) for one in records]),
         )
         self._spans[published.partition].append(span)
 
@@ -82,7 +81,7 @@ class OwnRecords:
                 place = offset - span.first_offset
                 if (said := span.says[place]) is None:
                     continue
-                if hash(record.value) == span.values[place] and record.key == span.keys[place]:
+                if hash((record.key, record.value)) == span.hashes[place]:
                     says = said
             found.append((record, says))
         return found

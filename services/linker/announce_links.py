@@ -56,11 +56,12 @@ async def facts(connection: AsyncConnection, recording_ids: Sequence[str]) -> Ma
         {"ids": recording_ids},
     )
     links = {link[0]: link for link in zip(*(column or () for column in found.one()), strict=True)}
+    orders = {link[1]: (link[1],) for link in links.values()}
     made = {}
     for recording_id in recording_ids:  # in their order: to sort them there takes as long as to write them
         if link := links.get(recording_id):
             _, version, request_id, time, value = link
-            says = Skimmed(recording_id, (version,), request_id)
+            says = Skimmed(recording_id, orders[version], request_id)
             record = _FACTS.record(value, key=recording_id, version=str(version), time=time, says=says)
             made[recording_id] = version, record
     return made

@@ -87,6 +87,7 @@ async def serve(settings: LinkerSettings, kafka: KafkaSettings, *, host: str, po
         settings.announce_again_s,
     )
     service.loop("announce_links", announcer.step)
+    heard.after = announcer.at_rest  # others wait for links, and nobody for us to hear that they are announced
     dead_letters = dead_letter_announcer(LINKER_DLQ, database, service.producer)
     service.loop("announce_dead_letters", dead_letters.step, gated=False)
 

@@ -1,7 +1,7 @@
 """The announcer on genuine Kafka: the topic's last word is the newest fact, whatever was lost or overtaken."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
-from shared import topics
+from shared import announce, topics
 from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.gate import GateClosed
@@ -107,6 +108,65 @@ async def test_every_row_is_published_once_and_heard(
 
     assert producer.published == 300
     assert await _last_words(kafka_bootstrap_servers, things.topic) == {f"R{n}": 2 for n in range(1, 301)}
+
+
+async def test_what_is_due_goes_lot_by_lot_while_hearing_it_waits(
+    things: Things, process: Process, producer: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "LOT", 100)
+    await things.change("insert into thing select 'R' || n, 2, 0 from generate_series(1, 250) n")
+    announcer = _announcer(things, process, producer)
+    process.fold.after = announcer.at_rest
+    producer.go_on.clear()
+
+    publishing = asyncio.create_task(announcer.step())
+    await producer.stopped.wait()
+    at_rest_meanwhile = announcer.at_rest.is_set()
+    producer.go_on.set()
+
+    assert await publishing == 0
+    assert not at_rest_meanwhile
+    assert producer.published == 250
+    await until(lambda: _all_heard(things))
+    assert await announcer.step() is None
+
+
+async def test_what_kafka_refuses_among_many_lots_is_published_again(
+    things: Things, process: Process, producer: Slow, monkeypatch: pytest.MonkeyPatch, kafka_bootstrap_servers: str
+) -> None:
+    monkeypatch.setattr(announce, "LOT", 100)
+    await things.change("insert into thing select 'R' || n, 2, 0 from generate_series(1, 250) n")
+    announcer = _announcer(things, process, producer)
+    producer.lose_acknowledgements = 1
+
+    first, at_rest = await announcer.step(), announcer.at_rest.is_set()
+    async with _announcing(announcer):
+        await until(lambda: _all_heard(things))
+
+    assert (first, at_rest) == (1.0, True)
+    assert await _last_words(kafka_bootstrap_servers, things.topic) == {f"R{n}": 2 for n in range(1, 251)}
+
+
+async def test_a_lot_is_published_to_its_end_though_the_gate_closes_before_the_next(
+    things: Things, process: Process, producer: Slow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announce, "LOT", 100)
+    await things.change("insert into thing select 'R' || n, 2, 0 from generate_series(1, 250) n")
+    announcer = _announcer(things, process, producer)
+    producer.go_on.clear()
+
+    async def closing(connection: AsyncConnection, keys: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
+        process.gate.close("for the test")
+        return await facts(connection, keys, topic=things.topic)
+
+    announcer.facts = closing
+    publishing = asyncio.create_task(announcer.step())
+    await producer.stopped.wait()
+    producer.go_on.set()
+
+    with pytest.raises(GateClosed):
+        await publishing
+    assert (producer.published, announcer.at_rest.is_set()) == (100, True)
 
 
 async def test_a_lost_acknowledgement_costs_a_repeat_at_most(

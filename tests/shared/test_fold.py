@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
-from shared import topics
+from shared import fold, topics
 from shared.batch import Folded, Incoming
 from shared.consumer import CarefulConsumer
 from shared.fold import LOOK_EVERY_S
@@ -275,6 +275,28 @@ async def test_what_needs_the_gate_waits_for_it(things: Things, kafka_bootstrap_
         assert not process.gate.is_open
         assert await things.applied() == 0
         assert process.fold.assigned
+
+
+async def test_a_batch_that_waits_for_something_more_urgent_is_no_gap(
+    things: Things, kafka_bootstrap_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold, "LOOK_EVERY_S", 0.02)
+    async with running_process(things, kafka_bootstrap_servers) as process:
+        process.fold.after = asyncio.Event()
+        await publish(kafka_bootstrap_servers, _records(things, 5))
+        await until(lambda: _is_polled(process))
+        await asyncio.sleep(0.3)  # some looks
+        meanwhile = (await things.applied(), sum((await things.positions()).values()))
+        process.fold.after.set()
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert meanwhile == (0, 0)
+    assert (await things.applied(), await things.times_applied()) == (5, {1})
+
+
+async def _is_polled(process: Process) -> bool:
+    consumer = process.fold.consumer
+    return consumer is not None and sum([await consumer.position(one) for one in process.fold.assigned]) > 0
 
 
 async def test_no_option_that_could_lose_a_record_is_left_to_a_default(
