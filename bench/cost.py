@@ -1,6 +1,7 @@
 """What a link costs in CPU time, from its topic to the cloud and back as an acknowledgement: by service and server.
 
     python -m bench.cost --links 30000 --rounds 2
+    python -m bench.cost --processes 2              # of cloud_updater
     python -m bench.cost --all                      # with linker and transfer, which read the same facts
     python -m bench.cost --profile data/spy.txt     # where cloud_updater's time goes, by py-spy
 
@@ -59,7 +60,7 @@ async def _one_round(system: System, links: int, *, run: str, services: Sequence
             stopped(pid, signal.SIGCONT)
         found = await received(system, links + 1)
         for service in services:
-            await folded(system, service, *HEARD_BY[service])
+            await folded(system, service, *HEARD_BY[service.partition("#")[0]])
         used = {name: seconds - used[name] for name, seconds in cpu_s(pids).items()}
         if spy:
             spy.send_signal(signal.SIGINT)
@@ -96,8 +97,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--all", action="store_true", help="linker and transfer run as well")
     parser.add_argument("--profile", type=Path, help="file for the stacks of cloud_updater")
+    parser.add_argument("--processes", type=int, default=1, help="of cloud_updater")
     given = parser.parse_args()
     services = list(HEARD_BY) if given.all else ["cloud_updater"]
+    services += [f"cloud_updater#{number}" for number in range(2, given.processes + 1)]
     asyncio.run(cost(given.links, rounds=given.rounds, services=services, profile=given.profile))
 
 
