@@ -5,7 +5,7 @@ again, key and order say that they are known; then nothing else of them is read.
 once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -21,9 +21,13 @@ from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
 from shared.database import broken_rule, is_refused, sqlstate
 from shared.dead_letters import DeadLetter
-from shared.own_records import Skimmed
+from shared.own_records import OwnBatch, Skimmed
 
 E = TypeVar("E", bound=BaseModel)
+
+
+class NotAsPublished(Exception):
+    """The rows do not know all that an own batch says: it has to be read."""
 
 
 class Incoming(NamedTuple, Generic[E]):
@@ -58,8 +62,6 @@ class Folded:
 Apply = Callable[[Sequence[Incoming[Any]], AsyncConnection], Awaitable[Folded]]
 
 
-# A record's partition and offset.
-Place = tuple[int, int]
 # The places of those that the rows do not know yet. What is known may be noted as heard, if no row of a link is locked.
 News = Callable[[Sequence[Skimmed], AsyncConnection], Awaitable[Collection[int]]]
 
@@ -71,24 +73,20 @@ async def fold_records(
     records: Sequence[ConsumerRecord],
     apply: Apply,
     news: News | None = None,
-    said: Mapping[Place, Skimmed] | None = None,
     halve: bool = True,
 ) -> Folded:
     """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell of each.
 
-    `said`: what some of them say, as far as that is known without reading them.
-
-    Raises whatever is neither the records' nor the values' fault. With `halve` off also what is the values' (see
-    `is_refused`): the transaction must be rolled back, and the whole be done again with it. A savepoint takes two
-    statements, which hardly any batch needs.
+    Raises NotAsPublished if own batches among them have to be read (see `in_full`), and whatever is neither the
+    records' nor the values' fault. With `halve` off also what is the values' (`is_refused`): the transaction must be
+    rolled back, and the whole be done again with it. A savepoint takes two statements, which hardly any batch needs.
     """
-    # A tombstone is left out: forgetting a recording is not this version's business, and never an error.
-    valued = [record for record in records if record.value is not None]
-    skimmed = _skim(topic, valued, said or {}) if news else {}
+    waiting = list(_waiting(records))
+    skimmed = _skim(topic, waiting) if news else {}
     # To be asked of all or of none: what is known is noted as heard then, under locks; those of what has to be applied
     # beside it, because only `decode` can read it, come in an order of their own.
-    known = await _known(connection, skimmed, news) if news and valued and len(skimmed) == len(valued) else set()
-    parsed, letters = _parse(topic, valued, skimmed=skimmed, known=known)
+    known = await _known(connection, skimmed, news) if news and waiting and len(skimmed) == len(waiting) else set()
+    parsed, letters = _parse(topic, waiting, skimmed=skimmed, known=known)
     folded = Folded()
     if parsed:
         folded = await (_store(connection, parsed, apply) if halve else apply(parsed, connection))
@@ -98,19 +96,29 @@ async def fold_records(
         (*folded.wake, *(("announce_dead_letters",) if refused else ())),
         refused,
         put_aside=await dead_letters.keep(connection, refused) if refused else 0,
-        empty=len(records) - len(valued),
+        empty=sum(record.value is None for record in records),
     )
 
 
-def _skim(topic: Topic, records: Sequence[ConsumerRecord], said: Mapping[Place, Skimmed]) -> dict[int, Skimmed]:
+def _waiting(records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord | Skimmed]:
+    """Records with a value, and in place of own batches what they say, as far as anybody waits for it.
+
+    Forgetting a recording is not this version's business, and never an error.
+    """
+    for record in records:
+        if isinstance(record.value, OwnBatch):
+            yield from record.value.says
+        elif record.value is not None:
+            yield record
+
+
+def _skim(topic: Topic, waiting: Sequence[ConsumerRecord | Skimmed]) -> dict[int, Skimmed]:
     """By number, those whose key and order can be had alone; of the others only `decode` can say what they are."""
     found = {}
-    for place, record in enumerate(records):
-        if known := said.get((record.partition, record.offset)):
-            found[place] = known
-            continue
-        key_and_order = skim(topic, key=record.key, value=record.value, headers=record.headers)
-        if key_and_order:
+    for place, one in enumerate(waiting):
+        if isinstance(one, Skimmed):
+            found[place] = one
+        elif key_and_order := skim(topic, key=one.key, value=one.value, headers=one.headers):
             found[place] = Skimmed(*key_and_order)
     return found
 
@@ -122,13 +130,15 @@ async def _known(connection: AsyncConnection, skimmed: Mapping[int, Skimmed], ne
 
 
 def _parse(
-    topic: Topic, records: Sequence[ConsumerRecord], *, skimmed: Mapping[int, Skimmed], known: Collection[int]
+    topic: Topic, waiting: Sequence[ConsumerRecord | Skimmed], *, skimmed: Mapping[int, Skimmed], known: Collection[int]
 ) -> tuple[list[Incoming[Any]], list[DeadLetter]]:
     parsed: list[Incoming[Any]] = []
     letters: list[DeadLetter] = []
-    for place, record in enumerate(records):
+    for place, record in enumerate(waiting):
         if place in known:
             continue
+        if isinstance(record, Skimmed):
+            raise NotAsPublished
         try:
             if topic.event and place in skimmed:
                 event = parse(topic.event, record.value)

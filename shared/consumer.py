@@ -19,7 +19,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
-from shared.header_names import read_any_header_name
+from shared import fetched
+from shared.own_records import OwnRecords
 from shared.reconnect import reconnect_patiently
 
 log = structlog.get_logger()
@@ -40,14 +41,19 @@ Polled = dict[TopicPartition, list[ConsumerRecord]]
 
 
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
-    """`failed_polls`: how often a poll has raised, so that records may be missing between two batches."""
+    """`failed_polls`: how often a poll has raised, so that records may be missing between two batches.
 
+    `own_records`: what this process has published to the topic; a batch of those comes as one record.
+    """
+
+    own_records: OwnRecords | None = None
     failed_polls = 0
     _careful_until = 0.0
     _said_at = 0.0
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
         """As aiokafka's, but waits a second for records: FastStream sleeps `timeout_ms` more after an empty poll."""
+        fetched.own_records.set(self.own_records)
         if time.monotonic() < self._careful_until:
             return await self._one_by_one(max_records)
         share = max(1, max_records // max(1, len(self.assignment()))) if max_records else None
@@ -92,7 +98,7 @@ async def start(broker: KafkaBroker) -> None:
 
     Raises KafkaError or OSError if Kafka cannot be reached; nothing runs then, and it may be tried again.
     """
-    read_any_header_name()
+    fetched.read_batches_our_way()
     reconnect_patiently()
     try:
         await broker.connect()

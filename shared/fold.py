@@ -23,12 +23,12 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.topics import Topic
 from shared import positions, replays
-from shared.batch import Apply, Folded, News, Place, count, fold_records
+from shared.batch import Apply, Folded, News, NotAsPublished, count, fold_records
 from shared.consumer import subscriber
 from shared.database import Database, is_refused, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed
-from shared.own_records import Skimmed
+from shared.own_records import in_full, size_of
 from shared.positions import Move
 from shared.producer import Published
 from shared.standing import Batch, ForgetHeard, Standing
@@ -120,6 +120,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Start where the rows say."""
         self.joined = True
+        self._standing.heed_own_records()
         try:
             await self._standing.seek_to_rows(assigned)
         except Exception as error:
@@ -202,11 +203,10 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         moves = await self._standing.moves(batch)
         if not moves:
             return False
-        sort_out = self._standing.own_records.sort_out
-        waiting = [one for move in moves for one in sort_out(move.partition, batch[move.partition])]
-        read = sum(len(batch[move.partition]) for move in moves)
+        records = [record for move in moves for record in batch[move.partition]]
+        read = sum(map(size_of, records))
         try:
-            folded = await self._store_each(moves, waiting)
+            folded = await self._store_each(moves, records)
         except _RowsElsewhere:
             return False
         self.limit.passed(Counted(read, folded.put_aside))
@@ -219,20 +219,23 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 self.wake(name)
         return len(moves) == len(batch)
 
-    async def _store_each(self, moves: list[Move], waiting: list[tuple[ConsumerRecord, Skimmed | None]]) -> Folded:
-        """All at once; if the database refuses values, once more, halved until those stand alone."""
-        records = [record for record, _ in waiting]
-        said = {(record.partition, record.offset): says for record, says in waiting if says}
+    async def _store_each(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+        """All at once, and own batches unread. If the rows do not know what those say, once more, read; if the database
+        refuses values, once more, halved until those stand alone.
+        """
+        with suppress(NotAsPublished):
+            return await self._store_all(moves, records)
+        return await self._store_all(moves, [one for record in records for one in in_full(record)])
+
+    async def _store_all(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
         try:
-            return await self._store(moves, records, said, halve=False)
+            return await self._store(moves, records, halve=False)
         except DBAPIError as error:
             if not is_refused(error):
                 raise
-        return await self._store(moves, records, said, halve=True)
+        return await self._store(moves, records, halve=True)
 
-    async def _store(
-        self, moves: list[Move], records: list[ConsumerRecord], said: dict[Place, Skimmed], *, halve: bool
-    ) -> Folded:
+    async def _store(self, moves: list[Move], records: list[ConsumerRecord], *, halve: bool) -> Folded:
         async with self.database.transaction() as connection:
             if self.needs_gate:
                 await self.gate.pass_through(connection)
@@ -241,7 +244,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             # To ask which facts are known pays where some are: of those that follow news, hardly any.
             news = None if self._mostly_news else self.news
             folded = await fold_records(
-                connection, topic=self.topic, records=records, apply=self.apply, news=news, said=said, halve=halve
+                connection, topic=self.topic, records=records, apply=self.apply, news=news, halve=halve
             )
             if folded.refused:
                 self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)

@@ -1,15 +1,14 @@
-"""Records of an own topic that this very process has published, from rows which know all that they say.
+"""Batches of an own topic that this very process has published, from rows which know all that they say.
 
 To read them says nothing new, and to find that out costs as much as to announce them. So what they say is remembered
-until they come back: then they are heard without being read, or, where nothing waits for that, passed over. All others
-are read: those of another process, of a time before this one, and whatever is read again, because a seek means that
-the rows are not what they were.
+until they come back, and a batch that comes as it was published is heard without being taken apart. All others are
+read: those of another process, of a time before this one, what compaction has changed, and whatever is read again,
+because a seek means that the rows are not what they were.
 """
 
-from array import array
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord, TopicPartition
 
@@ -26,72 +25,98 @@ class Skimmed(NamedTuple):
     told_apart_by: str
 
 
-# What is published again and again while nobody reads the topic would fill the memory.
-REMEMBERED = 200_000
-
-
-class _Span(NamedTuple):
-    """Records one behind the other, before `end`: what each says (None: nobody waits for it), and the hash of its key
-    and value by which it is known again. So much is kept of an import of which nothing has come back.
+class OwnBatch(NamedTuple):
+    """Stands as the value of one record for all of a batch: how many they are, what those say that somebody waits for,
+    and the records, as aiokafka reads them, if that must be.
     """
 
-    first_offset: int
+    size: int
+    says: Sequence[Skimmed]
+    records: Iterable[Any]
+
+
+def in_full(record: ConsumerRecord) -> list[ConsumerRecord]:
+    """The records that it stands for, read: itself, but for an own batch."""
+    if not isinstance(record.value, OwnBatch):
+        return [record]
+    return [
+        replace(
+            record,
+            offset=one.offset,
+            timestamp=one.timestamp,
+            timestamp_type=one.timestamp_type,
+            key=one.key,
+            value=one.value,
+            headers=tuple(one.headers),
+        )
+        for one in record.value.records
+    ]
+
+
+def size_of(record: ConsumerRecord) -> int:
+    """How many records it stands for."""
+    return record.value.size if isinstance(record.value, OwnBatch) else 1
+
+
+# What is published again and again while nobody reads the topic would fill the memory.
+REMEMBERED = 200_000
+# Of a batch, what Kafka writes itself stands before its checksum: where it is, and under which leader.
+_WRITTEN_BY_KAFKA_BYTES = 17
+_CHECKSUM_BYTES = 4
+
+
+class _Remembered(NamedTuple):
+    partition: TopicPartition
     end: int
-    says: Sequence[Skimmed | None]
-    hashes: Sequence[int]
+    content: int
+    size: int
+    says: Sequence[Skimmed]
 
 
 class OwnRecords:
-    """By partition, forgotten once they are passed. What a record says is `Skimmed`, or None: nobody waits for it.
+    """Of one topic, each batch until it has come or was passed.
 
-    That Kafka has acknowledged a record does not prove that it is there for ever: a log that was cut back, or a topic
-    that was made anew, has another at its offset. So what comes counts as ours only if it is, byte for byte.
+    That Kafka has acknowledged a batch does not prove that it is there for ever: a log that was cut back, or a topic
+    that was made anew, has another in its place. So what comes counts as ours only if it is, byte for byte.
     """
 
     def __init__(self) -> None:
-        self._spans: dict[TopicPartition, list[_Span]] = defaultdict(list)
+        self._batches: dict[bytes, _Remembered] = {}
 
     def add(self, published: Published) -> None:
         """Kafka has acknowledged these. Beyond REMEMBERED all are forgotten, that is, read as they come."""
-        first, records = published.first_offset, published.records
-        if sum(len(one.says) for spans in self._spans.values() for one in spans) >= REMEMBERED:
-            self._spans.clear()
-        span = _Span(
-            first,
-            first + len(records),
-            [one.says for one in records],
-            array("q", [hash((one.key, one.value)) for one in records]),
-        )
-        self._spans[published.partition].append(span)
+        if sum(one.size for one in self._batches.values()) >= REMEMBERED:
+            self._batches.clear()
+        size = len(published.records)
+        says = [one.says for one in published.records if one.says]
+        checksum, content = _known_by(published.batch)
+        end = published.first_offset + size
+        self._batches[checksum] = _Remembered(published.partition, end, content, size, says)
 
-    def sort_out(
-        self, partition: TopicPartition, records: Sequence[ConsumerRecord]
-    ) -> list[tuple[ConsumerRecord, Skimmed | None]]:
-        """Those of the partition that somebody waits for, each with what it says if that is known."""
-        spans = self._spans.get(partition, ())
-        found: list[tuple[ConsumerRecord, Skimmed | None]] = []
-        span = None
-        for record in records:
-            offset = record.offset
-            if span is None or not span.first_offset <= offset < span.end:
-                # The one that was published last, if Kafka has given an offset twice.
-                span = next((one for one in reversed(spans) if one.first_offset <= offset < one.end), None)
-            says = None
-            if span:
-                place = offset - span.first_offset
-                if (said := span.says[place]) is None:
-                    continue
-                if hash((record.key, record.value)) == span.hashes[place]:
-                    says = said
-            found.append((record, says))
-        return found
+    def take(self, batch: memoryview, records: Iterable[Any]) -> OwnBatch | None:
+        """The batch, if it came as it was published, this once; `records` reads it."""
+        remembered = self._batches.get(bytes(batch[_WRITTEN_BY_KAFKA_BYTES:][:_CHECKSUM_BYTES]))
+        if remembered is None:
+            return None
+        checksum, content = _known_by(batch)
+        if content != remembered.content:
+            return None
+        del self._batches[checksum]
+        return OwnBatch(remembered.size, remembered.says, records)
 
     def passed(self, ends: Mapping[TopicPartition, int]) -> None:
         """What lies before these offsets was folded."""
-        for partition, end in ends.items():
-            if partition in self._spans:
-                self._spans[partition] = [one for one in self._spans[partition] if one.end > end]
+        self._keep(one for one in self._batches.items() if one[1].end > ends.get(one[1].partition, 0))
 
     def forget(self, partition: TopicPartition) -> None:
         """Read all of the partition."""
-        self._spans.pop(partition, None)
+        self._keep(one for one in self._batches.items() if one[1].partition != partition)
+
+    def _keep(self, batches: Iterable[tuple[bytes, _Remembered]]) -> None:
+        self._batches = dict(batches)
+
+
+def _known_by(batch: memoryview) -> tuple[bytes, int]:
+    """Its checksum, by which it is looked up, and a hash of all that its publisher has written."""
+    written = bytes(batch[_WRITTEN_BY_KAFKA_BYTES:])
+    return written[:_CHECKSUM_BYTES], hash(written)

@@ -37,11 +37,12 @@ class Outgoing(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Records that Kafka has acknowledged, one behind the other."""
+    """Records that Kafka has acknowledged, one behind the other, and the `batch` that they were sent in."""
 
     partition: TopicPartition
     first_offset: int
     records: Sequence[Outgoing]
+    batch: memoryview
 
 
 Heed = Callable[[Published], None]
@@ -72,7 +73,7 @@ class Producer:
                 for place, batch, within in _batches(records, partitions, producer.create_batch):
                     sent.append(await producer.send_batch(batch, place.topic, partition=place.partition))
                     if heed := self.heeds.get(place.topic):
-                        sent[-1].add_done_callback(partial(_tell, heed, place, within))
+                        sent[-1].add_done_callback(partial(_tell, heed, place, batch, within))
                 await asyncio.gather(*sent)
         except BaseException:
             if producer and producer is self._producer:
@@ -111,10 +112,12 @@ class Producer:
         return producer
 
 
-def _tell(heed: Heed, place: TopicPartition, records: Sequence[Outgoing], sent: asyncio.Future[Any]) -> None:
+def _tell(
+    heed: Heed, place: TopicPartition, batch: BatchBuilder, records: Sequence[Outgoing], sent: asyncio.Future[Any]
+) -> None:
     # A batch that was sent twice and of which Kafka does not remember where it is, has no offset.
     if not sent.cancelled() and not sent.exception() and (first := sent.result().offset) >= 0:
-        heed(Published(place, first, records))
+        heed(Published(place, first, records, memoryview(batch._build())))  # built when it was sent
 
 
 def _batches(

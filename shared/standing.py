@@ -55,6 +55,10 @@ class Standing:
             self.lag.pop(partition, None)
             self.own_records.forget(partition)
 
+    def heed_own_records(self) -> None:
+        """Let the consumer know own batches again as they come."""
+        self._consumer().own_records = self.own_records
+
     async def moves(self, batch: Batch) -> list[Move]:
         """The partitions of the batch that continue what the rows say; the others were fetched before a seek.
 

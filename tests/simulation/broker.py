@@ -7,11 +7,13 @@ may be deleted and made anew, and a consumer that has not heard of a rebalance g
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from aiokafka import ConsumerRecord, TopicPartition
 
 from schemas.topics import TOPICS
+from shared.own_records import OwnRecords
 from shared.producer import Outgoing
 
 PARTITIONS = 2
@@ -131,14 +133,25 @@ class Consumer:
         """Whether a poll would return something."""
         return any(self._positions[one] < self._broker.end(one) for one in self.assigned)
 
-    def poll(self) -> dict[TopicPartition, list[ConsumerRecord]]:
-        """Some records of each partition, by their order in it."""
+    def poll(self, own: OwnRecords) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """Some records of each partition, by their order in it; each was a batch of its own."""
         polled: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
         for one in sorted(self.assigned):
             if self._positions[one] > self._broker.end(one):
                 self._positions[one] = 0  # out of range: auto_offset_reset="earliest"
             records = [record for record in self._broker.logs[one] if record.offset >= self._positions[one]]
             if records:
-                polled[one] = records[:POLLED_MAX]
+                polled[one] = [_known_again(record, own) for record in records[:POLLED_MAX]]
                 self._positions[one] = polled[one][-1].offset + 1
         return dict(polled)
+
+
+def as_batch(record: ConsumerRecord) -> memoryview:
+    """What would stand in the log of it, with all that its publisher has written after 17 bytes of the broker's."""
+    written = repr((record.key, record.value, record.headers)).encode()
+    return memoryview(bytes(17) + zlib.crc32(written).to_bytes(4, "big") + written)
+
+
+def _known_again(record: ConsumerRecord, own: OwnRecords) -> ConsumerRecord:
+    found = own.take(as_batch(record), [record])
+    return replace(record, value=found, key=None, headers=()) if found else record

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
@@ -31,7 +30,7 @@ from shared.fold import Fold, _RowsElsewhere
 from shared.gate import Gate
 from shared.lane import Lane
 from shared.lane_state import LaneState
-from shared.own_records import OwnRecords, Skimmed
+from shared.own_records import OwnBatch, OwnRecords, Skimmed
 from shared.positions import Move
 from shared.producer import Outgoing
 from tests.simulation import runs, updater_store
@@ -66,7 +65,7 @@ class Found:
     caught: str | None
 
 
-async def _position_first(self: Fold, moves: list[Move], records: list[Any], said: object, *, halve: bool) -> Folded:  # noqa: ARG001
+async def _position_first(self: Fold, moves: list[Move], records: list[Any], *, halve: bool) -> Folded:  # noqa: ARG001
     async with self.database.transaction() as connection:
         if not await positions.move(connection, moves):
             raise _RowsElsewhere
@@ -184,18 +183,13 @@ def _nothing_is_left(self: Lane, state: LaneState) -> bool:  # noqa: ARG001
     return False
 
 
-def _by_offset_alone(
-    self: OwnRecords, partition: TopicPartition, records: Sequence[Any]
-) -> list[tuple[Any, Skimmed | None]]:
-    found = []
-    for record in records:
-        spans = self._spans.get(partition, ())
-        said = [
-            one.says[record.offset - one.first_offset] for one in spans if one.first_offset <= record.offset < one.end
-        ]
-        if not said or said[0]:
-            found.append((record, said[0] if said else None))
-    return found
+def _by_offset_alone(self: OwnRecords, batch: memoryview, records: Sequence[Any]) -> OwnBatch | None:  # noqa: ARG001
+    [record] = records
+    for checksum, one in self._batches.items():
+        if (one.partition.partition, one.end) == (record.partition, record.offset + 1):
+            del self._batches[checksum]
+            return OwnBatch(one.size, one.says, records)
+    return None
 
 
 def _acknowledged_is_enough(self: Announcer, unheard: Mapping[str, object]) -> list[str]:
@@ -290,7 +284,7 @@ BUGS = (
     Bug(
         "own record heard by offset alone",
         "what comes at the place of a record that this process has published counts as that record, whatever it is",
-        ((OwnRecords, "sort_out", _by_offset_alone),),
+        ((OwnRecords, "take", _by_offset_alone),),
         seeds=200,
         breaks="its newest ticket is",
     ),

@@ -67,7 +67,7 @@ from shared.lane_state import LaneShut
 from shared.producer import Outgoing, Producer, Published
 from shared.reconcile import Loop
 from tests.simulation import linker_store, transfer_store, updater_store
-from tests.simulation.broker import Broker, Consumer
+from tests.simulation.broker import Broker, Consumer, as_batch
 from tests.simulation.clock import Clock
 from tests.simulation.cloud import TIME_LIMIT_S, Client, Cloud
 from tests.simulation.database import ModelDatabase
@@ -289,7 +289,7 @@ class Process:
             place = self.outside.broker.append(one)
             if acknowledged and one.topic == OWN[self.service].name:
                 partition = TopicPartition(place.topic, place.partition)
-                self.folds[one.topic].published(Published(partition, place.offset, [one]))
+                self.folds[one.topic].published(Published(partition, place.offset, [one], as_batch(place)))
         if taken < len(records) or not acknowledged:
             how = "in part" if 0 < taken < len(records) else "unheard" if taken else "for nothing"
             self.outside.broker.fired[f"a publication failed {how}"] += 1
@@ -307,7 +307,7 @@ class Process:
         await fold.on_partitions_assigned(consumer.assigned)
 
     async def _read(self, topic: str) -> None:
-        batch = self.consumers[topic].poll()
+        batch = self.consumers[topic].poll(self.folds[topic]._standing.own_records)
         await Pause(Point.POLLED)
         await self.folds[topic]._try_to_fold(batch)
         bug = self.folds[topic]._error
