@@ -155,11 +155,12 @@ async def test_a_lot_is_published_to_its_end_though_the_gate_closes_before_the_n
     announcer = _announcer(things, process, producer)
     producer.go_on.clear()
 
-    async def closing(connection: AsyncConnection, keys: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
-        process.gate.close("for the test")
+    async def closed(connection: AsyncConnection, keys: Sequence[str]) -> Mapping[str, tuple[object, Outgoing]]:
+        if producer.stopped.is_set():
+            raise GateClosed
         return await facts(connection, keys, topic=things.topic)
 
-    announcer.facts = closing
+    announcer.facts = closed
     publishing = asyncio.create_task(announcer.step())
     await producer.stopped.wait()
     producer.go_on.set()
