@@ -20,7 +20,7 @@ from services.linker.api_models import (
     LinkBody,
     StatusAnswer,
 )
-from services.linker.decisions import KnownRecording, LinkRequest, Target
+from services.linker.decisions import KnownRecording, LinkRequest
 from services.linker.link_recordings import (
     AlreadySo,
     CameLate,
@@ -37,6 +37,7 @@ from services.linker.store_candidates import Candidates
 from services.linker.store_imports import Imports
 from services.linker.store_matching import Matching
 from services.linker.store_requests import Requests
+from services.linker.target import Target
 from shared import audit, dead_letters
 from shared.database import notify
 from shared.requested_by import RequestedBy

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from schemas.fields import Actor, Instant, Name
 from services.linker import seen_parked
 from services.linker.api import shown
-from services.linker.decisions import KnownRecording, Target
+from services.linker.decisions import KnownRecording
 from services.linker.settings import LinkerSettings
 from services.linker.store_candidates import Candidates
+from services.linker.target import Target
 from shared import audit
 from shared.cursors import MAX_CHARS, Cursor, UnknownCursor, cursor_of, place_of
 from shared.requested_by import RequestedBy

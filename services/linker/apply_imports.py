@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails
-from services.linker.decisions import LinkRequest, Target
+from services.linker.decisions import LinkRequest
 from services.linker.import_parts import Decided, Outcomes, outcomes_of, rows_of, split
 from services.linker.link_recordings import (
     AlreadySo,
@@ -31,6 +31,7 @@ from services.linker.read_row import Asked
 from services.linker.settings import LinkerSettings
 from services.linker.store_first_links import FirstLinksOf
 from services.linker.store_imports import Accepted, Imports, Running
+from services.linker.target import Target
 from shared.database import Database, notify
 from shared.gate import Gate
 

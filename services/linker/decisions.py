@@ -1,6 +1,5 @@
 """What linker decides. Values in, values out: no database, no network, no clock."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,32 +8,10 @@ from typing import Literal, NamedTuple
 
 from schemas.events import TicketDetails, TicketInfo
 from services.linker.display_name import display_name
+from services.linker.target import Target
 
 Source = Literal["api", "import", "event"]
 OnExisting = Literal["overwrite", "keep", "fail", "first"]
-
-EXTENSION_MAX = 10
-
-
-class Target(NamedTuple):
-    """The recording that a request means: by id, or by filename with an optional folder (id, else a unique name)."""
-
-    recording_id: str | None = None
-    filename: str | None = None
-    folder: str | None = None
-
-    @property
-    def name_key(self) -> str | None:
-        """The filename as it is compared: in NFC, case-sensitive, whole."""
-        return unicodedata.normalize("NFC", self.filename) if self.filename is not None else None
-
-    @property
-    def has_extension(self) -> bool:
-        """Only a name without one is compared with names without theirs."""
-        if self.filename is None:
-            return True
-        stem, dot, extension = self.filename.rpartition(".")
-        return bool(stem and dot) and len(extension) <= EXTENSION_MAX and extension.isalnum()
 
 
 class LinkRequest(NamedTuple):

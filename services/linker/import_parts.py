@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from services.linker.decisions import Target
 from services.linker.first_links import first_link
 from services.linker.read_row import Asked, Invalid, Row
+from services.linker.target import Target
 from shared.array_text import as_text
 
 

@@ -22,7 +22,6 @@ from services.linker.decisions import (
     NewLink,
     Nobody,
     Stale,
-    Target,
     Unchanged,
     decide_link,
     decide_match,
@@ -35,6 +34,7 @@ from services.linker.store_catalogue import Catalogue
 from services.linker.store_choices import Choices
 from services.linker.store_links import Links
 from services.linker.store_parked import Parked, target_key
+from services.linker.target import Target
 
 
 class Linked(NamedTuple):

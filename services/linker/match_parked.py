@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.decisions import Target
 from services.linker.link_recordings import HasAnother, link_known
 from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
 from services.linker.store_matching import Matching, Pair
 from services.linker.store_parked import Parked
+from services.linker.target import Target
 from shared.database import Database, notify
 from shared.gate import Gate
 

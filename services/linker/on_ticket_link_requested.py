@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinkRequested
-from services.linker.decisions import LinkRequest, Target
+from services.linker.decisions import LinkRequest
 from services.linker.link_recordings import Linked, NotFound, Result, Unclear, Waits, link_recordings
 from services.linker.store_choices import Choices
 from services.linker.store_links import Links
+from services.linker.target import Target
 from shared.batch import Folded, Incoming
 from shared.dead_letters import DeadLetter
 

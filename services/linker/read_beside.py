@@ -1,7 +1,7 @@
 """Reads a spreadsheet beside the service: a small one in a thread, a large one in a process of its own.
 
 Python runs one thread at a time, and to read a row takes as long as all that is done about it afterwards; the process
-reads on while this one has the parts stored. To start it takes a quarter of a second, so it has to be worth that. It
+reads on while this one has the parts stored. To start it takes a tenth of a second, so it has to be worth that. It
 gets none of linker's environment but the path of its modules, and ends with whoever reads from it.
 """
 

@@ -8,13 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
-from schemas.events import TicketDetails
-from schemas.rules import broken_rules
 from services.linker.lines import Line
 
-TICKET_FIELDS = tuple(TicketDetails.model_fields)
+# Those of TicketDetails.
+TICKET_FIELDS = ("ticket_id", "ticket_url", "customer_name", "agent_name", "call_intent", "call_outcome")
 # What a spreadsheet writes in place of a value that it could not find or that it has shortened: #N/A, 1.23457E+16.
 FORMULA_ERROR = re.compile(r"#(N/A|NV|[A-Z\u00c0-\u00dd0-9/]+[!?])")
 SHORTENED = re.compile(r"\d([.,]\d+)?[eE]\+\d{1,3}")
@@ -95,6 +92,12 @@ def _can_be_shown(filename: str | None) -> bool:
 def _wrong_ticket(ticket: Mapping[str, str]) -> tuple[str, str] | None:
     if not ticket.get("ticket_id"):
         return "ticket_id", "is empty"
+    # To load the rules takes a tenth of a second, and a process that reads a file may meet no row that needs them.
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from schemas.events import TicketDetails  # noqa: PLC0415
+    from schemas.rules import broken_rules  # noqa: PLC0415
+
     try:
         TicketDetails.model_validate(ticket)
     except ValidationError as error:

@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.decisions import Target
 from services.linker.import_parts import NEEDS_A_LOOK, Decided, decided_rows
 from services.linker.read_row import Asked
 from services.linker.store_imports import means_of
+from services.linker.target import Target
 from shared.cursors import cursor_of, moment_of, place_of
 from shared.sql import text
 

@@ -5,7 +5,8 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.decisions import KnownRecording, Target
+from services.linker.decisions import KnownRecording
+from services.linker.target import Target
 from shared.arrays import with_arrays
 
 _KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"

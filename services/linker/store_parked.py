@@ -16,7 +16,8 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketDetails, TicketLinked
-from services.linker.decisions import LinkRequest, Target
+from services.linker.decisions import LinkRequest
+from services.linker.target import Target
 from shared.arrays import with_arrays
 from shared.sql import text
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.linker.decisions import Target
 from services.linker.store_parked import target_key
+from services.linker.target import Target
 from shared.sql import text
 
 REMEMBERED = timedelta(days=30)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from contextlib import aclosing
 from pathlib import Path
 
@@ -32,6 +34,12 @@ async def test_a_process_says_what_a_thread_would(tmp_path: Path) -> None:
     order = _order(tmp_path, content)
 
     assert await _parts(order) == list(read_parts(order))
+
+
+def test_a_process_that_reads_does_not_load_what_only_odd_rows_need() -> None:
+    says = "import sys, services.linker.read_parts; print({'schemas', 'pydantic', 'sqlalchemy'} & set(sys.modules))"
+
+    assert subprocess.run([sys.executable, "-c", says], capture_output=True, check=True).stdout == b"set()\n"
 
 
 async def test_a_large_file_that_breaks_off_is_refused_with_its_line(tmp_path: Path) -> None:

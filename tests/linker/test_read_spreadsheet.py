@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from schemas.events import TicketDetails
 from services.linker.lines import Line, Unreadable
 from services.linker.map_columns import map_columns
-from services.linker.read_row import Asked, Invalid, row_reader
+from services.linker.read_row import TICKET_FIELDS, Asked, Invalid, row_reader
 from tests.linker.spreadsheets import read
 
 TWO = "filename,ticket_id,customer\nö.wav,T-1,José\nb.wav,T-2,\n"
@@ -39,6 +39,10 @@ def test_encodings_delimiters_and_line_ends_make_no_difference(content: bytes) -
         Asked(2, None, "ö.wav", None, {"ticket_id": "T-1", "customer_name": "José"}),
         Asked(3, None, "b.wav", None, {"ticket_id": "T-2", "customer_name": ""}),
     ]
+
+
+def test_a_ticket_has_the_fields_that_its_rules_have() -> None:
+    assert tuple(TicketDetails.model_fields) == TICKET_FIELDS
 
 
 def test_rows_have_the_number_of_the_line_on_which_they_begin() -> None:

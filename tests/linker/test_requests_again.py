@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from services.linker.decisions import Target
 from services.linker.store_requests import CLEARED_AT_A_TIME, REMEMBERED, Requests
+from services.linker.target import Target
 from tests.linker.given import a_recording
 from tests.linker.running import Linker
 

@@ -17,11 +17,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked
 from schemas.topics import TICKET_LINKED
-from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest, Target
+from services.linker.decisions import CurrentLink, KnownRecording, LinkRequest
 from services.linker.link_rows import LinkRow
 from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue, Known
 from services.linker.store_links import Links
+from services.linker.target import Target
 from shared.batch import Incoming
 from shared.facts import as_record
 from shared.own_records import Skimmed

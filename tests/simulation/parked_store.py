@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
-from services.linker.decisions import LinkRequest, Target
+from services.linker.decisions import LinkRequest
 from services.linker.store_choices import Choices
 from services.linker.store_matching import Fresh, Matching, Pair
 from services.linker.store_parked import Parked, target_key
+from services.linker.target import Target
 from tests.simulation import linker_store
 from tests.simulation.database import now_of, tables_of
 from tests.simulation.linker_store import LinkerTables, Recording

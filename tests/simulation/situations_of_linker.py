@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated
 from services.linker import announce_links
-from services.linker.decisions import LinkRequest, Target
+from services.linker.decisions import LinkRequest
 from services.linker.link_rows import LinkRow
 from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue
@@ -14,6 +14,7 @@ from services.linker.store_choices import Choices
 from services.linker.store_links import Links
 from services.linker.store_matching import Matching
 from services.linker.store_parked import Parked
+from services.linker.target import Target
 from tests.simulation import linker_store
 from tests.simulation.clock import BEGINNING
 from tests.simulation.situations import At, came, linked, moment, over, processed, ticket, transferred
