@@ -9,19 +9,20 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from services.linker.first_links import first_link
+from services.linker.first_links import first_links
 from services.linker.read_row import Asked, Invalid, Row
 from services.linker.target import Target
 from shared.array_text import as_text
 
 
 class Part(NamedTuple):
-    """Rows that follow each other, as JSON. `asked`: a list for each column of what those say that ask for a link, as
-    the text of an array (see shared/array_text.py): what each names, and its first link.
+    """Rows that follow each other. `content`: as JSON, those that are invalid, and a list for each column of the rest.
+    `asked`: the same as the texts of arrays (see shared/array_text.py): what each names, and its first link.
 
     `outcomes`: what became of the rows, if none of them asks for a link: that is known before anything is linked.
     """
@@ -54,6 +55,7 @@ class Outcomes(NamedTuple):
 
 
 FIRST = {"link_version": 1}
+_TICKET = Asked._fields.index("ticket")
 NEEDS_A_LOOK = ("ambiguous", "invalid")
 
 
@@ -66,27 +68,30 @@ def lots_of(rows: Iterator[Row], *, folder: str | None, size: int) -> Iterator[l
 def part_of(rows: Sequence[Row]) -> Part:
     """The rows as they are stored."""
     asked = [row for row in rows if isinstance(row, Asked)]
+    invalid = [row for row in rows if isinstance(row, Invalid)]
     targets = [Target(row.recording_id, row.filename, row.folder) for row in asked]
-    links = [first_link(row) for row in asked]
+    tickets = to_json([row.ticket for row in asked]).decode()
+    links = first_links(asked, tickets)
     columns = {
         "lines": as_text("int", [row.line for row in asked]),
         "ids": as_text("text", [one.recording_id for one in targets]),
         "names": as_text("text", [one.name_key for one in targets]),
         "have_extensions": as_text("boolean", [one.has_extension for one in targets]),
         "folders": as_text("text", [one.folder for one in targets]),
-        "tickets": as_text("text", [one.ticket for one in links]),
-        "shown": as_text("text", [one.shown for one in links]),
+        "tickets": as_text("text", links.tickets),
+        "shown": as_text("text", links.shown),
     }
-    outcomes = None if asked else outcomes_of(_invalid(row) for row in rows if isinstance(row, Invalid))
-    return Part(rows[-1].line, len(rows), to_json(rows).decode(), columns, outcomes)
+    named = [[row[place] for row in asked] for place in range(_TICKET)]
+    content = f"{to_json([invalid, *named])[:-1].decode()},{tickets}]"
+    outcomes = None if asked else outcomes_of(map(_invalid, invalid))
+    return Part(rows[-1].line, len(rows), content, columns, outcomes)
 
 
 def rows_of(content: str, means: Mapping[int, str]) -> list[Row]:
     """The rows of a part. `means`: line → the recording that it named."""
-    return [
-        Asked(*row)._replace(means=means.get(row[0])) if len(row) == len(Asked._fields) else Invalid(*row)
-        for row in from_json(content)
-    ]
+    invalid, *asked = from_json(content)
+    rows: list[Row] = [Asked._make((*row, means.get(row[0]))) for row in zip(*asked, strict=True)]
+    return sorted(rows + [Invalid(*row) for row in invalid], key=attrgetter("line")) if invalid else rows
 
 
 def split(

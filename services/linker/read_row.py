@@ -79,7 +79,7 @@ def _is_good_at_a_glance(cells: list[str], given: Mapping[str, str], width: int)
         and not given.get("ticket_url")
         and len(cells) <= width
         and text.isprintable()
-        and max(map(len, cells)) <= SHORT
+        and (len(text) <= SHORT or max(map(len, cells)) <= SHORT)
         and "#" not in text
         and "+" not in text
     )

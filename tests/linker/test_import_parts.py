@@ -2,8 +2,13 @@
 
 import json
 
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic_core import from_json, to_json
+
+from services.linker.first_links import first_links
 from services.linker.import_parts import Decided, decided_rows, lots_of, outcomes_of, part_of, rows_of, split
-from services.linker.read_row import Asked, Invalid
+from services.linker.read_row import TICKET_FIELDS, Asked, Invalid, Row
 
 TICKET = {"ticket_id": "CASE#456", "customer_name": "José García"}
 NAMED = Asked(2, None, "测试.wav", None, TICKET)
@@ -23,6 +28,23 @@ def test_rows_come_back_as_they_were_and_in_the_folder_of_the_import() -> None:
     ]
     assert rows_of(second.content, {}) == [BAD]
     assert [(part.last_line, part.rows) for part in (first, second)] == [(4, 3), (7, 1)]
+
+
+def test_rows_come_back_in_the_order_of_their_lines() -> None:
+    rows: list[Row] = [NAMED, BAD._replace(line=3), BY_ID]
+
+    assert rows_of(part_of(rows).content, {}) == rows
+
+
+@example([dict.fromkeys(TICKET_FIELDS, '"},{')])
+@given(st.lists(st.dictionaries(st.sampled_from(TICKET_FIELDS), st.text('"},{:\\aé '), min_size=6), min_size=1))
+def test_each_row_has_its_own_ticket_whatever_its_cells_hold(tickets: list[dict[str, str]]) -> None:
+    rows = [Asked(line, None, "a.wav", None, ticket | {"ticket_id": "T-1"}) for line, ticket in enumerate(tickets)]
+    written = to_json([row.ticket for row in rows]).decode()
+
+    made = [from_json(f"{ticket}}}") for ticket in first_links(rows, written).tickets]
+
+    assert made == [{field: cell for field, cell in row.ticket.items() if cell} for row in rows]
 
 
 def test_a_part_of_which_nothing_can_be_linked_is_decided_when_it_is_read() -> None:
