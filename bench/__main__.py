@@ -1,7 +1,9 @@
 """`make bench` and `make bench-quick`: run the measurements and print a table, also into bench/results/latest.json.
 
 Ratios are of medians of rounds in alternation within this run: figures of different runs or machines say nothing about
-each other. What a peer that cannot be had here would have shown is null, with the reason under `skipped`.
+each other. What a peer that cannot be had here would have shown is null, with the reason under `skipped`. `rss_mb` is
+the most that each service held with `rss_recordings` in its tables beside those of the work (bench/memory.py). In a
+quick run there are none beside: it is what the replay, the uploads and the imports took.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from bench.conditions import grown, least_requests, outage, replay, replicas
 from bench.import_rows import import_rows
 from bench.latency import celery_latency, latency
 from bench.link_to_cloud import OURS, Rate, median, ours, rounds
+from bench.memory import memory
 from bench.peers.running import peers
 from bench.system import RECEIVER_PYTHON, running_system, say
 from bench.upload import upload
@@ -31,7 +34,7 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. `grown`: recordings that are in the tables besides; 0: growth and replicas are left out."""
+    """How much is measured. `grown`: recordings in the tables besides; 0: growth, replicas, memory are not measured."""
 
     links: int
     rounds: int
@@ -77,11 +80,11 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
     contenders = [ours(size.links), *peers(size.links)]
     skipped = {one.name: one.skipped for one in contenders if one.skipped}
     found: Figures = {}
-    memory: dict[str, float] = {}
+    rss_mb: dict[str, float] = {}
     async with running_system() as system:
         rates = await rounds(system, contenders, number=size.rounds)
         again = await replay(system)
-        memory["cloud_updater"] = again.pop("cloud_updater_mb")
+        rss_mb["cloud_updater"] = again.pop("cloud_updater_mb")
         found |= _ratios(rates)
         found |= again
         found["requests_ratio"] = rates[OURS][-1].requests / least_requests(size.links)
@@ -97,12 +100,14 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
             found |= await celery_latency(system, celery, size.singles)
     async with running_system() as system:
         uploaded = await upload(system, size.uploads)
-    memory["transfer"] = uploaded.pop("transfer_mb")
+    rss_mb["transfer"] = uploaded.pop("transfer_mb")
     imported = await import_rows(size.rows)
-    memory["linker"] = imported.pop("import_linker_mb")
+    rss_mb["linker"] = imported.pop("import_linker_mb")
     found.update(uploaded)
     found.update(imported)
-    return {**_derived(found), "rss_mb": memory}, skipped
+    if size.grown:
+        rss_mb = await memory(size.grown, uploads=size.uploads, rows=size.rows)
+    return {**_derived(found), "rss_mb": rss_mb, "rss_recordings": size.grown}, skipped
 
 
 def _ratios(rates: dict[str, list[Rate]]) -> Figures:

@@ -39,7 +39,7 @@ async def import_rows(rows: int) -> dict[str, float]:
                 await folded(system, "linker", "TicketLinked")
             async with _costs(system, rows, figures, prefix="import_parked"):
                 began_at = time.monotonic()
-                await _command(system, unseen)
+                await import_file(system, unseen)
                 figures["import_parked_s"] = time.monotonic() - began_at
         return {**figures, "import_linker_mb": largest_mb(system.pids["linker"])}
 
@@ -49,7 +49,7 @@ async def _until_announced(system: System, file: Path, rows: int) -> float:
     async with written(system, "TicketLinked") as links:
         before = await links()
         began_at = time.monotonic()
-        command = asyncio.create_task(_command(system, file))
+        command = asyncio.create_task(import_file(system, file))
         while await links() < before + rows:
             if command.done():
                 command.result()
@@ -89,7 +89,8 @@ def _write(path: Path, rows: int, *, run: str) -> None:
         table.writerows([f"{run}-{number}.wav", f"{run}-{number}", "John Doe", "Agent Smith"] for number in range(rows))
 
 
-async def _command(system: System, file: Path) -> None:
+async def import_file(system: System, file: Path) -> None:
+    """Let the command import it, and return when each of its rows is decided."""
     environment = dict(os.environ) | {"LINKER_URL": system.service_urls["linker"], "API_TOKEN": TOKEN}
     process = await asyncio.create_subprocess_exec(
         TICKETSYNC, "import", str(file), "--json", env=environment, stdout=asyncio.subprocess.DEVNULL
