@@ -1,8 +1,11 @@
 """How many recordings a second are uploaded for the first time: RecordingProcessed in, RecordingTransferred out.
 
+    python -m bench.upload --recordings 50000
+
 transfer runs alone, folders hold 100 recordings, and no recording waits for a ticket.
 """
 
+import argparse
 import asyncio
 import signal
 import time
@@ -10,7 +13,7 @@ import time
 from bench.cpu import cpu_s
 from bench.facts import processed, publish
 from bench.reading import BEAT_S, folded, largest_mb, written
-from bench.system import System, running_services, say, stopped
+from bench.system import System, running_services, running_system, say, stopped
 from schemas.events import RecordingProcessed, RecordingTransferred
 
 
@@ -39,3 +42,20 @@ async def upload(system: System, recordings: int) -> dict[str, float]:
     each = ", ".join(f"{name} {us:.0f}" for name, us in costs.items())
     say(f"upload: {rate:,.0f} recordings/s; CPU of a recording, µs: {each}")
     return {"upload_per_s": rate, "transfer_mb": memory, **{f"upload_{name}_us": us for name, us in costs.items()}}
+
+
+async def _alone(recordings: int) -> dict[str, float]:
+    async with running_system() as system:
+        return await upload(system, recordings)
+
+
+def main() -> None:
+    """Measure uploads alone."""
+    parser = argparse.ArgumentParser(prog="python -m bench.upload", description="Measure uploads alone.")
+    parser.add_argument("--recordings", type=int, default=50_000, help="how many (default: %(default)s)")
+    for name, value in asyncio.run(_alone(parser.parse_args().recordings)).items():
+        print(f"{name:32} {value:12,.1f}")
+
+
+if __name__ == "__main__":
+    main()
