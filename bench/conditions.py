@@ -10,6 +10,7 @@ import asyncpg
 from bench.facts import FILES_PER_FOLDER, linked, publish, transferred
 from bench.link_to_cloud import Rate, measured, ours
 from bench.reading import BEAT_S, folded, largest_mb, positions, received, seen
+from bench.rows import ROWS, put
 from bench.system import System, running_services, say, stopped
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
 from shared.topics import ends
@@ -65,26 +66,8 @@ async def outage(system: System, links: int) -> dict[str, float]:
 
 async def grown(system: System, links: int, *, recordings: int, number: int) -> dict[str, float]:
     """The rate with so many recordings more in the tables, all in sync; and with one folder of all the links."""
-    connection = await asyncpg.connect(system.database_url("cloud_updater"), command_timeout=600)
-    await connection.execute("""
-        insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until, generation,
-                            attempts, missing)
-        select 'grown-' || n, 'grown-' || n, 100, 100, 100, 0, 0, 0, false
-        from generate_series(0, $1::int / 100 - 1) n
-    """.replace("$1", str(recordings)))  # fmt: skip
-    for statement in (
-        """insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
-                                  known_transfer_version, known_link_version, ticket, seq, forced)
-           select 'grown-' || n, 'grown-' || n / 100, 'grown-' || n / 100, 1, 1, 1, 1, '{"ticket_id":"T"}',
-                  n % 100 + 1, false
-           from generate_series(0, $1::int - 1) n""",
-        """insert into file (recording_id, body)
-           select 'grown-' || n, '{"filename":"grown-' || n || '.wav","transcribe":"' || repeat('x', 200) || '"}'
-           from generate_series(0, $1::int - 1) n""",
-    ):
-        await connection.execute(statement.replace("$1", str(recordings)))
-    await connection.execute("vacuum analyze")  # as autovacuum would have, long before there are so many
-    await connection.close()
+    uuids = [f"bench-uuid-{number}" for number in range(recordings // FILES_PER_FOLDER)]
+    await put(system.database_url("cloud_updater"), ROWS["cloud_updater"], uuids, FILES_PER_FOLDER)
     rates = [await measured(system, ours(links), run=f"grown-{one}") for one in range(number)]
     large = await measured(system, ours(links, files_per_folder=links + 1), run="large")
     say(f"grown: {[round(one.per_s) for one in rates]} links/s; one folder: {large.per_s:,.0f} in {large.requests:.0f}")
