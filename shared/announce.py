@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 LEASE_S = 5.0
 # Each takes half a kilobyte until it has come back. A large import is on its topic before linker hears any of it.
-IN_FLIGHT = 120_000
+IN_FLIGHT = 100_000
 LOT = 5_000
 # To look again at what is on its way costs as much as publishing a few of it, so many are given more time to come back.
 WAIT_S = 0.05

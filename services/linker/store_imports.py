@@ -111,9 +111,9 @@ class Imports:
             text("""
                 update import_part p set replaced = named.lines
                 from (
-                    select last_line, jsonb_object_agg(line, newest) as lines from (
-                        select last_line, line, max(line) over (partition by key) as newest from import_key
-                    ) k where newest > line group by last_line
+                    select last_line, jsonb_object_agg(line, newest) as lines from import_key join (
+                        select key, max(line) as newest from import_key group by key having count(*) > 1
+                    ) again using (key) where line < newest group by last_line
                 ) named
                 where p.import_id = :import_id and p.last_line = named.last_line
             """),
