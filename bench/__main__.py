@@ -87,7 +87,7 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
         rss_mb["cloud_updater"] = again.pop("cloud_updater_mb")
         found |= _ratios(rates)
         found |= again
-        found["requests_ratio"] = rates[OURS][-1].requests / least_requests(size.links)
+        found["requests_ratio"] = max(one.requests for one in rates[OURS]) / least_requests(size.links)
         if size.outage:
             found |= await outage(system, size.outage)
         if size.grown:

@@ -132,6 +132,8 @@ def main() -> None:
     parser.add_argument("--uploads", type=int, default=50_000, help="new recordings (default: %(default)s)")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the import (default: %(default)s)")
     given = parser.parse_args()
+    if given.rows > given.recordings:
+        parser.error("--rows: at most as many as --recordings, or some would wait for theirs")
     asyncio.run(memory(given.recordings, uploads=given.uploads, rows=given.rows))
 
 
