@@ -3,7 +3,8 @@
 Locks are taken in one order, here and in resyncs.py: recordings sorted by id, then ledgers sorted by uuid. Both folds
 that concern a recording lock its row (making it if need be), so that of a link and a transfer that come at the same
 moment the later one sees the earlier one. What is newer than the locked rows takes its folder's next seq and is stored
-by one statement: to fetch each row and to say what becomes of it took twice the time.
+by one statement: to fetch each row and to say what becomes of it took twice the time. Rows are found by `= any`, at one
+pass over the index, and those that are locked, which nobody else can move, are updated by their ctid.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -37,10 +38,12 @@ class Store:
         """The places of those whose link_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
             with_arrays("""
+                with known as (
+                    select recording_id, link_version from recording where recording_id = any(cast(:ids as text[]))
+                )
                 select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
-                    with ordinality as u (recording_id, link_version, place)
-                where not exists (
-                    select from recording r where r.recording_id = u.recording_id and r.link_version >= u.link_version)
+                    with ordinality as u (recording_id, link_version, place) left join known k using (recording_id)
+                where k.link_version >= u.link_version is not true
             """),
             {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
@@ -50,11 +53,12 @@ class Store:
         """The places of those whose transfer_version the recording does not have yet; nothing is locked."""
         found = await self._connection.scalars(
             with_arrays("""
+                with known as (
+                    select recording_id, transfer_version from recording where recording_id = any(cast(:ids as text[]))
+                )
                 select place - 1 from unnest(cast(:ids as text[]), cast(:versions as int[]))
-                    with ordinality as u (recording_id, transfer_version, place)
-                where not exists (
-                    select from recording r
-                    where r.recording_id = u.recording_id and r.transfer_version >= u.transfer_version)
+                    with ordinality as u (recording_id, transfer_version, place) left join known k using (recording_id)
+                where k.transfer_version >= u.transfer_version is not true
             """),
             {"ids": [one.key for one in skimmed], "versions": [one.order[0] for one in skimmed]},
         )
@@ -91,21 +95,21 @@ class Store:
         stored = await self._connection.execute(
             with_arrays(f"""
                 with changes as (
-                    select r.recording_id, r.clouds_uuid, u.link_version, u.ticket, u.place, u.patient, u.number,
+                    select r.ctid as at, r.clouds_uuid, u.link_version, u.ticket, u.place, u.patient, u.number,
                         r.clouds_uuid is not null and (r.transfer_version, u.link_version)
                             > (r.known_transfer_version, r.known_link_version) as behind
                     from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
                                 cast(:places as bigint[]), cast(:patient as boolean[])) with ordinality
                             as u (recording_id, link_version, ticket, place, patient, number)
                         join recording r using (recording_id)
-                    where r.link_version < u.link_version
+                    where r.recording_id = any(cast(:ids as text[])) and r.link_version < u.link_version
                 ), {WITH_SEQS}, stored as (
                     update recording r set
                         link_version = u.link_version, link_place = u.place, ticket = u.ticket,
                         seq = coalesce(u.seq, r.seq), rejected = null, forced = {STILL_FORCED},
                         known_transfer_version = {ACKNOWLEDGED_TRANSFER}, known_link_version = {ACKNOWLEDGED_LINK}
                     from numbered u left join locked l using (clouds_uuid)
-                    where r.recording_id = u.recording_id
+                    where r.ctid = u.at
                 )
                 select count(*), coalesce(bool_or(behind), false) from changes
             """),  # noqa: S608  # this module's own text
@@ -139,15 +143,15 @@ class Store:
         stored = await self._connection.execute(
             with_arrays(f"""
                 with changes as (
-                    select r.recording_id, u.folder_id, u.clouds_uuid, u.transfer_version, u.link_version, u.number,
-                        true as patient,
+                    select r.ctid as at, r.recording_id, u.folder_id, u.clouds_uuid, u.transfer_version, u.link_version,
+                        u.number, true as patient,
                         r.link_version > u.link_version and (u.transfer_version, r.link_version)
                             > (r.known_transfer_version, r.known_link_version) as behind
                     from unnest(cast(:ids as text[]), cast(:folders as text[]), cast(:uuids as text[]),
                                 cast(:versions as int[]), cast(:links as int[])) with ordinality
                             as u (recording_id, folder_id, clouds_uuid, transfer_version, link_version, number)
                         join recording r using (recording_id)
-                    where r.transfer_version < u.transfer_version
+                    where r.recording_id = any(cast(:ids as text[])) and r.transfer_version < u.transfer_version
                 ), {WITH_SEQS}, sent as (
                     insert into file (recording_id, body)
                     select recording_id, body
@@ -162,7 +166,7 @@ class Store:
                         known_link_version = case
                             when (u.transfer_version, u.link_version) > (r.known_transfer_version, r.known_link_version)
                                 then u.link_version else r.known_link_version end
-                    from numbered u where r.recording_id = u.recording_id
+                    from numbered u where r.ctid = u.at
                 )
                 select count(*), coalesce(bool_or(behind), false) from changes
             """),  # noqa: S608  # this module's own text
@@ -209,8 +213,10 @@ class Store:
                 insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
                                        known_link_version, seq, forced)
                 select recording_id, 0, 0, 0, 0, 0, false
-                from unnest(cast(:ids as text[])) as u (recording_id)
-                where not exists (select from recording r where r.recording_id = u.recording_id)
+                from (
+                    select * from unnest(cast(:ids as text[])) as u (recording_id)
+                    except select recording_id from recording where recording_id = any(cast(:ids as text[]))
+                ) missing
                 order by recording_id
                 on conflict do nothing
             """),
