@@ -7,7 +7,6 @@ request that is cut off is an unknown outcome, which the next start finds and tr
 
 import asyncio
 import contextlib
-import gc
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -35,6 +34,7 @@ from shared.fold import Fold
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
+from shared.memory import manage_memory
 from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
@@ -53,7 +53,6 @@ POLL_LIMIT_S = 60.0
 DATABASE_LIMIT_S = 10.0
 KAFKA_RETRY_S = 1.0
 READINESS_TIMEOUT_S = 5.0
-GC_AFTER = 100_000
 # A topic that is made after the start is found within this time.
 METADATA_MAX_AGE_MS = 15_000
 
@@ -156,8 +155,7 @@ class Service:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        # Facts are read by the thousand and hold no cycles: looking for some after each few hundred costs a tenth.
-        gc.set_threshold(GC_AFTER, 50, 100)
+        manage_memory()
         server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
         await self.database.arrive(self._free_leases)
         try:
