@@ -1,8 +1,8 @@
 """How a process of a service manages memory: as one that moves batches of megabytes all the time, without cycles.
 
 glibc keeps a freed block of megabytes for the next one of that size, once it has seen some, amid small ones that last;
-the gaps between them were 15 to 30 MB of linker and transfer. From HAND_BACK_BYTES on a block is a mapping of its own, which
-is gone when it is freed. Other C libraries do as they do.
+the gaps between them were 15 to 30 MB of linker and transfer. From HAND_BACK_BYTES on a block is a mapping of its own,
+which is gone when it is freed. Other C libraries do as they do.
 """
 
 import ctypes
