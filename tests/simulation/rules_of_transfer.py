@@ -77,7 +77,7 @@ RULES: Sequence[Rule] = (
         "the transfer of before, read back, ends the wait of a folder that is to be uploaded again",
         "transfer",
         transfer_of_before,
-        [("and recording.wanted_version <= u.transfer_version", "")],
+        [("where wanted and wanted_version <= transfer_version", "where wanted")],
     ),
     Rule(
         "request closed in part",
@@ -161,7 +161,7 @@ RULES: Sequence[Rule] = (
         "what the cloud said of one revision counts for the next, which is never tried",
         "transfer",
         refused_after_news,
-        [("and recording.content_hash = coalesce(u.content_hash, recording.content_hash)", "")],
+        [("and locked.content_hash = coalesce(u.content_hash, locked.content_hash)", "")],
     ),
     Rule(
         "newer link refused",
