@@ -79,6 +79,7 @@ def part_of(rows: Sequence[Row]) -> Part:
         "have_extensions": as_text("boolean", [one.has_extension for one in targets]),
         "folders": as_text("text", [one.folder for one in targets]),
         "tickets": as_text("text", links.tickets),
+        "ticket_ids": as_text("text", [row.ticket["ticket_id"] for row in asked]),
         "shown": as_text("text", links.shown),
     }
     named = [[row[place] for row in asked] for place in range(_TICKET)]

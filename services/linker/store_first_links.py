@@ -30,12 +30,12 @@ class FirstLinksOf:
             text("""
                 with u as (
                     select u.* from import_part p cross join lateral
-                        unnest(p.meant_lines, p.meant_ids, p.first_tickets, p.first_shown)
-                            as u (line, recording_id, ticket, shown)
+                        unnest(p.meant_lines, p.meant_ids, p.first_tickets, p.first_ticket_ids, p.first_shown)
+                            as u (line, recording_id, ticket, ticket_id, shown)
                     where p.import_id = :import_id and p.last_line = :last_line
                         and (p.replaced is null or not p.replaced ? cast(u.line as text))
                 ), first as (
-                    select u.recording_id, u.line, u.ticket, r.folder_id, r.filename,
+                    select u.recording_id, u.line, u.ticket, u.ticket_id, r.folder_id, r.filename,
                         concat(u.shown, to_char(called_at at time zone 'UTC', '_YYYYMMDD')) as shown
                     from u join recording r using (recording_id)
                         cross join lateral (select coalesce(r.recorded_at, r.processed_at) as called_at) call
@@ -47,9 +47,8 @@ class FirstLinksOf:
                                       request_id, requested_at, linked_by, import_id, occurred_at, last_request_id,
                                       last_requested_at)
                     select recording_id, 1, concat(ticket, ',"display_name":"', shown, '"', cast(:linked_at as text)),
-                        cast(ticket || '}' as json) ->> 'ticket_id',
-                        folder_id, filename, 'import', request_id, :requested_at, :linked_by, :import_id, :now,
-                        request_id, :requested_at
+                        ticket_id, folder_id, filename, 'import', request_id, :requested_at, :linked_by, :import_id,
+                        :now, request_id, :requested_at
                     from first cross join lateral
                         (select :import_id || ':' || lpad(cast(line as text), 9, '0') as request_id) named
                 ), unheard as (

@@ -77,16 +77,17 @@ class Imports:
                     select * from unnest(
                         cast(:lines as int[]), cast(:ids as text[]), cast(:names as text[]),
                         cast(:have_extensions as boolean[]), cast(:folders as text[]), cast(:tickets as text[]),
-                        cast(:shown as text[]))
-                    as u (line, recording_id, name_key, has_extension, folder, ticket, shown)
+                        cast(:ticket_ids as text[]), cast(:shown as text[]))
+                    as u (line, recording_id, name_key, has_extension, folder, ticket, ticket_id, shown)
                 ), {MEANT_FOLDERS}, named as materialized (
                     select u.*, meant.recording_id as means from u
                         left join lateral ({THE_ONE_MEANT}) meant (recording_id) on true
                 ), part as (
                     insert into import_part (import_id, last_line, rows, content, meant_lines, meant_ids, first_tickets,
-                        first_shown, outcomes, counts, need_a_look)
+                        first_ticket_ids, first_shown, outcomes, counts, need_a_look)
                     select :import_id, :last_line, :rows, :content, array_agg(line), array_agg(means),
-                        array_agg(ticket), array_agg(shown), :outcomes, cast(:counts as jsonb), :need_a_look
+                        array_agg(ticket), array_agg(ticket_id), array_agg(shown), :outcomes,
+                        cast(:counts as jsonb), :need_a_look
                     from named where means is not null
                 )
                 insert into import_key (last_line, line, key)
@@ -160,7 +161,7 @@ class Imports:
             text("""
                 update import_part set
                     outcomes = :outcomes, counts = cast(:counts as jsonb), need_a_look = :need_a_look,
-                    first_tickets = null, first_shown = null
+                    first_tickets = null, first_ticket_ids = null, first_shown = null
                 where import_id = :import_id and last_line = :last_line
             """),
             {"import_id": import_id, "last_line": running.last_line, **_columns(outcomes)},

@@ -64,6 +64,7 @@ class ImportPart(LinkerTable, table=True):
     meant_lines: list[int] | None = Field(sa_type=NUMBERS)
     meant_ids: list[str] | None = Field(sa_type=TEXTS)
     first_tickets: list[str] | None = Field(sa_type=TEXTS)
+    first_ticket_ids: list[str] | None = Field(sa_type=TEXTS)
     first_shown: list[str] | None = Field(sa_type=TEXTS)
     replaced: dict[str, int] | None = Field(sa_type=JSON)
     outcomes: str | None

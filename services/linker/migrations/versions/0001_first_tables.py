@@ -289,6 +289,7 @@ def upgrade() -> None:
         sa.Column("meant_lines", postgresql.ARRAY(sa.Integer()), nullable=True),
         sa.Column("meant_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("first_tickets", postgresql.ARRAY(sa.TEXT()), nullable=True),
+        sa.Column("first_ticket_ids", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("first_shown", postgresql.ARRAY(sa.TEXT()), nullable=True),
         sa.Column("replaced", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("outcomes", sa.String(), nullable=True),
@@ -301,7 +302,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("import_id", "last_line"),
     )
     # Written once and read once: to compress them would take longer than to store them.
-    for column in ("meant_lines", "meant_ids", "first_tickets", "first_shown"):
+    for column in ("meant_lines", "meant_ids", "first_tickets", "first_ticket_ids", "first_shown"):
         op.execute(f"alter table import_part alter column {column} set storage external")
     op.create_index(
         "import_part_undecided",
