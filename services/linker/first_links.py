@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from services.linker.display_name import shown_name
 from services.linker.read_row import Asked
 
-_BETWEEN = '"},{"'
+_BETWEEN = "},{"
 
 
 class FirstLinks(NamedTuple):
@@ -32,9 +32,10 @@ def first_links(rows: Sequence[Asked], tickets: str) -> FirstLinks:
     shown = [shown_name(row.ticket["ticket_id"], row.ticket.get("customer_name")) or None for row in rows]
     if '""' in tickets:
         tickets = to_json([_filled(row.ticket) for row in rows]).decode()
-    # All are written at once and taken apart: each by itself takes twice as long.
-    each = [f'{{"{one}"' for one in tickets.removeprefix('[{"').removesuffix('"}]').split(_BETWEEN)]
-    if len(each) != len(rows):
+    if tickets.count(_BETWEEN) == len(rows) - 1:
+        # All are written at once and taken apart: each by itself takes twice as long.
+        each = [f'{{"{one}"' for one in tickets.removeprefix('[{"').removesuffix('"}]').split(f'"{_BETWEEN}"')]
+    else:
         # What stands between two of them stands in a cell as well, or there is none.
         each = [to_json(_filled(row.ticket))[:-1].decode() for row in rows]
     return FirstLinks([one if name else None for one, name in zip(each, shown, strict=True)], shown)

@@ -37,6 +37,8 @@ def test_rows_come_back_in_the_order_of_their_lines() -> None:
 
 
 @example([dict.fromkeys(TICKET_FIELDS, '"},{')])
+@example([dict.fromkeys(TICKET_FIELDS, "a") | {"call_outcome": '"},{'}] * 2)
+@example([dict.fromkeys(TICKET_FIELDS, "a") | {"call_outcome": "},{"}] * 2)
 @given(st.lists(st.dictionaries(st.sampled_from(TICKET_FIELDS), st.text('"},{:\\aé '), min_size=6), min_size=1))
 def test_each_row_has_its_own_ticket_whatever_its_cells_hold(tickets: list[dict[str, str]]) -> None:
     rows = [Asked(line, None, "a.wav", None, ticket | {"ticket_id": "T-1"}) for line, ticket in enumerate(tickets)]
