@@ -33,6 +33,8 @@ LOT = 5_000
 WAIT_S = 0.05
 WAIT_FOR_EACH_S = 25e-6
 RETRY_S = 1.0
+# With a Kafka that takes longer, what was published has to be heard meanwhile, or it would seem lost.
+HURRY_S = 10.0
 
 Unheard = Callable[[AsyncConnection, int], Awaitable[Mapping[str, object]]]
 _Facts = Mapping[str, tuple[object, Outgoing]]
@@ -44,7 +46,8 @@ class Announcer:
     """The step of a reconcile loop.
 
     `unheard(connection, limit)`: key → version of rows whose version was not heard, in the order to publish.
-    `facts(connection, keys)`: key → (version, record) as those rows are now. `at_rest`: nothing is being published.
+    `facts(connection, keys)`: key → (version, record) as those rows are now. `at_rest`: nothing is being published, or
+    has been for HURRY_S.
     """
 
     name: str
@@ -75,9 +78,11 @@ class Announcer:
         if not facts:
             return WAIT_S + len(unheard) * WAIT_FOR_EACH_S
         self.at_rest.clear()
+        no_hurry = asyncio.get_running_loop().call_later(HURRY_S, self.at_rest.set)
         try:
             return await self._publish_all(facts, due[LOT:])
         finally:
+            no_hurry.cancel()
             self.at_rest.set()
 
     async def _publish_all(self, facts: _Facts, due: list[str]) -> float:

@@ -131,6 +131,26 @@ async def test_what_is_due_goes_lot_by_lot_while_hearing_it_waits(
     assert await announcer.step() is None
 
 
+async def test_hearing_goes_on_beside_a_lot_that_takes_long(
+    things: Things, process: Process, producer: Slow, monkeypatch: pytest.MonkeyPatch, kafka_bootstrap_servers: str
+) -> None:
+    """Else what was published would seem lost, and a consumer that folds nothing for minutes to hang."""
+    monkeypatch.setattr(announce, "HURRY_S", 0.05)
+    await things.change("insert into thing values ('R1', 2, 0)")
+    announcer = _announcer(things, process, producer)
+    process.fold.after = announcer.at_rest
+    producer.go_on.clear()
+
+    publishing = asyncio.create_task(announcer.step())
+    await producer.stopped.wait()
+    await publish(kafka_bootstrap_servers, [a_record(things.topic, "R1", 2)])
+    await until(lambda: _all_heard(things))
+
+    assert not publishing.done()
+    producer.go_on.set()
+    assert await publishing == 0
+
+
 async def test_what_kafka_refuses_among_many_lots_is_published_again(
     things: Things, process: Process, producer: Slow, monkeypatch: pytest.MonkeyPatch, kafka_bootstrap_servers: str
 ) -> None:
