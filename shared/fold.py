@@ -28,7 +28,7 @@ from shared.consumer import subscriber
 from shared.database import Database, is_refused, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed
-from shared.own_records import in_full, size_of
+from shared.own_records import in_full, number_of
 from shared.positions import Move
 from shared.producer import Published
 from shared.standing import Batch, ForgetHeard, Standing
@@ -204,11 +204,11 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         if not moves:
             return False
         records = [record for move in moves for record in batch[move.partition]]
-        read = sum(map(size_of, records))
         try:
             folded = await self._store_each(moves, records)
         except _RowsElsewhere:
             return False
+        read = number_of(records)
         self.limit.passed(Counted(read, folded.put_aside))
         count(self.topic, folded, read=read)
         self._mostly_news = not self.own and folded.newer > read * MOSTLY
@@ -247,8 +247,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 connection, topic=self.topic, records=records, apply=self.apply, news=news, halve=halve
             )
             if folded.refused:
-                self.limit.judge(Counted(len(records), folded.put_aside), reason=folded.refused[0].reason)
+                self.limit.judge(Counted(number_of(records), folded.put_aside), reason=folded.refused[0].reason)
             if self._standing.replaying(moves):
-                await replays.count(connection, self.topic.name, folded, records=len(records))
+                await replays.count(connection, self.topic.name, folded, records=number_of(records))
             await notify(connection, folded.wake)
         return folded

@@ -53,9 +53,9 @@ def in_full(record: ConsumerRecord) -> list[ConsumerRecord]:
     ]
 
 
-def size_of(record: ConsumerRecord) -> int:
-    """How many records it stands for."""
-    return record.value.size if isinstance(record.value, OwnBatch) else 1
+def number_of(records: Iterable[ConsumerRecord]) -> int:
+    """How many records they stand for."""
+    return sum(record.value.size if isinstance(record.value, OwnBatch) else 1 for record in records)
 
 
 # What is published again and again while nobody reads the topic would fill the memory.

@@ -161,3 +161,26 @@ async def test_own_batches_that_a_seek_overtakes_are_read(
 
     assert len(news.asked) == 60
     assert news.unread == []
+
+
+async def test_own_batches_count_as_the_records_that_they_stand_for(
+    things: Things, kafka_bootstrap_servers: str, news: News
+) -> None:
+    """A topic of which most is bad is not read on; 100 records among 600 are not most, whatever the others came in."""
+    bad = [a_record(things.topic, f"B{number:04}")._replace(value=b"{") for number in range(100)]
+    async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
+        consumer = process.fold.consumer
+        assert consumer
+        consumer.pause(*consumer.assignment())
+        await producer.publish([_own(things, number, waited_for=False) for number in range(500)])
+        await publish(kafka_bootstrap_servers, bad)
+        consumer.resume(*consumer.assignment())
+
+        async def put_aside_or_stopped() -> bool:
+            return bool(process.fold.limit.stopped or await things.rows("select from dead_letter"))
+
+        await until(put_aside_or_stopped)
+        assert process.fold.limit.stopped is None
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert len(await things.rows("select from dead_letter")) == 100
