@@ -78,20 +78,21 @@ class Announcer:
         if not facts:
             return WAIT_S + len(unheard) * WAIT_FOR_EACH_S
         self.at_rest.clear()
-        no_hurry = asyncio.get_running_loop().call_later(HURRY_S, self.at_rest.set)
         try:
             return await self._publish_all(facts, due[LOT:])
         finally:
-            no_hurry.cancel()
             self.at_rest.set()
 
     async def _publish_all(self, facts: _Facts, due: list[str]) -> float:
         """These, and lot by lot what is due behind them: while one is on its way to Kafka, the next is read."""
+        began_at = time.monotonic()
         while due:
             wait_s, ahead = await _both(self._publish(facts), self._read_ahead(due[:LOT]))
             if wait_s or ahead is None:
                 return wait_s or LEASE_S
             facts, due = ahead, due[LOT:]
+            if time.monotonic() - began_at > HURRY_S:
+                self.at_rest.set()
         return await self._publish(facts)
 
     async def _read_ahead(self, lot: list[str]) -> _Facts | None:
