@@ -107,6 +107,7 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
     found.update(imported)
     if size.grown:
         rss_mb = await memory(size.grown, uploads=size.uploads, rows=size.rows)
+        found["import_linker_mb"] = rss_mb.pop("linker_with_import")
     return {**_derived(found), "rss_mb": rss_mb, "rss_recordings": size.grown}, skipped
 
 

@@ -4,8 +4,16 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from schemas.events import RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
-from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LINKED
+from schemas.events import (
+    RecordingProcessed,
+    RecordingTransferred,
+    TicketDetails,
+    TicketInfo,
+    TicketLinked,
+    TicketLinkRequested,
+    TransferredFile,
+)
+from schemas.topics import RECORDING_PROCESSED, RECORDING_TRANSFERRED, TICKET_LINK_REQUESTED, TICKET_LINKED
 from shared.facts import as_record
 from shared.kafka import plain
 from shared.producer import Outgoing, Producer
@@ -57,6 +65,16 @@ def transferred(recordings: int, *, run: str, files_per_folder: int = FILES_PER_
             transferred_at=NOON,
         )
         yield as_record(RECORDING_TRANSFERRED, event, key=event.recording_id, version="1", source="bench", time=NOON)
+
+
+def requested(recording_ids: Iterable[str]) -> Iterator[Outgoing]:
+    """A TicketLinkRequested for each recording, as a help desk publishes it."""
+    for one in recording_ids:
+        ticket = TicketDetails(ticket_id=f"asked-{one}", customer_name="John Doe", agent_name="Agent Smith")
+        event = TicketLinkRequested(
+            request_id=f"asked-{one}", requested_at=datetime.now(UTC), recording_id=one, ticket_info=ticket
+        )
+        yield as_record(TICKET_LINK_REQUESTED, event, key=one, version=one, source="bench", time=event.requested_at)
 
 
 def linked(recordings: int, *, run: str) -> Iterator[Outgoing]:

@@ -3,18 +3,19 @@
     python -m bench.memory --recordings 1000000 --uploads 50000 --rows 100000
 
 The tables get their rows by SQL (bench/rows.py); then the three services start on them, side by side. New recordings
-are uploaded, a spreadsheet is imported, half of it for them and half for old ones, its links go to the cloud, all is
-looked at by a resync, and every kind of list is asked for with its longest page. The figure is the most that the
-process has held since its start (VmHWM), shared libraries included; the process that reads a spreadsheet for linker
-is another.
+are uploaded, links are asked for by events, half of them for new recordings and half for old ones, they go to the
+cloud, all is looked at by a resync, and every kind of list is asked for with its longest page. The figure is the most
+that the process has held since its start (VmHWM), shared libraries included. Then a spreadsheet is imported, for the
+same recordings: what linker holds by then is a figure of its own, and the process that reads the file is another.
 """
 
 import argparse
 import asyncio
 import csv
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
-from bench.facts import FILES_PER_FOLDER, processed, publish
+from bench.facts import FILES_PER_FOLDER, processed, publish, requested
 from bench.import_rows import import_file
 from bench.reading import BEAT_S, folded, largest_mb, received, seen, written
 from bench.rows import ROWS, put
@@ -40,7 +41,7 @@ LOOKS = {
 
 
 async def memory(recordings: int, *, uploads: int, rows: int) -> dict[str, float]:
-    """Largest memory of each service in MB, by its name."""
+    """Largest memory of each service in MB, by its name, and of linker once it has imported as well."""
     async with running_system() as system:
         await asyncio.gather(*(_filled(system, service, recordings) for service in SERVICES))
         say(f"memory: {recordings:,} recordings are in the tables")
@@ -48,13 +49,19 @@ async def memory(recordings: int, *, uploads: int, rows: int) -> dict[str, float
             _say("started", system)
             await _upload(system, uploads)
             _say("uploads", system)
-            await _import(system, uploads, rows)
-            _say("import", system)
+            linked = _recordings(uploads, rows)
+            await _told(system, rows, publish(system.kafka_bootstrap_servers, requested(linked)))
+            _say("links", system)
             await _resync(system)
             _say("resync", system)
             await _look(system)
             _say("lists", system)
-            return _sizes(system)
+            sizes = _sizes(system)
+            file = system.folder / "tickets.csv"
+            _write(file, linked)
+            await _told(system, rows, import_file(system, file))
+            _say("import", system)
+            return {**sizes, "linker_with_import": largest_mb(system.pids["linker"])}
 
 
 async def _filled(system: System, service: str, recordings: int) -> None:
@@ -76,25 +83,27 @@ async def _upload(system: System, uploads: int) -> None:
         await folded(system, service, topic)
 
 
-async def _import(system: System, uploads: int, rows: int) -> None:
-    file = system.folder / "tickets.csv"
-    _write(file, uploads, rows)
+async def _told(system: System, links: int, work: Awaitable[None]) -> None:
+    """Do this work, which links so many recordings, and wait until the cloud and all services know of it."""
     await seen(system, "again")
-    await import_file(system, file)
-    await received(system, rows)
+    await work
+    await received(system, links)
     for service in SERVICES:
         await folded(system, service, TicketLinked.__name__)
     for service in ("linker", "cloud_updater"):
         await folded(system, service, CloudTicketUpdated.__name__)
 
 
-def _write(path: Path, uploads: int, rows: int) -> None:
-    new = [f"new-{number}" for number in range(min(uploads, rows // 2))]
-    old = [f"bench-{1 + n // FILES_PER_FOLDER}-{1 + n % FILES_PER_FOLDER}" for n in range(rows - len(new))]
+def _recordings(uploads: int, number: int) -> list[str]:
+    new = [f"new-{number}" for number in range(min(uploads, number // 2))]
+    return new + [f"bench-{1 + n // FILES_PER_FOLDER}-{1 + n % FILES_PER_FOLDER}" for n in range(number - len(new))]
+
+
+def _write(path: Path, recordings: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["recording_id", "ticket_id", "customer_name", "agent_name"])
-        table.writerows([one, f"of-{one}", "John Doe", "Agent Smith"] for one in (*new, *old))
+        table.writerows([one, f"of-{one}", "John Doe", "Agent Smith"] for one in recordings)
 
 
 async def _resync(system: System) -> None:
