@@ -3,8 +3,8 @@
 A record says of itself what its content does not, so that a test sees whether it was read.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -58,13 +58,14 @@ def _own(things: Things, number: int, *, waited_for: bool = True) -> Outgoing:
     return a_record(things.topic, key)._replace(says=Skimmed(key, (1,), UNREAD) if waited_for else None)
 
 
-async def _published(process: Process, producer: Producer, records: Sequence[Outgoing]) -> None:
-    """And acknowledged before the consumer may have them."""
+@contextmanager
+def _held_back(process: Process) -> Iterator[None]:
+    """What is published meanwhile is acknowledged before the consumer may have it."""
     consumer = process.fold.consumer
     assert consumer
     places = consumer.assignment()
     consumer.pause(*places)
-    await producer.publish(records)
+    yield
     consumer.resume(*places)
 
 
@@ -72,7 +73,8 @@ async def test_own_batches_are_heard_without_being_read(
     things: Things, kafka_bootstrap_servers: str, news: News
 ) -> None:
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        await _published(process, producer, [_own(things, number) for number in range(300)])
+        with _held_back(process):
+            await producer.publish([_own(things, number) for number in range(300)])
         await until_read(things, kafka_bootstrap_servers)
 
     assert sorted(news.unread) == [f"R{number:04}" for number in range(300)]
@@ -84,7 +86,8 @@ async def test_own_batches_that_nobody_waits_for_are_passed(
     things: Things, kafka_bootstrap_servers: str, news: News
 ) -> None:
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        await _published(process, producer, [_own(things, number, waited_for=False) for number in range(300)])
+        with _held_back(process):
+            await producer.publish([_own(things, number, waited_for=False) for number in range(300)])
         await until_read(things, kafka_bootstrap_servers)
 
     assert news.asked == []
@@ -96,7 +99,8 @@ async def test_an_own_batch_that_the_rows_do_not_know_is_read(
 ) -> None:
     news.knows = False
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        await _published(process, producer, [_own(things, number) for number in range(300)])
+        with _held_back(process):
+            await producer.publish([_own(things, number) for number in range(300)])
         await until_read(things, kafka_bootstrap_servers)
 
     assert (await things.applied(), await things.times_applied()) == (300, {1})
@@ -108,13 +112,10 @@ async def test_what_others_have_published_between_is_read_in_its_place(
 ) -> None:
     """Who has the last word about a recording is told by the order on the topic."""
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        consumer = process.fold.consumer
-        assert consumer
-        consumer.pause(*consumer.assignment())
-        await producer.publish([_own(things, 1)])
-        await publish(kafka_bootstrap_servers, [a_record(things.topic, "R0001", 2)])
-        await producer.publish([_own(things, 1)])
-        consumer.resume(*consumer.assignment())
+        with _held_back(process):
+            await producer.publish([_own(things, 1)])
+            await publish(kafka_bootstrap_servers, [a_record(things.topic, "R0001", 2)])
+            await producer.publish([_own(things, 1)])
         await until_read(things, kafka_bootstrap_servers)
 
     assert [(one.order, one.told_apart_by == UNREAD) for one in news.asked] == [
@@ -128,7 +129,8 @@ async def test_an_own_batch_that_is_read_again_is_read(
     things: Things, kafka_bootstrap_servers: str, news: News
 ) -> None:
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        await _published(process, producer, [_own(things, number) for number in range(50)])
+        with _held_back(process):
+            await producer.publish([_own(things, number) for number in range(50)])
         await until_read(things, kafka_bootstrap_servers)
 
         await things.change("update position set next_offset = 0")
@@ -146,17 +148,15 @@ async def test_own_batches_that_a_seek_overtakes_are_read(
 ) -> None:
     """The database was set back before they came: what it knew of them it may not know any more."""
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        await _published(process, producer, [_own(things, number) for number in range(50)])
+        with _held_back(process):
+            await producer.publish([_own(things, number) for number in range(50)])
         await until_read(things, kafka_bootstrap_servers)
-        consumer = process.fold.consumer
-        assert consumer
-        consumer.pause(*consumer.assignment())
-        await producer.publish([_own(things, number) for number in range(50, 60)])
-        news.asked.clear()
+        with _held_back(process):
+            await producer.publish([_own(things, number) for number in range(50, 60)])
+            news.asked.clear()
 
-        await things.change("update position set next_offset = 0")
-        await process.fold._look()
-        consumer.resume(*consumer.assignment())
+            await things.change("update position set next_offset = 0")
+            await process.fold._look()
         await until_read(things, kafka_bootstrap_servers)
 
     assert len(news.asked) == 60
@@ -169,12 +169,9 @@ async def test_own_batches_count_as_the_records_that_they_stand_for(
     """A topic of which most is bad is not read on; 100 records among 600 are not most, whatever the others came in."""
     bad = [a_record(things.topic, f"B{number:04}")._replace(value=b"{") for number in range(100)]
     async with _heeding(things, kafka_bootstrap_servers, news) as (process, producer):
-        consumer = process.fold.consumer
-        assert consumer
-        consumer.pause(*consumer.assignment())
-        await producer.publish([_own(things, number, waited_for=False) for number in range(500)])
-        await publish(kafka_bootstrap_servers, bad)
-        consumer.resume(*consumer.assignment())
+        with _held_back(process):
+            await producer.publish([_own(things, number, waited_for=False) for number in range(500)])
+            await publish(kafka_bootstrap_servers, bad)
 
         async def put_aside_or_stopped() -> bool:
             return bool(process.fold.limit.stopped or await things.rows("select from dead_letter"))
