@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -15,7 +16,7 @@ import pytest
 from sqlalchemy import event
 
 from services.cloud_updater.claims import Claims
-from tests.cloud_updater.given import a_link
+from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, requests, running_updater, transferred
 from tests.emulator.running import Emulator
 
@@ -109,6 +110,23 @@ async def test_many_rows_are_never_passed_over(updater: Updater, cloud: Emulator
     assert {table: rows for table, rows in counted.passed_over.items() if rows > 100} == {}
 
 
+async def test_links_are_never_compared_with_each_folder_of_their_batch(updater: Updater) -> None:
+    """Of a large table PostgreSQL expects hardly any row to be meant, and to compare a few with a few needs no hash."""
+    await _grow(updater, recordings=20_000)
+    await updater.change("analyze recording")
+    meant = [(folder, f"grown-{folder}-{number}") for folder in range(1, 11) for number in range(1, 11)]
+    links = [a_link(recording_id, 2) for _, recording_id in meant]
+    transfers = [a_transfer(recording_id, 2, uuid=f"grown-{folder}") for folder, recording_id in meant]
+
+    for facts in (links, transfers):
+        async with _sent(updater) as sent:
+            await updater.fold(*facts)
+        plans = [plan for statement in sent if "numbered" in statement[0] for plan in await _plan(updater, *statement)]
+
+        assert plans  # of the statement that takes seqs
+        assert [one["Join Filter"] for one in plans if "clouds_uuid" in one.get("Join Filter", "")] == []
+
+
 async def test_dead_rows_are_taken_away_early(updater: Updater) -> None:
     """Of a large table PostgreSQL would let a fifth be dead."""
     rows = await updater.rows("select relname, reloptions from pg_class where relname in ('recording', 'ledger')")
@@ -179,6 +197,33 @@ async def _grow(updater: Updater, *, recordings: int) -> None:
         body='{"filename":"x"}',
     )
     await updater.change("analyze ledger")
+
+
+@asynccontextmanager
+async def _sent(updater: Updater) -> AsyncIterator[list[tuple[str, tuple[object, ...]]]]:
+    """The statements of the block and their parameters."""
+    statements: list[tuple[str, tuple[object, ...]]] = []
+
+    def sent(_connection: object, _cursor: object, statement: str, parameters: tuple[object, ...], *_: object) -> None:
+        statements.append((statement, parameters))
+
+    engine = updater.database._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", sent)
+    try:
+        yield statements
+    finally:
+        event.remove(engine, "before_cursor_execute", sent)
+
+
+async def _plan(updater: Updater, statement: str, parameters: tuple[object, ...]) -> list[dict[str, Any]]:
+    """All nodes of the plan for it."""
+    async with updater.database.transaction() as connection:
+        explained = await connection.exec_driver_sql(f"explain (format json) {statement}", parameters)
+        [plan] = explained.scalar_one()
+    nodes = [plan["Plan"]]
+    for node in nodes:
+        nodes += node.get("Plans", [])
+    return nodes
 
 
 @asynccontextmanager

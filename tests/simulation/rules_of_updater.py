@@ -158,14 +158,14 @@ RULES: Sequence[Rule] = (
         "cloud_updater takes whichever link comes last",
         "cloud_updater",
         older_facts,
-        [("and r.link_version < u.link_version", "")],
+        [("where r.link_version < u.link_version limit", "limit")],
     ),
     Rule(
         "older transfer placed",
         "cloud_updater takes whichever transfer comes last",
         "cloud_updater",
         older_facts,
-        [("and r.transfer_version < u.transfer_version", "")],
+        [("where r.transfer_version < u.transfer_version limit", "limit")],
     ),
     Rule(
         "newer link skipped",
