@@ -56,7 +56,7 @@ class CloudSettings(BaseSettings):
     cloud_max_folder_bytes: int = Field(
         100_000_000, gt=0, description="Largest folder that is read back from the cloud, in bytes of JSON."
     )
-    cloud_workers: int = Field(8, ge=1, le=64, description="Requests to the cloud that one process has open at most.")
+    cloud_workers: int = Field(16, ge=1, le=64, description="Requests to the cloud that one process has open at most.")
     cloud_requests_per_minute: int | None = Field(
         None, ge=1, description="Limit for all replicas of one service together; none: no limit of our own."
     )
