@@ -13,12 +13,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 
 from services.cloud_updater.claims import Claims
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, requests, running_updater, transferred
 from tests.emulator.running import Emulator
+from tests.sent import Sent, sent_to
 
 pytestmark = pytest.mark.servers
 
@@ -119,9 +119,9 @@ async def test_links_are_never_compared_with_each_folder_of_their_batch(updater:
     transfers = [a_transfer(recording_id, 2, uuid=f"grown-{folder}") for folder, recording_id in meant]
 
     for facts in (links, transfers):
-        async with _sent(updater) as sent:
+        with sent_to(updater.database) as sent:
             await updater.fold(*facts)
-        plans = [plan for statement in sent if "numbered" in statement[0] for plan in await _plan(updater, *statement)]
+        plans = [plan for statement in sent if "numbered" in statement.text for plan in await _plan(updater, statement)]
 
         assert plans  # of the statement that takes seqs
         assert [one["Join Filter"] for one in plans if "clouds_uuid" in one.get("Join Filter", "")] == []
@@ -199,26 +199,10 @@ async def _grow(updater: Updater, *, recordings: int) -> None:
     await updater.change("analyze ledger")
 
 
-@asynccontextmanager
-async def _sent(updater: Updater) -> AsyncIterator[list[tuple[str, tuple[object, ...]]]]:
-    """The statements of the block and their parameters."""
-    statements: list[tuple[str, tuple[object, ...]]] = []
-
-    def sent(_connection: object, _cursor: object, statement: str, parameters: tuple[object, ...], *_: object) -> None:
-        statements.append((statement, parameters))
-
-    engine = updater.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", sent)
-    try:
-        yield statements
-    finally:
-        event.remove(engine, "before_cursor_execute", sent)
-
-
-async def _plan(updater: Updater, statement: str, parameters: tuple[object, ...]) -> list[dict[str, Any]]:
+async def _plan(updater: Updater, statement: Sent) -> list[dict[str, Any]]:
     """All nodes of the plan for it."""
     async with updater.database.transaction() as connection:
-        explained = await connection.exec_driver_sql(f"explain (format json) {statement}", parameters)
+        explained = await connection.exec_driver_sql(f"explain (format json) {statement.text}", statement.parameters)
         [plan] = explained.scalar_one()
     nodes = [plan["Plan"]]
     for node in nodes:
@@ -230,17 +214,10 @@ async def _plan(updater: Updater, statement: str, parameters: tuple[object, ...]
 async def _counting(updater: Updater) -> AsyncIterator[Counted]:
     counted = Counted()
 
-    def sent(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "pg_stat" not in statement:
-            counted.statements += 1
-
-    engine = updater.database._engine.sync_engine
     written, passed_over, wal_bytes = await _totals(updater)
-    event.listen(engine, "before_cursor_execute", sent)
-    try:
+    with sent_to(updater.database) as sent:
         yield counted
-    finally:
-        event.remove(engine, "before_cursor_execute", sent)
+    counted.statements = sum("pg_stat" not in statement.text for statement in sent)
     after = await _totals(updater)
     counted.written = after[0] - written
     counted.passed_over = {table: rows - passed_over[table] for table, rows in after[1].items()}

@@ -1,15 +1,12 @@
 """Imports of spreadsheets, from the upload to what became of each row."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-
-from sqlalchemy import event
 
 from services.linker.store_imports import Imports
 from tests.linker.given import a_recording, a_request
 from tests.linker.importing import accepted, imported, outcomes, rows_of
 from tests.linker.running import Linker
+from tests.sent import sent_to
 
 
 async def test_every_row_has_an_outcome(linker: Linker) -> None:
@@ -212,27 +209,11 @@ async def test_a_lot_takes_as_many_statements_whatever_the_number_of_its_rows(li
         numbers = range(first, first + rows)
         await linker.fold(*(a_recording(f"R{number}") for number in numbers))
         csv = "filename,ticket_id\n" + "".join(f"R{number}.wav,T\nnew{number}.wav,T\n" for number in numbers)
-        with statements(linker) as counted:
+        with sent_to(linker.database) as counted:
             assert {row["outcome"] for row in await imported(linker, csv)} == {"matched", "parked"}
         taken.append(len(counted))
 
     assert taken[0] == taken[1] <= 60
-
-
-@contextmanager
-def statements(linker: Linker) -> Iterator[list[str]]:
-    """What is asked of the database while the block runs."""
-    counted: list[str] = []
-
-    def count(_: object, __: object, statement: str, *___: object) -> None:
-        counted.append(statement)
-
-    engine = linker.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", count)
-    try:
-        yield counted
-    finally:
-        event.remove(engine, "before_cursor_execute", count)
 
 
 async def test_rows_whose_names_are_the_same_in_nfc_name_the_same_recording(linker: Linker) -> None:

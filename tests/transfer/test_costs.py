@@ -1,33 +1,15 @@
 """What an upload costs whatever machine it runs on: statements and looks at folders."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import event
 
+from tests.sent import sent_to
 from tests.transfer.given import a_recording
 from tests.transfer.running import Transfer
 
 FOLDERS = 4
-
-
-@contextmanager
-def counting(transfer: Transfer) -> Iterator[list[str]]:
-    """The statements that are sent meanwhile."""
-    sent: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        sent.append(statement)
-
-    engine = transfer.database._engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield sent
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 async def given_folders(transfer: Transfer) -> None:
@@ -39,7 +21,7 @@ async def given_folders(transfer: Transfer) -> None:
 async def test_uploads_cost_no_more_statements_than_this(transfer: Transfer) -> None:
     await given_folders(transfer)
 
-    with counting(transfer) as sent:
+    with sent_to(transfer.database) as sent:
         await asyncio.gather(*(transfer.uploading.step() for _ in range(FOLDERS)))
 
     assert len(await transfer.rows("select recording_id from transfer")) == FOLDERS * 25
