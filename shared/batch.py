@@ -5,41 +5,19 @@ again, key and order say that they are known; then nothing else of them is read.
 once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
-from aiokafka import ConsumerRecord
-from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from schemas.envelope import decode, parse, skim
 from schemas.topics import Topic
-from schemas.undecodable import Undecodable
 from shared import dead_letters, metrics
 from shared.database import broken_rule, is_refused, sqlstate
 from shared.dead_letters import DeadLetter
-from shared.own_records import OwnBatch, Skimmed
-
-E = TypeVar("E", bound=BaseModel)
-
-
-class NotAsPublished(Exception):
-    """The rows do not know all that an own batch says: it has to be read."""
-
-
-class Incoming(NamedTuple, Generic[E]):
-    """One event as it came, with the record that it came in."""
-
-    event: E
-    record: ConsumerRecord
-
-    @property
-    def appended_at(self) -> datetime:
-        """The record's time, aware UTC: set by the broker where the topic says LogAppendTime, else by the producer."""
-        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+from shared.own_records import Skimmed
+from shared.reading import Incoming, Read, read_rest
 
 
 @dataclass(frozen=True)
@@ -67,26 +45,24 @@ News = Callable[[Sequence[Skimmed], AsyncConnection], Awaitable[Collection[int]]
 
 
 async def fold_records(
-    connection: AsyncConnection,
-    *,
-    topic: Topic,
-    records: Sequence[ConsumerRecord],
-    apply: Apply,
-    news: News | None = None,
-    halve: bool = True,
+    connection: AsyncConnection, batch: Read, *, apply: Apply, news: News | None = None, halve: bool = True
 ) -> Folded:
-    """Apply `records` of `topic` in their order, those that are no news left out if `news` can tell of each.
+    """Apply what was read in its order, what is no news left out if `news` can tell of each.
 
     Raises NotAsPublished if own batches among them have to be read (see `in_full`), and whatever is neither the
     records' nor the values' fault. With `halve` off also what is the values' (`is_refused`): the transaction must be
     rolled back, and the whole be done again with it. A savepoint takes two statements, which hardly any batch needs.
     """
-    waiting = list(_waiting(records))
-    skimmed = _skim(topic, waiting) if news else {}
     # To be asked of all or of none: what is known is noted as heard then, under locks; those of what has to be applied
     # beside it, because only `decode` can read it, come in an order of their own.
-    known = await _known(connection, skimmed, news) if news and waiting and len(skimmed) == len(waiting) else set()
-    parsed, letters = _parse(topic, waiting, skimmed=skimmed, known=known)
+    known = await _known(connection, batch, news) if news and batch.known_by_key_and_order() else set()
+    parsed: list[Incoming[Any]] = []
+    letters: list[DeadLetter] = []
+    for one in read_rest(batch, known):
+        if isinstance(one, DeadLetter):
+            letters.append(one)
+        else:
+            parsed.append(one)
     folded = Folded()
     if parsed:
         folded = await (_store(connection, parsed, apply) if halve else apply(parsed, connection))
@@ -96,59 +72,14 @@ async def fold_records(
         (*folded.wake, *(("announce_dead_letters",) if refused else ())),
         refused,
         put_aside=await dead_letters.keep(connection, refused) if refused else 0,
-        empty=sum(record.value is None for record in records),
+        empty=batch.empty,
     )
 
 
-def _waiting(records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord | Skimmed]:
-    """Records with a value, and in place of own batches what they say, as far as anybody waits for it.
-
-    Forgetting a recording is not this version's business, and never an error.
-    """
-    for record in records:
-        if isinstance(record.value, OwnBatch):
-            yield from record.value.says
-        elif record.value is not None:
-            yield record
-
-
-def _skim(topic: Topic, waiting: Sequence[ConsumerRecord | Skimmed]) -> dict[int, Skimmed]:
-    """By number, those whose key and order can be had alone; of the others only `decode` can say what they are."""
-    found = {}
-    for place, one in enumerate(waiting):
-        if isinstance(one, Skimmed):
-            found[place] = one
-        elif key_and_order := skim(topic, key=one.key, value=one.value, headers=one.headers):
-            found[place] = Skimmed(*key_and_order)
-    return found
-
-
-async def _known(connection: AsyncConnection, skimmed: Mapping[int, Skimmed], news: News) -> set[int]:
+async def _known(connection: AsyncConnection, batch: Read, news: News) -> set[int]:
     """The places of those that are no news."""
-    places = list(skimmed)
-    return set(places).difference(places[one] for one in await news(list(skimmed.values()), connection))
-
-
-def _parse(
-    topic: Topic, waiting: Sequence[ConsumerRecord | Skimmed], *, skimmed: Mapping[int, Skimmed], known: Collection[int]
-) -> tuple[list[Incoming[Any]], list[DeadLetter]]:
-    parsed: list[Incoming[Any]] = []
-    letters: list[DeadLetter] = []
-    for place, record in enumerate(waiting):
-        if place in known:
-            continue
-        if isinstance(record, Skimmed):
-            raise NotAsPublished
-        try:
-            if topic.event and place in skimmed:
-                event = parse(topic.event, record.value)
-            else:
-                event = decode(topic, key=record.key, value=record.value, headers=record.headers)
-        except Undecodable as error:
-            letters.append(DeadLetter(record, error.reason, error.error))
-        else:
-            parsed.append(Incoming(event, record))
-    return parsed, letters
+    skimmed = list((batch.skimmed or {}).values())
+    return set(range(len(skimmed))).difference(await news(skimmed, connection))
 
 
 async def _store(connection: AsyncConnection, incoming: Sequence[Incoming[Any]], apply: Apply) -> Folded:

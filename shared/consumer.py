@@ -37,7 +37,7 @@ CAREFUL_S = 60.0
 CAREFUL_PAUSE_S = 0.1
 SAY_AGAIN_S = 30.0
 
-Polled = dict[TopicPartition, list[ConsumerRecord]]
+ByPartition = dict[TopicPartition, list[ConsumerRecord]]
 
 
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
@@ -51,7 +51,9 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships
     _careful_until = 0.0
     _said_at = 0.0
 
-    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> ByPartition:
         """As aiokafka's, but waits a second for records: FastStream sleeps `timeout_ms` more after an empty poll."""
         fetched.own_records.set(self.own_records)
         if time.monotonic() < self._careful_until:
@@ -68,14 +70,14 @@ class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships
             raise
         return polled
 
-    async def _of_each(self, share: int | None) -> Polled:
-        polled: Polled = {}
+    async def _of_each(self, share: int | None) -> ByPartition:
+        polled: ByPartition = {}
         for partition in self.assignment():
             polled |= await super().getmany(partition, max_records=share)
         return polled
 
-    async def _one_by_one(self, max_records: int | None) -> Polled:
-        polled: Polled = {}
+    async def _one_by_one(self, max_records: int | None) -> ByPartition:
+        polled: ByPartition = {}
         for partition in self.assignment():
             try:
                 polled |= await super().getmany(partition, max_records=max_records)

@@ -1,8 +1,9 @@
 """The fold's consumer: reads one topic in batches and moves this database's positions with what it stores.
 
-A batch is dropped unless it begins where this consumer knows the rows to be and ends where the consumer stands (see
-shared/standing.py). When the positions do not move, another owner or an older database got between; the transaction is
-rolled back and the consumer seeks to the rows, so rows and positions cannot disagree. HTTP is never called here.
+A batch is read while the one before is stored. It is dropped unless it ended where the consumer stood when it was
+polled, and begins where the rows are known to be when it is stored (see shared/standing.py). When the positions do not
+move, another owner or an older database got between; the transaction is rolled back and the consumer seeks to the rows,
+so rows and positions cannot disagree. HTTP is never called here.
 """
 
 import asyncio
@@ -23,15 +24,17 @@ from sqlalchemy.exc import DBAPIError
 
 from schemas.topics import Topic
 from shared import positions, replays
-from shared.batch import Apply, Folded, News, NotAsPublished, count, fold_records
+from shared.batch import Apply, Folded, News, count, fold_records
+from shared.cancelling import cancelled
 from shared.consumer import subscriber
 from shared.database import Database, is_refused, is_transient, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed
-from shared.own_records import in_full, number_of
+from shared.own_records import in_full
 from shared.positions import Move
 from shared.producer import Published
-from shared.standing import Batch, ForgetHeard, Standing
+from shared.reading import NotAsPublished, Read, read
+from shared.standing import Batch, ForgetHeard, Polled, Standing
 
 log = structlog.get_logger()
 
@@ -49,6 +52,15 @@ class Stalled(Exception):
 
 class _RowsElsewhere(Exception):
     """Another owner moved the positions, or the database is an older one."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A batch as it was polled, the records of what it moves, and what was read of them."""
+
+    polled: Polled
+    records: list[ConsumerRecord]
+    read: Read
 
 
 @dataclass(eq=False)
@@ -80,7 +92,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
     _mostly_news: bool = False
     _error: Exception | None = None
     _subscriber: Any = None
-    _ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _storing: asyncio.Task[None] | None = None
+    _ended: bool = False
 
     def __post_init__(self) -> None:
         self._standing = Standing(
@@ -117,29 +130,23 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         """Forget where they stood: whoever has them next reads the rows."""
         self._standing.leave(revoked)
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:  # noqa: ARG002  # all are sought
         """Start where the rows say."""
-        self.joined = True
         self._standing.heed_own_records()
         try:
-            await self._standing.seek_to_rows(assigned)
+            await self._standing.seek_to_rows()
         except Exception as error:
             if not (isinstance(error, KafkaError) or is_transient(error)):
                 raise
             # A partition without a known row is never folded; the look once a second reads its row.
             log.warning("positions not read yet", topic=self.topic.name, error=type(error).__name__)
+        self.joined = True
 
     async def watch(self) -> None:
         """Look once a second whether the rows are still where this consumer believes; runs until cancelled.
 
         Raises what is neither the network's nor the database's passing trouble, and Stalled.
         """
-        try:
-            await self._watch()
-        finally:
-            self._ended.set()
-
-    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._error:
@@ -161,94 +168,121 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
                 waiting = sum(self.lag.values())
                 raise Stalled(f"{self.topic.name}: {waiting} records wait, none folded in {STALLED_S:.0f} s")
 
+    async def stop(self) -> None:
+        """Store nothing more: what is not committed is the next process's. To be called before the broker stops."""
+        self._ended = True
+        if self._storing:
+            await cancelled([self._storing])
+
     async def _look(self) -> None:
         await self._standing.look()
         if not any(self.lag.values()):
             self.limit.stopped = None  # what was not read on is another process's now, or was skipped by a person
 
     async def _receive(self, message: KafkaMessage) -> None:
-        """Called by FastStream with one batch. What can be tried again is; what cannot ends the process in `watch`."""
+        """Called by FastStream with one batch, which is read while the one before is stored.
+
+        What can be tried again is; what cannot ends the process in `watch`.
+        """
         batch: Batch = defaultdict(list)
         for partition, records in groupby(message.raw_message, key=attrgetter("partition")):
             batch[TopicPartition(self.topic.name, partition)] += records
-        async with self._busy:  # while it waits as well: a look must not take it for a gap
-            if self.after:
-                await self.after.wait()
-            folded = await self._try_to_fold(batch)
-        if not folded:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOPPED_RETRY_S if self.limit.stopped else RETRY_S):
-                    await self._ended.wait()
-
-    async def _try_to_fold(self, batch: Batch) -> bool:
-        """False: nothing of it is stored, and its partitions are read again from their rows."""
         try:
-            if not await self._fold(batch):
-                await self._standing.seek_to_rows(batch)
+            received = await self._take_in(batch)
+        except Exception as error:  # noqa: BLE001  # `watch` raises it
+            self._say(error)
+            self._standing.doubt(batch)  # the next look seeks to the rows
+            await asyncio.sleep(RETRY_S)
+            return
+        if self._storing:
+            await asyncio.wait({self._storing})
+        if not self._ended:
+            self._storing = asyncio.create_task(self._store_or_wait(received))
+
+    async def _take_in(self, batch: Batch) -> Received:
+        polled = await self._standing.polled(batch)
+        records = [record for move in polled.moves for record in batch[move.partition]]
+        # To ask which facts are known pays where some are: of those that follow news, hardly any.
+        skimmed = self.news is not None and not self._mostly_news
+        return Received(polled, records, await read(self.topic, records, skimmed=skimmed))
+
+    async def _store_or_wait(self, received: Received) -> None:
+        if self.after:
+            await self.after.wait()
+        async with self._busy:
+            goes_on = await self._try_to_fold(received)
+        if not goes_on:
+            await asyncio.sleep(STOPPED_RETRY_S if self.limit.stopped else RETRY_S)
+
+    async def _try_to_fold(self, received: Received) -> bool:
+        """Stored, or read again from the rows, which others have moved. False: it is not to be tried again at once."""
+        try:
+            if not await self._fold(received):
+                await self._standing.read_again(received.polled)
         except GateClosed:
             log.debug("waiting for the gate", topic=self.topic.name)
         except Refused:
             log.error("topic stopped", topic=self.topic.name, why=self.limit.stopped)  # noqa: TRY400  # no defect here
         except Exception as error:  # noqa: BLE001  # `watch` raises it
-            if not (isinstance(error, KafkaError) or is_transient(error)):
-                self._error = error
-            log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
+            self._say(error)
         else:
             return True
-        self._standing.doubt(batch)
+        self._standing.doubt(move.partition for move in received.polled.moves)
         return False
 
-    async def _fold(self, batch: Batch) -> bool:
+    def _say(self, error: Exception) -> None:
+        """What is neither Kafka's nor the database's passing trouble is a defect, for `watch` to raise."""
+        if not (isinstance(error, KafkaError) or is_transient(error)):
+            self._error = error
+        log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
+
+    async def _fold(self, received: Received) -> bool:
         """One transaction. False if the rows are not where this consumer knows them to be."""
-        moves = await self._standing.moves(batch)
-        if not moves:
+        moves = received.polled.moves
+        if not self._standing.continue_with(received.polled):
             return False
-        records = [record for move in moves for record in batch[move.partition]]
         try:
-            folded = await self._store_each(moves, records)
+            folded = await self._store_each(received)
         except _RowsElsewhere:
             return False
-        read = number_of(records)
-        self.limit.passed(Counted(read, folded.put_aside))
-        count(self.topic, folded, read=read)
-        self._mostly_news = not self.own and folded.newer > read * MOSTLY
+        number = received.read.number
+        self.limit.passed(Counted(number, folded.put_aside))
+        count(self.topic, folded, read=number)
+        self._mostly_news = not self.own and folded.newer > number * MOSTLY
         self._standing.moved(moves)
         self._progress_at = time.monotonic()
         if not self.database.listens:  # else they are notified like those of all other processes, and once is enough
             for name in folded.wake:
                 self.wake(name)
-        return len(moves) == len(batch)
+        return True
 
-    async def _store_each(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+    async def _store_each(self, received: Received) -> Folded:
         """All at once, and own batches unread. If the rows do not know what those say, once more, read; if the database
         refuses values, once more, halved until those stand alone.
         """
         with suppress(NotAsPublished):
-            return await self._store_all(moves, records)
-        return await self._store_all(moves, [one for record in records for one in in_full(record)])
+            return await self._store_all(received.polled.moves, received.read)
+        records = [one for record in received.records for one in in_full(record)]
+        return await self._store_all(received.polled.moves, await read(self.topic, records, skimmed=True))
 
-    async def _store_all(self, moves: list[Move], records: list[ConsumerRecord]) -> Folded:
+    async def _store_all(self, moves: list[Move], batch: Read) -> Folded:
         try:
-            return await self._store(moves, records, halve=False)
+            return await self._store(moves, batch, halve=False)
         except DBAPIError as error:
             if not is_refused(error):
                 raise
-        return await self._store(moves, records, halve=True)
+        return await self._store(moves, batch, halve=True)
 
-    async def _store(self, moves: list[Move], records: list[ConsumerRecord], *, halve: bool) -> Folded:
+    async def _store(self, moves: list[Move], batch: Read, *, halve: bool) -> Folded:
         async with self.database.transaction() as connection:
             if self.needs_gate:
                 await self.gate.pass_through(connection)
             if not await positions.move(connection, moves):
                 raise _RowsElsewhere
-            # To ask which facts are known pays where some are: of those that follow news, hardly any.
-            news = None if self._mostly_news else self.news
-            folded = await fold_records(
-                connection, topic=self.topic, records=records, apply=self.apply, news=news, halve=halve
-            )
+            folded = await fold_records(connection, batch, apply=self.apply, news=self.news, halve=halve)
             if folded.refused:
-                self.limit.judge(Counted(number_of(records), folded.put_aside), reason=folded.refused[0].reason)
+                self.limit.judge(Counted(batch.number, folded.put_aside), reason=folded.refused[0].reason)
             if self._standing.replaying(moves):
-                await replays.count(connection, self.topic.name, folded, records=number_of(records))
+                await replays.count(connection, self.topic.name, folded, records=batch.number)
             await notify(connection, folded.wake)
         return folded

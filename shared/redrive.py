@@ -19,6 +19,7 @@ from schemas.topics import Topic
 from shared import dead_letters
 from shared.batch import Apply, Folded, fold_records
 from shared.database import notify
+from shared.reading import read
 from shared.sql import text
 
 CREATE_TIME = 0
@@ -68,7 +69,8 @@ async def redrive(
     rows = await _lock(connection, place)
     if not rows:
         return NotOpen()
-    folded = await fold_records(connection, topic=topic, records=[_record(row) for row in rows], apply=apply)
+    batch = await read(topic, [_record(row) for row in rows], skimmed=False)
+    folded = await fold_records(connection, batch, apply=apply)
     if folded.refused:
         return StillDead(folded.refused[0].reason, folded.refused[0].error)
     await _settle(connection, place, how="redriven", who=who)

@@ -204,8 +204,11 @@ class Service:
                 await asyncio.sleep(KAFKA_RETRY_S)
         await asyncio.gather(*(fold.watch() for fold in self.folds))
 
+    async def _stop_folds(self) -> None:
+        await asyncio.gather(*(fold.stop() for fold in self.folds))
+
     async def _close(self) -> None:
-        for close in (self._broker.stop, self.producer.close, self.database.close):
+        for close in (self._stop_folds, self._broker.stop, self.producer.close, self.database.close):
             with contextlib.suppress(TimeoutError, KafkaError, OSError, ExceptionGroup):
                 async with asyncio.timeout(CLOSE_S):
                     await close()

@@ -3,10 +3,16 @@
 A seek can overtake records that were already fetched, another owner can move the rows, and a database or a topic can
 take the place of another: so a partition is folded only from where its row was last seen, and a look finds rows that
 moved while nothing arrived. What is not known to be where it was is read again from its row.
+
+A batch is read while the one before is stored. What it moves is written down as it is polled, each batch from where the
+one before it ended, so that none can be stored if one before it was not. A batch is stored or dropped whole, and every
+seek is one of all partitions, once for all that was polled before: to drop a part of a batch, to seek one partition
+alone, or to seek for each dropped batch would make the next one lack something, and so on without an end.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -22,6 +28,15 @@ from shared.positions import Move
 log = structlog.get_logger()
 
 Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+
+class Polled(NamedTuple):
+    """What a batch moves, all of its partitions or none, and how often the consumer had been sought by then."""
+
+    moves: list[Move]
+    seeks: int
+
+
 ForgetHeard = Callable[[AsyncConnection], Awaitable[None]]
 
 
@@ -38,6 +53,8 @@ class Standing:
     lag: dict[TopicPartition, int] = field(default_factory=dict)
     own_records: OwnRecords = field(default_factory=OwnRecords)
     _known: dict[TopicPartition, int] = field(default_factory=dict)
+    _read_to: dict[TopicPartition, int] = field(default_factory=dict)
+    _seeks: int = 0
     _passed: dict[TopicPartition, int] = field(default_factory=dict)
     _replayed_until: dict[TopicPartition, int] = field(default_factory=dict)
     _failed_polls: int = 0
@@ -50,8 +67,8 @@ class Standing:
 
     def leave(self, partitions: Iterable[TopicPartition]) -> None:
         """Forget where they stood: whoever has them next reads the rows."""
-        for partition in partitions:
-            self._known.pop(partition, None)
+        self.doubt(gone := list(partitions))
+        for partition in gone:
             self.lag.pop(partition, None)
             self.own_records.forget(partition)
 
@@ -59,22 +76,47 @@ class Standing:
         """Let the consumer know own batches again as they come."""
         self._consumer().own_records = self.own_records
 
-    async def moves(self, batch: Batch) -> list[Move]:
-        """The partitions of the batch that continue what the rows say; the others were fetched before a seek.
+    async def polled(self, batch: Batch) -> Polled:
+        """What a batch that was just polled moves: from where its partitions had been read to where they stand now.
 
-        They are not known any more until `moved` says that the commit has happened.
+        Nothing, if any of them was fetched before a seek.
         """
         self._forget_after_a_failed_poll()
+        seeks = self._seeks
         moves = []
         for partition, records in batch.items():
-            known = self._known.get(partition)
-            if known is None or partition not in self.assigned:
-                continue
-            position = await self._consumer().position(partition)
-            if known <= records[0].offset and records[-1].offset < position:
-                moves.append(Move(partition, known, position))
-        self.doubt(move.partition for move in moves)
-        return moves
+            begin = self._read_to.get(partition)
+            if begin is None or partition not in self.assigned:
+                break
+            end = await self._consumer().position(partition)
+            if not (begin <= records[0].offset and records[-1].offset < end):
+                break
+            moves.append(Move(partition, begin, end))
+        if len(moves) < len(batch):
+            moves = []
+            self.doubt(batch)
+        if seeks == self._seeks:
+            self._read_to.update({move.partition: move.end for move in moves})
+        return Polled(moves, seeks)
+
+    def continue_with(self, polled: Polled) -> bool:
+        """Whether what it moves begins where the rows are known to be, and nothing was sought since it was polled.
+
+        If so, these are not known any more until `moved` says that the commit has happened.
+        """
+        assigned = self.assigned
+        if polled.seeks != self._seeks:
+            return False  # the topic may have been made anew since
+        if any(one.partition not in assigned or self._known.get(one.partition) != one.known for one in polled.moves):
+            return False
+        for one in polled.moves:
+            del self._known[one.partition]
+        return bool(polled.moves)
+
+    async def read_again(self, polled: Polled) -> None:
+        """A batch was not stored: read on from the rows, unless that was done since it was polled."""
+        if polled.seeks == self._seeks:
+            await self.seek_to_rows()
 
     def moved(self, moves: Iterable[Move]) -> None:
         """These are committed."""
@@ -88,14 +130,15 @@ class Standing:
         """Nobody knows where these stand now: they are not folded until their rows were read."""
         for partition in partitions:
             self._known.pop(partition, None)
+            self._read_to.pop(partition, None)
 
     def replaying(self, moves: Iterable[Move]) -> bool:
         """Whether any of these reads what was asked to be read again."""
         return any(move.known < self._replayed_until.get(move.partition, 0) for move in moves)
 
-    async def seek_to_rows(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read on where the rows say."""
-        wanted = set(partitions) & self.assigned
+    async def seek_to_rows(self) -> None:
+        """Read on where the rows say: all partitions, as what was polled of any before is not stored any more."""
+        wanted = self.assigned
         if not wanted:
             return
         self.doubt(wanted)
@@ -114,8 +157,14 @@ class Standing:
         # Asked for after the rows: a row beyond an older end may just be another owner's progress.
         ends = await self._consumer().end_offsets(assigned)
         rows = await self._back_to_start(rows, ends)
-        elsewhere = {partition: row for partition, row in rows.items() if self._known.get(partition) != row}
-        self._seek(elsewhere, seen)
+        # Polled up to less than the row: sought while a batch was stored.
+        elsewhere = {
+            partition: row
+            for partition, row in rows.items()
+            if self._known.get(partition) != row or self._read_to.get(partition, -1) < row
+        }
+        if elsewhere:
+            self._seek(rows, seen)
         self.lag = {partition: ends[partition] - row for partition, row in rows.items()}
         for partition in assigned - set(elsewhere):
             await self._pass_gap(partition)
@@ -129,6 +178,7 @@ class Standing:
         if failed != self._failed_polls:
             self._failed_polls = failed
             self._known.clear()
+            self._read_to.clear()
 
     async def _read_rows(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         async with self.database.transaction() as connection:
@@ -138,11 +188,12 @@ class Standing:
         return rows
 
     def _seek(self, rows: Offsets, seen: Offsets) -> None:
+        self._seeks += 1
         if self.own:
             self.gate.compare(rows, seen=seen)
         for partition in set(rows) & self.assigned:
             self._consumer().seek(partition, rows[partition])
-            self._known[partition] = rows[partition]
+            self._known[partition] = self._read_to[partition] = rows[partition]
             self._passed.pop(partition, None)
             self.own_records.forget(partition)
 
@@ -165,16 +216,19 @@ class Standing:
     async def _pass_gap(self, partition: TopicPartition) -> None:
         """Move the row over offsets that hold no records, such as the end marker of a transaction.
 
-        Seen twice at the same place with no batch in between: what a poll returned has long been given to the fold.
+        Seen twice at the same place with no batch in between: what a poll returned has long been given to the fold. A
+        batch that comes while the row is moved begins before the gap, so it is read again from behind it.
         """
         position = await self._consumer().position(partition)
         known = self._known.get(partition)
-        if known is None or position <= known:
+        if known is None or position <= known or known != self._read_to.get(partition):
             return
         if self._passed.get(partition) != position:
             self._passed[partition] = position
             return
         async with self.database.transaction() as connection:
             moved = await positions.move(connection, [Move(partition, known, position)])
-        if moved:
-            self._known[partition] = position
+        if moved and self._read_to.get(partition) == known:
+            self._known[partition] = self._read_to[partition] = position
+        else:
+            self.doubt((partition,))

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater.decisions import newest_acknowledgements
 from services.cloud_updater.store import Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.own_records import Skimmed
+from shared.reading import Incoming
 
 
 async def new_acknowledgements(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

@@ -13,8 +13,9 @@ from schemas.events import RecordingTransferred
 from services.cloud_updater.decisions import newest_transfers
 from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.store import Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.own_records import Skimmed
+from shared.reading import Incoming
 
 
 async def new_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

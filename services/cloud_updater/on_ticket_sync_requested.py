@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketSyncRequested
 from services.cloud_updater.decisions import counts_as_asked_at
 from services.cloud_updater.resync_requests import ResyncRequests
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
+from shared.reading import Incoming
 
 
 async def fold_ticket_sync_requested(

@@ -20,9 +20,9 @@ from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.ledgers import WITH_SEQS, Ledgers, Quiet
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
 from shared.arrays import with_arrays
-from shared.batch import Incoming
 from shared.own_records import Skimmed
 from shared.places import place_of
+from shared.reading import Incoming
 
 
 class Stored(NamedTuple):

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated
 from services.linker.store_catalogue import Catalogue
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
+from shared.reading import Incoming
 
 
 async def fold_cloud_ticket_updated(

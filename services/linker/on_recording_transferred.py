@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import RecordingTransferred
 from services.linker.store_catalogue import Catalogue
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
+from shared.reading import Incoming
 
 
 async def fold_recording_transferred(

@@ -16,8 +16,9 @@ from services.linker.link_recordings import Linked, NotFound, Result, Unclear, W
 from services.linker.store_choices import Choices
 from services.linker.store_links import Links
 from services.linker.target import Target
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.dead_letters import DeadLetter
+from shared.reading import Incoming
 
 FORGOTTEN = (
     "older than linker's database, which was lost since, and without a recording_id: it is not known any more to which "

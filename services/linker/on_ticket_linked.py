@@ -15,8 +15,9 @@ from services.linker.decide_own_links import Heard, Lift, TakeOver, decide_own_l
 from services.linker.link_rows import LinkRow
 from services.linker.store_links import Links
 from services.linker.store_parked import Parked
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.own_records import Skimmed
+from shared.reading import Incoming
 
 
 async def new_own_links(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

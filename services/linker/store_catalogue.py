@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import CloudTicketUpdated, RecordingProcessed, RecordingTransferred
 from shared.arrays import with_arrays
-from shared.batch import Incoming
 from shared.places import place_of
+from shared.reading import Incoming
 
 
 class Known(NamedTuple):

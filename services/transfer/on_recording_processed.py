@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingProcessed
 from services.transfer.decisions import Waits, decide_looks, decide_news, newest_of_each
 from services.transfer.store import Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
+from shared.reading import Incoming
 
 
 async def fold_recording_processed(

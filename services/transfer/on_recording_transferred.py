@@ -15,8 +15,9 @@ from schemas.fields import RecordingId
 from services.transfer.decisions import decide_heard, decide_places
 from services.transfer.store import Store
 from services.transfer.transfers import TransferRow, Transfers
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.own_records import Skimmed
+from shared.reading import Incoming
 
 
 async def new_own_transfers(skimmed: Sequence[Skimmed], connection: AsyncConnection) -> Collection[int]:

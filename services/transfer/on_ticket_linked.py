@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketLinked
 from services.transfer.decisions import Waits, decide_links
 from services.transfer.store import Store
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
+from shared.reading import Incoming
 
 
 async def fold_ticket_linked(

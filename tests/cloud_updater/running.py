@@ -35,6 +35,7 @@ from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
 from shared.lane import Lane
+from shared.reading import read
 from shared.web import build
 from tests.cloud_updater.given import a_transfer, records_of
 from tests.emulator.running import TOKEN, Emulator, Json, a_file
@@ -77,7 +78,8 @@ class Updater:
         }
         records = records_of(*events, appended_at=appended_at)
         kind = type(events[0])
-        return await fold_records(connection, topic=topic, records=records, apply=applied[kind], news=NEWS.get(kind))
+        batch = await read(topic, records, skimmed=kind in NEWS)
+        return await fold_records(connection, batch, apply=applied[kind], news=NEWS.get(kind))
 
     async def push(self, *, steps_max: int = 100) -> None:
         """Step until no folder is due."""

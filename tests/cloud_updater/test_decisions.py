@@ -18,7 +18,6 @@ from services.cloud_updater.decisions import (
     newest_transfers,
 )
 from services.cloud_updater.on_ticket_linked import newest_links
-from shared.batch import Incoming
 from shared.outcome import (
     Done,
     Invalid,
@@ -32,6 +31,7 @@ from shared.outcome import (
     Unauthorized,
     Unknown,
 )
+from shared.reading import Incoming
 from tests.cloud_updater.given import NOON, a_link, a_transfer, an_update, records_of
 
 

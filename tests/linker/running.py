@@ -35,6 +35,7 @@ from services.linker.settings import LinkerSettings
 from shared.batch import Apply, Folded, fold_records
 from shared.database import Database
 from shared.gate import Gate
+from shared.reading import read
 from shared.web import build
 from tests.linker.given import records_of
 
@@ -71,7 +72,8 @@ class Linker:
         topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
         records = records_of(*events, first_offset=first_offset)
         news = new_own_links if topic is TICKET_LINKED else None
-        return await fold_records(connection, topic=topic, records=records, apply=FOLDS[type(events[0])], news=news)
+        batch = await read(topic, records, skimmed=news is not None)
+        return await fold_records(connection, batch, apply=FOLDS[type(events[0])], news=news)
 
     async def match(self) -> None:
         """Step the loop that matches parked links until it has nothing to do."""

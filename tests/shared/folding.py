@@ -80,6 +80,7 @@ async def running_process(
         yield Process(database, gate, fold, watching, woken)
     finally:
         await cancelled([watching, keeping])
+        await fold.stop()
         await broker.stop()
         await database.close()
 

@@ -6,8 +6,9 @@ from typing import Any, cast
 from aiokafka import ConsumerRecord
 
 from schemas.topics import TICKET_LINKED
-from shared.batch import Folded, Incoming, fold_records
+from shared.batch import Folded, fold_records
 from shared.own_records import Skimmed
+from shared.reading import Incoming, read
 from tests.schemas.given import as_json
 from tests.schemas.records import BODY, ENVELOPE, KEY, STRUCTURED, Headers, binary
 
@@ -31,7 +32,8 @@ async def _folded(*records: ConsumerRecord[Any, Any]) -> tuple[list[int], list[i
         applied.extend(one.record.offset for one in batch)
         return Folded()
 
-    await fold_records(NO_DATABASE, topic=TICKET_LINKED, records=records, apply=apply, news=none_is_news, halve=False)
+    batch = await read(TICKET_LINKED, records, skimmed=True)
+    await fold_records(NO_DATABASE, batch, apply=apply, news=none_is_news, halve=False)
     return asked, applied
 
 

@@ -128,4 +128,5 @@ async def test_a_stopped_process_ends_at_once_and_is_no_defect(things: Things, k
         async with asyncio.timeout(5):
             process.watching.cancel()
             await asyncio.wait([process.watching])
+            await process.fold.stop()
             await process.fold._subscriber.stop()

@@ -10,10 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from shared import fold, topics
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.consumer import CarefulConsumer
 from shared.fold import LOOK_EVERY_S
 from shared.producer import Outgoing
+from shared.reading import Incoming
 from tests.shared.folding import Process, publish, running_process, until, until_read
 from tests.shared.things import Things, a_record, fold_things
 

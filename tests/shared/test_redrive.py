@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
 from shared import dead_letters, redrive
-from shared.batch import Apply, Folded, Incoming, fold_records
+from shared.batch import Apply, Folded, fold_records
 from shared.database import Database
+from shared.reading import Incoming, read
 from shared.redrive import Applied, NotOpen, Place, Redriven, StillDead, Wanted
 from tests.shared.things import a_record, a_topic, fold_things
 
@@ -37,7 +38,7 @@ def a_letter(version: int, *, value: bytes | None = None) -> ConsumerRecord:
 
 async def fold(database: Database, record: ConsumerRecord, apply: Apply = fold_things) -> Folded:
     async with database.transaction() as connection:
-        return await fold_records(connection, topic=TOPIC, records=[record], apply=apply)
+        return await fold_records(connection, await read(TOPIC, [record], skimmed=False), apply=apply)
 
 
 async def again(database: Database, apply: Apply = fold_things, *, keep: bool = True) -> Redriven:

@@ -17,9 +17,10 @@ from sqlmodel import Field, SQLModel
 
 from schemas.events import TicketLinked
 from schemas.topics import TICKET_LINKED, Topic
-from shared.batch import Folded, Incoming
+from shared.batch import Folded
 from shared.facts import as_record
 from shared.producer import Outgoing
+from shared.reading import Incoming
 from shared.tables import (
     BIGINT,
     AuditColumns,

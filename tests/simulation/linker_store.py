@@ -23,11 +23,11 @@ from services.linker.store_candidates import Candidates
 from services.linker.store_catalogue import Catalogue, Known
 from services.linker.store_links import Links
 from services.linker.target import Target
-from shared.batch import Incoming
 from shared.facts import as_record
 from shared.own_records import Skimmed
 from shared.places import place_of
 from shared.producer import Outgoing
+from shared.reading import Incoming
 from tests.simulation.database import Tables, tables_of
 
 CANDIDATES_MAX = 10

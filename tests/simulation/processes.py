@@ -4,7 +4,7 @@ It does nothing by itself: each of its steps is a task that runs from one named 
 crash drops the tasks where they stand, with all that the process knew; what it had committed, published or sent stays.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ from shared.batch import Apply, News
 from shared.cloud import Cloud as RealCloud
 from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
-from shared.fold import Fold
+from shared.fold import Fold, Received
 from shared.gate import Gate
 from shared.lane import Lane
 from shared.lane_state import LaneShut
@@ -85,6 +85,7 @@ _NOWHERE = "postgresql+asyncpg://simulated@localhost/simulated"
 GIVEN = {"api_token": "t", "transfer_database_url": _NOWHERE, "cloud_updater_database_url": _NOWHERE}
 TRANSFER = TransferSettings.model_validate(GIVEN)
 UPDATER = CloudUpdaterSettings.model_validate(GIVEN)
+AHEAD_MAX = 2
 SENDERS = {"upload_recordings", "two_uploads", "push_tickets", "ping_cloud"}
 _COMMIT_BEFORE = {"fold": Point.FOLDED, "send": Point.CLAIMED, "announce": Point.GATHERED, "": Point.RECORDED}
 _COMMIT_AFTER = {"fold": Point.FOLDED, "send": Point.RECORDED, "announce": Point.MARKED, "": Point.RECORDED}
@@ -92,7 +93,8 @@ _COMMIT_AFTER = {"fold": Point.FOLDED, "send": Point.RECORDED, "announce": Point
 
 @dataclass
 class Task:
-    """A step that has begun. `point`: where it stands; `asleep_until_s`: not run before."""
+    """A step that has begun. `point`: where it stands; `asleep_until_s`: not run before. `looked`: between the poll and
+    its batch the fold has looked."""
 
     name: str
     coroutine: Coroutine[Any, Any, Any]
@@ -100,6 +102,7 @@ class Task:
     point: Point | None = None
     asleep_until_s: float = 0.0
     acted: bool = False
+    looked: bool = False
 
     def run(self) -> bool:
         """Go on to the next point. True: the step is over."""
@@ -107,7 +110,7 @@ class Task:
             pause: Pause = self.coroutine.send(None)
         except StopIteration:
             return True
-        kind = "fold" if self.name.startswith(("fold", "look", "join", "gate")) else ""
+        kind = "fold" if self.name.startswith(("read", "fold", "look", "join", "gate")) else ""
         kind = "send" if self.name in SENDERS else "announce" if self.name.startswith("announce") else kind
         self.acted = self.acted or pause.point in {Point.ANSWERED, Point.PUBLISHED}
         self.point = pause.point or (_COMMIT_AFTER if self.acted else _COMMIT_BEFORE)[kind]
@@ -126,7 +129,8 @@ class Outside:
 
 @dataclass
 class Process:
-    """One replica. `targets`: the partitions that the group wants it to have, by topic; it may not know yet."""
+    """One replica. `targets`: the partitions that the group wants it to have, by topic; it may not know yet. `ahead`:
+    what was read of each topic and is not stored yet: a batch at which the fold is, and one that waits."""
 
     service: str
     number: int
@@ -136,6 +140,7 @@ class Process:
     tasks: dict[str, Task] = field(default_factory=dict)
     folds: dict[str, Fold] = field(default_factory=dict)
     consumers: dict[str, Consumer] = field(default_factory=dict)
+    ahead: dict[str, list[Received]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         self.database = cast("Database", self.outside.database)
@@ -198,14 +203,11 @@ class Process:
         if name in self.tasks:
             return self.tasks[name]
         kind, _, topic = name.partition(":")
-        if kind == "fold" and not self.consumers[topic].lags:
+        if kind == "read" and not self._may_poll(topic):
             return None
-        if kind == "look" and (reading := self.tasks.get(f"fold:{topic}")):
-            # The fold's own lock; and of two looks, a second apart, only one falls between a poll and its batch.
-            if reading.point is not Point.POLLED or reading.acted:
-                return None
-            reading.acted = True
-        if kind == "fold" and f"look:{topic}" in self.tasks:
+        if kind == "fold" and (not self.ahead[topic] or f"look:{topic}" in self.tasks):
+            return None
+        if kind == "look" and not self._may_look(topic):
             return None
         if kind == "join" and self.targets[topic] == self.consumers[topic].assigned:
             return None
@@ -213,14 +215,25 @@ class Process:
             return None
         if name == "push_tickets":
             self.client.sent_late = False
+        if kind == "look" and f"read:{topic}" in self.tasks:
+            self.tasks[f"read:{topic}"].looked = True
         self.tasks[name] = Task(name, self.steps[name](), self.outside.clock.monotonic_s)
         return self.tasks[name]
+
+    def _may_poll(self, topic: str) -> bool:
+        return self.consumers[topic].lags and len(self.ahead[topic]) < AHEAD_MAX
+
+    def _may_look(self, topic: str) -> bool:
+        """Not under the fold's lock; and of two looks, a second apart, only one falls between a poll and its batch."""
+        reading = self.tasks.get(f"read:{topic}")
+        return f"fold:{topic}" not in self.tasks and not (reading and reading.looked)
 
     def stop(self) -> None:
         """Drop everything."""
         for task in self.tasks.values():
             task.coroutine.close()
         self.tasks.clear()
+        self.ahead.clear()
 
     def _fold(self, topic: Topic, apply: Apply, *, news: News | None = None, needs_gate: bool = False) -> None:
         own = topic is OWN[self.service]
@@ -243,7 +256,8 @@ class Process:
         self.folds[topic.name], self.consumers[topic.name] = fold, consumer
         self.targets.setdefault(topic.name, frozenset())
         self.steps[f"join:{topic.name}"] = partial(self._join, topic.name)
-        self.steps[f"fold:{topic.name}"] = partial(self._read, topic.name)
+        self.steps[f"read:{topic.name}"] = partial(self._read, topic.name)
+        self.steps[f"fold:{topic.name}"] = partial(self._store, topic.name)
         self.steps[f"look:{topic.name}"] = partial(self._look, topic.name)
 
     def _loop(self, name: str, step: Callable[[], Awaitable[float | None]], *, gated: bool = True) -> None:
@@ -307,12 +321,22 @@ class Process:
         await fold.on_partitions_assigned(consumer.assigned)
 
     async def _read(self, topic: str) -> None:
-        batch = self.consumers[topic].poll(self.folds[topic]._standing.own_records)
-        await Pause(Point.POLLED)
-        await self.folds[topic]._try_to_fold(batch)
-        bug = self.folds[topic]._error
-        if bug is not None:
-            raise bug
+        while self._may_poll(topic):
+            batch = self.consumers[topic].poll(self.folds[topic]._standing.own_records)
+            looking = self.tasks[f"read:{topic}"].looked = f"look:{topic}" in self.tasks
+            await Pause(Point.POLLED)
+            if batch:
+                self.ahead[topic].append(await self.folds[topic]._take_in(batch))
+                self.outside.broker.fired["a batch came while its fold looked"] += looking
+                self.outside.broker.fired["a batch was read ahead"] += len(self.ahead[topic]) == AHEAD_MAX
+
+    async def _store(self, topic: str) -> None:
+        while self.ahead[topic]:
+            await self.folds[topic]._try_to_fold(self.ahead[topic][0])
+            del self.ahead[topic][0]
+            bug = self.folds[topic]._error
+            if bug is not None:
+                raise bug
 
     async def _look(self, topic: str) -> None:
         with suppress(OSError):

@@ -34,7 +34,7 @@ EXPECTED = (
     "a late effect took place", "the cloud lost a folder", "the receiver was wiped",
     "a resync was asked for", "a poison record", "a duplicate, out of order", "a topic was replayed",
     "a sleeper sent late", "the cloud honours keys no longer", "an outage",
-    "two uploads were recorded together",
+    "two uploads were recorded together", "a batch was read ahead", "a batch came while its fold looked",
 )  # fmt: skip
 
 

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from schemas.events import RecordingProcessed, RecordingTransferred, TicketDetails, TicketInfo, TicketLinked
 from services.cloud_updater.pushes import LeaseLost
-from shared.batch import Incoming
 from shared.lane_state import LaneShut
+from shared.reading import Incoming
 from tests.simulation import database
 from tests.simulation.clock import BEGINNING
 from tests.simulation.contract import same, set_clock

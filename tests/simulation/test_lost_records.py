@@ -65,13 +65,13 @@ def test_a_link_that_kafka_has_lost_is_announced_again(world: World, lose: Calla
         world.process(one, 1)
     _come_to_rest(world)
     world.ask(1, LOST, 11, 0.0, by_name=False)
-    _run(world, "linker", "fold:TicketLinkRequested", "announce_links")
+    _run(world, "linker", "read:TicketLinkRequested", "fold:TicketLinkRequested", "announce_links")
     published = [record.key.decode() for record in world.broker.logs[TopicPartition(LINKED, PARTITION)]]
 
     lose(world.broker, LINKED)
     world.ask(2, AT_ITS_PLACE, 22, 0.0, by_name=False)
-    _run(world, "linker", "fold:TicketLinkRequested", "announce_links")
-    _run(world, "linker", f"fold:{LINKED}")
+    _run(world, "linker", "read:TicketLinkRequested", "fold:TicketLinkRequested", "announce_links")
+    _run(world, "linker", f"read:{LINKED}", f"fold:{LINKED}")
 
     assert published == [LOST]
     heal(world)
@@ -102,7 +102,15 @@ def test_a_transfer_that_kafka_has_lost_is_announced_again(world: World) -> None
     def upload(recording: str) -> None:
         world.process(recording, 1)
         for _ in range(4):
-            _run(world, "transfer", "fold:RecordingProcessed", "gate", "ping_cloud", "upload_recordings")
+            _run(
+                world,
+                "transfer",
+                "read:RecordingProcessed",
+                "fold:RecordingProcessed",
+                "gate",
+                "ping_cloud",
+                "upload_recordings",
+            )
             world.advance(2.0)
         _run(world, "transfer", "announce_transfers")
 
@@ -112,7 +120,7 @@ def test_a_transfer_that_kafka_has_lost_is_announced_again(world: World) -> None
 
     _cut_back(world.broker, TRANSFERRED)
     upload(AT_ITS_PLACE)
-    _run(world, "transfer", f"fold:{TRANSFERRED}")
+    _run(world, "transfer", f"read:{TRANSFERRED}", f"fold:{TRANSFERRED}")
 
     assert published == [LOST]
     world.ask(1, LOST, 11, 0.0, by_name=False)

@@ -114,8 +114,9 @@ class TopicMoves(DatabaseMoves):
         ends = self.broker.ends({topic})
         for _ in range(STEPS_MAX):
             for process in readers:
-                for name in (f"fold:{topic}", f"join:{topic}", f"look:{topic}"):
+                for name in (f"read:{topic}", f"fold:{topic}", f"join:{topic}", f"look:{topic}"):
                     self._finish(process, name)
             rows = [self.tables(one.service).position for one in readers]
-            if all(row.get(tuple(place), 0) <= end for row in rows for place, end in ends.items()):
+            stored = not any(one.ahead[topic] for one in readers)
+            if stored and all(row.get(tuple(place), 0) <= end for row in rows for place, end in ends.items()):
                 break

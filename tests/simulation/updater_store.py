@@ -22,10 +22,10 @@ from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.ledgers import Ledgers, Quiet
 from services.cloud_updater.store import Store, Stored
 from shared.announce_once import Lot
-from shared.batch import Incoming
 from shared.facts import as_record
 from shared.own_records import Skimmed
 from shared.producer import Outgoing
+from shared.reading import Incoming
 from tests.simulation.database import Tables, now_of, tables_of
 
 

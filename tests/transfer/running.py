@@ -27,6 +27,7 @@ from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
 from shared.lane import Lane
+from shared.reading import read
 from tests.emulator.running import TOKEN, Emulator
 from tests.transfer.given import records_of
 
@@ -53,10 +54,8 @@ class Transfer:
         }
         async with self.database.transaction() as connection:
             news = new_own_transfers if topic is RECORDING_TRANSFERRED else None
-            records = records_of(*events)
-            return await fold_records(
-                connection, topic=topic, records=records, apply=applied[type(events[0])], news=news
-            )
+            batch = await read(topic, records_of(*events), skimmed=news is not None)
+            return await fold_records(connection, batch, apply=applied[type(events[0])], news=news)
 
     async def upload(self, *, steps_max: int = 50) -> None:
         """Step until no folder is due."""

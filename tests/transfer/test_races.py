@@ -18,6 +18,7 @@ from services.transfer.transfers import Transfers
 from services.transfer.uploads import Uploads
 from shared.batch import fold_records
 from shared.database import Database
+from shared.reading import read
 from tests.emulator.running import Emulator
 from tests.transfer.given import a_link, a_recording, a_transfer, records_of
 from tests.transfer.running import Transfer, files_in_cloud, names, running_transfer
@@ -55,7 +56,8 @@ async def test_a_ticket_stored_by_somebody_who_did_not_see_the_recording_does_no
     async def link() -> None:
         fold = partial(fold_ticket_linked, waits=transfer.settings.waits)
         async with transfer.database.transaction() as connection:
-            await fold_records(connection, topic=TICKET_LINKED, records=records_of(a_link("R1")), apply=fold)
+            batch = await read(TICKET_LINKED, records_of(a_link("R1")), skimmed=False)
+            await fold_records(connection, batch, apply=fold)
             stored.set()
             await may_commit.wait()
 

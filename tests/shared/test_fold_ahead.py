@@ -1,0 +1,308 @@
+"""A batch that is read while the one before is stored, on genuine Kafka: it is stored behind it, or read again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aiokafka import ConsumerRecord, TopicPartition
+from pydantic import model_validator
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from schemas.events import TicketLinked
+from shared.batch import Apply, Folded
+from shared.database import Database
+from shared.dead_letter_limit import DeadLetterLimit
+from shared.fold import Fold
+from shared.gate import Gate
+from shared.producer import Outgoing
+from shared.reading import Incoming
+from tests.shared.folding import WITHIN_S, Process, publish, running_process, until, until_read
+from tests.shared.things import Things, a_record, fold_things
+
+RECORDS, AT_ONCE = 40, 10
+A_MOMENT_S = 0.05
+
+
+@dataclass
+class Slow:
+    """Applies nothing until it may, if it is to wait for that, and then, if it is to, fails once."""
+
+    fails: bool = False
+    waits: bool = True
+    first: int = 0
+    began: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def apply(self, batch: Sequence[Incoming[TicketLinked]], connection: AsyncConnection) -> Folded:
+        self.first = self.first or len(batch)
+        self.began.set()
+        if self.waits:
+            await self.may_go_on.wait()
+        if self.fails:
+            self.fails = False
+            raise ConnectionResetError
+        return await fold_things(batch, connection)
+
+
+@asynccontextmanager
+async def _one_stored_and_one_read(things: Things, servers: str, slow: Slow) -> AsyncIterator[Process]:
+    """The first batch is not stored yet, and the consumer stands behind the second, which was read meanwhile."""
+    async with running_process(things, servers, apply=slow.apply, batch_records=AT_ONCE) as process:
+
+        async def joined() -> bool:
+            return process.fold.joined  # else the consumer may be sought back while the first is stored
+
+        await until(joined)
+        await publish(servers, [a_record(things.topic, f"R{number}") for number in range(RECORDS)])
+        await slow.began.wait()
+        consumer, partitions = process.fold.consumer, process.fold.assigned
+        assert consumer
+
+        async def stands_behind_the_second() -> bool:
+            return sum([int(await consumer.position(one)) for one in partitions]) > slow.first
+
+        await until(stands_behind_the_second)
+        assert not any((await things.positions()).values())
+        yield process
+
+
+async def test_a_batch_that_was_read_meanwhile_is_stored_behind_the_one_before(
+    things: Things, kafka_bootstrap_servers: str
+) -> None:
+    slow = Slow()
+    async with _one_stored_and_one_read(things, kafka_bootstrap_servers, slow):
+        slow.may_go_on.set()
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert (await things.applied(), await things.times_applied()) == (RECORDS, {1})
+
+
+async def test_a_batch_is_not_stored_if_the_one_before_it_was_not(things: Things, kafka_bootstrap_servers: str) -> None:
+    """It would move the positions over records that nobody has."""
+    slow = Slow(fails=True)
+    async with _one_stored_and_one_read(things, kafka_bootstrap_servers, slow):
+        slow.may_go_on.set()
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert (await things.applied(), await things.times_applied()) == (RECORDS, {1})
+
+
+async def test_positions_that_move_back_meanwhile_make_both_be_read_again(
+    things: Things, kafka_bootstrap_servers: str
+) -> None:
+    slow = Slow()
+    async with _one_stored_and_one_read(things, kafka_bootstrap_servers, slow):
+        moving = asyncio.create_task(things.change("update position set next_offset = 0"))
+
+        async def waits_for_the_first() -> object:
+            return await things.rows("select from pg_stat_activity where wait_event_type = 'Lock'")
+
+        await until(waits_for_the_first)
+        slow.may_go_on.set()
+        await moving
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert await things.applied() == RECORDS
+
+
+async def test_what_a_poll_dropped_while_a_batch_was_stored_is_read_again(
+    things: Things, kafka_bootstrap_servers: str
+) -> None:
+    """aiokafka stands behind records that a poll which raised has taken from its buffers; nothing comes after them."""
+    slow = Slow()
+    async with _one_stored_and_one_read(things, kafka_bootstrap_servers, slow) as process:
+        consumer = process.fold.consumer
+        assert consumer
+        for partition in process.fold.assigned:
+            consumer.seek(partition, (await consumer.end_offsets([partition]))[partition])
+        consumer.failed_polls += 1
+        slow.may_go_on.set()
+        await until_read(things, kafka_bootstrap_servers)
+
+    assert (await things.applied(), await things.times_applied()) == (RECORDS, {1})
+
+
+async def test_a_process_that_ends_while_a_batch_is_stored_leaves_it_to_the_next(
+    things: Things, kafka_bootstrap_servers: str
+) -> None:
+    async with _one_stored_and_one_read(things, kafka_bootstrap_servers, Slow()) as process:
+        storing = process.fold._storing
+
+    assert storing
+    assert storing.cancelled()
+    async with running_process(things, kafka_bootstrap_servers):
+        await until_read(things, kafka_bootstrap_servers)
+    assert (await things.applied(), await things.times_applied()) == (RECORDS, {1})
+    assert sum((await things.positions()).values()) == RECORDS
+
+
+async def test_a_defect_in_what_reads_a_record_ends_the_process(things: Things, kafka_bootstrap_servers: str) -> None:
+    broken = replace(things, topic=replace(things.topic, event=_Unreadable))
+    await publish(kafka_bootstrap_servers, [a_record(things.topic, "R1")])
+
+    async with running_process(broken, kafka_bootstrap_servers) as process:
+        await asyncio.wait({process.watching}, timeout=WITHIN_S)
+
+        assert isinstance(process.watching.exception(), KeyError)
+    assert not any((await things.positions()).values())
+
+
+async def test_batches_that_are_polled_while_a_gap_is_passed_are_not_skipped(things: Things) -> None:
+    """0 and 1 of both partitions hold no records; 2 to 5 of one come in two polls, while a look moves the rows."""
+    consumer = _Scripted({TopicPartition(things.topic.name, number): 0 for number in range(2)})
+    first, second = consumer.assignment() - set()  # in the order in which a look goes through them
+    async with _running(things, consumer) as (fold, database):
+        consumer.positions = dict.fromkeys((first, second), 2)
+        await fold._look()
+        begun: list[None] = []
+        receiving: list[asyncio.Task[None]] = []
+
+        @asynccontextmanager
+        async def meanwhile() -> AsyncIterator[AsyncConnection]:
+            begun.append(None)
+            # The first reads the rows; the second moves one over its gap, the third the other.
+            if offsets := {2: (2, 3), 3: (4, 5)}.get(len(begun)):
+                receiving.append(await _polled(fold, consumer, things, *offsets))
+            async with transaction() as connection:
+                yield connection
+
+        transaction = database.transaction
+        database.transaction = meanwhile  # type: ignore[assignment,method-assign]
+        async with fold._busy:
+            await fold._look()
+        database.transaction = transaction  # type: ignore[method-assign]
+        await _stored(fold, *receiving)
+
+    assert (len(begun), len(receiving)) == (3, 2)
+    row = (await things.positions())[first.partition]
+    applied = {one["offset"] for one in await things.rows('select "offset" from applied')}
+    assert {offset for offset in range(2, 6) if offset < row} <= applied
+
+
+async def test_a_batch_that_was_polled_before_a_seek_is_not_stored(things: Things) -> None:
+    """The rows may be where it begins all the same, and the topic another by then."""
+    consumer = _Scripted({TopicPartition(things.topic.name, 0): 0})
+    async with _running(things, consumer) as (fold, _):
+        async with fold._busy:
+            receiving = await _polled(fold, consumer, things, 0, 1)
+            await fold._standing.seek_to_rows()
+        await _stored(fold, receiving)
+        assert not await things.applied()
+
+        await _stored(fold, await _polled(fold, consumer, things, 0, 1))
+    assert await things.applied() == 2
+
+
+async def test_a_consumer_that_was_sought_while_a_batch_was_stored_is_sought_to_its_row(things: Things) -> None:
+    """As by a rebalance, which reads the row before the batch is committed. Where all that lay before it is compacted
+    away nothing comes from there, so no batch would say so."""
+    consumer = _Scripted({TopicPartition(things.topic.name, 0): 0})
+    slow = Slow()
+    async with _running(things, consumer, apply=slow.apply) as (fold, _):
+        receiving = await _polled(fold, consumer, things, 0, 1)
+        await slow.began.wait()
+        await fold.on_partitions_assigned(consumer.assignment())
+        slow.may_go_on.set()
+        await _stored(fold, receiving)
+        consumer.sought.clear()
+
+        await fold._look()
+
+    assert consumer.sought == [2]
+
+
+async def test_what_was_polled_behind_a_batch_that_was_not_stored_is_sought_once(things: Things) -> None:
+    """If each batch that is dropped were sought, what was polled after the one before had been would be lost again."""
+    consumer = _Scripted({TopicPartition(things.topic.name, 0): 0})
+    async with _running(things, consumer, apply=Slow(fails=True, waits=False).apply) as (fold, _):
+        consumer.sought.clear()
+        async with fold._busy:
+            receiving = [await _polled(fold, consumer, things, 0, 1), await _polled(fold, consumer, things, 2, 3)]
+        await asyncio.sleep(A_MOMENT_S)  # the first fails, and the second waits a moment before it is tried
+        async with fold._busy:
+            await asyncio.wait(receiving)
+            receiving.append(await _polled(fold, consumer, things, 4, 5))
+        await _stored(fold, *receiving)
+
+        assert consumer.sought == [0]
+        await _stored(fold, await _polled(fold, consumer, things, 0, 1))
+    assert await things.applied() == 2
+
+
+class _Unreadable(TicketLinked):
+    @model_validator(mode="before")
+    @classmethod
+    def _stumble(cls, given: object) -> object:
+        raise KeyError(given)
+
+
+# A record says the type of its event by the class's name.
+_Unreadable.__name__ = TicketLinked.__name__
+
+
+@dataclass
+class _Scripted:
+    """A consumer whose positions the test moves. Each partition ends at 6. `sought`: where to, each time."""
+
+    positions: dict[TopicPartition, int]
+    sought: list[int] = field(default_factory=list)
+    failed_polls: int = 0
+    own_records: object = None
+
+    def assignment(self) -> set[TopicPartition]:
+        return set(self.positions)
+
+    async def position(self, partition: TopicPartition) -> int:
+        return self.positions[partition]
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.positions[partition] = offset
+        self.sought.append(offset)
+
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, 6)
+
+
+@asynccontextmanager
+async def _running(
+    things: Things, consumer: _Scripted, *, apply: Apply = fold_things
+) -> AsyncIterator[tuple[Fold, Database]]:
+    """A fold on that consumer, which has just got its partitions."""
+    database = Database(things.url, pool_size=6)
+
+    async def ends() -> dict[TopicPartition, int]:
+        return {}
+
+    limit = DeadLetterLimit(things.topic.name, percent=50)
+    fold = Fold("test", things.topic, apply, database, Gate(database, [], ends), lambda _: None, 10, limit)
+    fold._subscriber = SimpleNamespace(consumer=consumer)
+    await fold.on_partitions_assigned(consumer.assignment())
+    try:
+        yield fold, database
+    finally:
+        await database.close()
+
+
+async def _polled(fold: Fold, consumer: _Scripted, things: Things, *offsets: int) -> asyncio.Task[None]:
+    """The consumer's first partition is polled, and these are read; they may wait for the batch before."""
+    partition = next(iter(consumer.positions))
+    consumer.positions[partition] = offsets[-1] + 1
+    records = [_at(a_record(things.topic, f"at-{one}"), partition, one) for one in offsets]
+    receiving = asyncio.create_task(fold._receive(cast("Any", SimpleNamespace(raw_message=records))))
+    await asyncio.sleep(A_MOMENT_S)
+    return receiving
+
+
+async def _stored(fold: Fold, *receiving: asyncio.Task[None]) -> None:
+    """All that was received is stored, or not."""
+    await asyncio.gather(*receiving)
+    assert fold._storing
+    await fold._storing
+
+
+def _at(sent: Outgoing, partition: TopicPartition, offset: int) -> ConsumerRecord[Any, Any]:
+    size, headers = len(sent.value), tuple(sent.headers)
+    return ConsumerRecord(*partition, offset, 0, 0, sent.key, sent.value, None, 0, size, headers)
