@@ -6,8 +6,9 @@ moved while nothing arrived. What is not known to be where it was is read again 
 
 A batch is read while the one before is stored. What it moves is written down as it is polled, each batch from where the
 one before it ended, so that none can be stored if one before it was not. A batch is stored or dropped whole, and every
-seek is one of all partitions, once for all that was polled before: to drop a part of a batch, to seek one partition
-alone, or to seek for each dropped batch would make the next one lack something, and so on without an end.
+seek is one of all partitions (what was assigned while the rows were read is left to the next look), once for all that
+was polled before: to drop a part of a batch, to seek one partition alone, or to seek for each dropped batch would make
+the next one lack something, and so on without an end.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -189,6 +190,8 @@ class Standing:
 
     def _seek(self, rows: Offsets, seen: Offsets) -> None:
         self._seeks += 1
+        # Assigned while the rows were read: what was polled of these is dropped as well, so a look has to seek them.
+        self.doubt(self.assigned - set(rows))
         if self.own:
             self.gate.compare(rows, seen=seen)
         for partition in set(rows) & self.assigned:

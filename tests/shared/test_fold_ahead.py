@@ -214,6 +214,29 @@ async def test_a_consumer_that_was_sought_while_a_batch_was_stored_is_sought_to_
     assert consumer.sought == [2]
 
 
+async def test_what_was_polled_of_a_partition_that_came_during_a_look_is_read_again(things: Things) -> None:
+    """The look seeks what it knows of, which drops every batch that was polled before."""
+    gone, came = (TopicPartition(things.topic.name, number) for number in range(2))
+    consumer = _Scripted({gone: 0})
+    async with _running(things, consumer) as (fold, _):
+        async with fold._busy:
+            consumer.may_tell_ends.clear()
+            looking = asyncio.create_task(fold._look())
+            await asyncio.sleep(A_MOMENT_S)
+            await fold.on_partitions_revoked([gone])
+            consumer.positions = {came: 0}
+            await fold.on_partitions_assigned([came])
+            receiving = await _polled(fold, consumer, things, 0, 1)
+            consumer.may_tell_ends.set()
+            await looking
+        await _stored(fold, receiving)
+        assert not await things.applied()
+
+        await fold._look()
+
+    assert consumer.positions == {came: 0}
+
+
 async def test_what_was_polled_behind_a_batch_that_was_not_stored_is_sought_once(things: Things) -> None:
     """If each batch that is dropped were sought, what was polled after the one before had been would be lost again."""
     consumer = _Scripted({TopicPartition(things.topic.name, 0): 0})
@@ -245,12 +268,17 @@ _Unreadable.__name__ = TicketLinked.__name__
 
 @dataclass
 class _Scripted:
-    """A consumer whose positions the test moves. Each partition ends at 6. `sought`: where to, each time."""
+    """A consumer whose positions the test moves. Each partition ends at 6, which it tells when it may. `sought`: where
+    to, each time."""
 
     positions: dict[TopicPartition, int]
     sought: list[int] = field(default_factory=list)
+    may_tell_ends: asyncio.Event = field(default_factory=asyncio.Event)
     failed_polls: int = 0
     own_records: object = None
+
+    def __post_init__(self) -> None:
+        self.may_tell_ends.set()
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.positions)
@@ -263,6 +291,7 @@ class _Scripted:
         self.sought.append(offset)
 
     async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        await self.may_tell_ends.wait()
         return dict.fromkeys(partitions, 6)
 
 
