@@ -84,9 +84,11 @@ class Standing:
         """
         self._forget_after_a_failed_poll()
         seeks = self._seeks
+        # Taken at once: to ask where a partition stands may wait, and a look would take these records for a gap.
+        begins = {partition: self._read_to.pop(partition, None) for partition in batch}
         moves = []
         for partition, records in batch.items():
-            begin = self._read_to.get(partition)
+            begin = begins[partition]
             if begin is None or partition not in self.assigned:
                 break
             end = await self._consumer().position(partition)
