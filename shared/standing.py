@@ -107,9 +107,9 @@ class Standing:
 
         If so, these are not known any more until `moved` says that the commit has happened.
         """
-        assigned = self.assigned
         if polled.seeks != self._seeks:
             return False  # the topic may have been made anew since
+        assigned = self.assigned
         if any(one.partition not in assigned or self._known.get(one.partition) != one.known for one in polled.moves):
             return False
         for one in polled.moves:
