@@ -5,7 +5,6 @@ AIOKafkaAdminClient all take, and the same as FastStream wants them. A setting t
 here, by name, before any connection is tried.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.helpers import create_ssl_context
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.to_its_end import to_its_end
 
 
 class KafkaSettings(BaseSettings):
@@ -128,13 +129,11 @@ def broker_options(settings: KafkaSettings) -> dict[str, Any]:
 async def started(client: Any) -> AsyncIterator[Any]:  # noqa: ANN401  # aiokafka ships no types
     """An aiokafka client, started and stopped again.
 
-    aiokafka 0.14 leaves its first connection open if its start is cancelled, so whoever is cancelled lets it end first.
+    aiokafka 0.14 leaves connections open if its start or stop is cancelled: whoever is cancelled lets these end first.
     """
     stop = client.close if isinstance(client, AIOKafkaAdminClient) else client.stop
-    starting = asyncio.ensure_future(client.start())
     try:
-        await asyncio.shield(starting)
+        await to_its_end(client.start())
         yield client
     finally:
-        await asyncio.gather(starting, return_exceptions=True)
-        await stop()
+        await to_its_end(stop())
