@@ -36,6 +36,39 @@ async def test_whoever_is_cancelled_again_and_again_leaves_no_connection_open(
     assert cancelled[0]
 
 
+async def test_whoever_is_cancelled_while_a_client_stops_lets_it_stop() -> None:
+    client = _Slow()
+    using = asyncio.create_task(_use(client))
+    await client.stops.wait()
+    for _ in range(2):
+        using.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait({using})
+
+    assert using.cancelled()
+    assert client.stopped
+
+
+class _Slow:
+    """One whose stop takes some turns of the event loop."""
+
+    def __init__(self) -> None:
+        self._client = self
+        self.stops = asyncio.Event()
+        self.stopped = False
+
+    async def start(self) -> None:
+        """It starts at once."""
+
+    async def fetch_all_metadata(self) -> None:
+        """Nothing to know."""
+
+    async def stop(self) -> None:
+        self.stops.set()
+        await asyncio.sleep(0.05)
+        self.stopped = True
+
+
 async def _use(client: Any) -> None:  # noqa: ANN401  # aiokafka ships no types
     async with started(client):
         await client._client.fetch_all_metadata()
