@@ -17,7 +17,7 @@ from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
 from shared.arrays import with_arrays
 from shared.facts import facts_of
-from shared.sql import text
+from shared.sql import FOLLOW_INDEX, text
 
 FOLDERS_AT_ONCE = 500
 FACTS_AT_ONCE = 5_000
@@ -49,6 +49,7 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
     # And nothing of a folder that was set back since: a refusal is taken back then, and would look like a success.
     # All of it was valid when it was stored, so PostgreSQL writes it as the JSON of CloudTicketUpdated.
+    await connection.execute(FOLLOW_INDEX)
     found = await connection.execute(
         with_arrays(f"""
             select array_agg(clouds_uuid), array_agg(recording_id), array_agg(version), array_agg(seq),
@@ -61,7 +62,9 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
                             cast(:before as text[]), cast(:after as text[]))
                         as u (clouds_uuid, generation, cursor, before, after)
                     join ledger l on l.clouds_uuid = u.clouds_uuid and l.generation = u.generation
-                    join recording r on {TO_ANNOUNCE}
+                    cross join lateral (
+                        select * from recording r where {TO_ANNOUNCE} order by r.seq limit :limit
+                    ) r
                 order by l.clouds_uuid, r.seq limit :limit) due
         """),  # noqa: S608  # this module's own text
         {
