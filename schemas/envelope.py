@@ -63,7 +63,7 @@ def encode(
     if traceparent is not None:
         # W3C's own header, without ce_: it belongs to the transport and not to the event.
         headers.append(("traceparent", traceparent.encode()))
-    return Encoded(event.model_dump_json().encode(), headers)
+    return Encoded(event.as_json(), headers)
 
 
 @cache

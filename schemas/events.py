@@ -40,6 +40,10 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    def as_json(self) -> bytes:
+        """In UTF-8, by pydantic's own serializer: the layer above it takes as long again."""
+        return self.__pydantic_serializer__.to_json(self)
+
 
 class Fact(Frozen):
     """A Frozen that travels on a topic of its own name, under a major version."""

@@ -23,7 +23,7 @@ def as_record(
     topic: Topic, event: Event, *, key: str, version: str, source: str, time: datetime, says: Skimmed | None = None
 ) -> Outgoing:
     """The record of `event` under `key`; `version` is the fact's own order, `source` the service's name."""
-    value = event.model_dump_json().encode()
+    value = event.as_json()
     return facts_of(topic, source).record(value, key=key, version=version, time=rfc3339(time), says=says)
 
 

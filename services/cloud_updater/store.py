@@ -124,7 +124,7 @@ class Store:
             {
                 "ids": ids,
                 "versions": [one.link_version for one in facts],
-                "tickets": [one.ticket_info.model_dump_json() if one.ticket_info else "null" for one in facts],
+                "tickets": [one.ticket_info.as_json().decode() if one.ticket_info else "null" for one in facts],
                 "places": [place_of(one.record) for one in links],
                 "patient": [one.source == "import" for one in facts],
                 "least_s": quiet.least_s,
@@ -185,7 +185,7 @@ class Store:
             {
                 **placed,
                 "links": [one.link_version for one in transfers],
-                "bodies": [one.file.model_dump_json() for one in transfers],
+                "bodies": [one.file.as_json().decode() for one in transfers],
                 "least_s": quiet.least_s,
                 "most_s": quiet.most_s,
             },

@@ -63,7 +63,7 @@ def columns_of(links: Sequence[LinkRow]) -> dict[str, list[object]]:
     return {
         "ids": [one.recording_id for one in links],
         "versions": [one.link_version for one in links],
-        "tickets": [one.ticket.model_dump_json() if one.ticket else None for one in links],
+        "tickets": [one.ticket.as_json().decode() if one.ticket else None for one in links],
         "sources": [one.source for one in links],
         "requests": [one.request_id for one in links],
         "requested": [one.requested_at for one in links],

@@ -41,7 +41,7 @@ class Catalogue:
         """Store what is newer by (revision, processed_at, content); returns how many were. They count as arrived."""
         newest: dict[str, tuple[tuple[int, object, str], RecordingProcessed, int]] = {}
         for fact, record in facts:
-            order = (fact.revision, fact.processed_at, hashlib.sha256(fact.model_dump_json().encode()).hexdigest())
+            order = (fact.revision, fact.processed_at, hashlib.sha256(fact.as_json()).hexdigest())
             if fact.recording_id not in newest or order > newest[fact.recording_id][0]:
                 newest[fact.recording_id] = (order, fact, place_of(record))
         chosen = [newest[recording_id] for recording_id in sorted(newest)]

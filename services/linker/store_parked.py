@@ -100,7 +100,7 @@ class Parked:
                 "filenames": [one.target.filename for one in ordered],
                 "names": [one.target.name_key for one in ordered],
                 "extended": [one.target.has_extension for one in ordered],
-                "tickets": [one.ticket.model_dump_json() if one.ticket else None for one in ordered],
+                "tickets": [one.ticket.as_json().decode() if one.ticket else None for one in ordered],
                 "keeps": [_written(one.keeps) for one in ordered],
                 "sources": [one.source for one in ordered],
                 "requested": [one.requested_at for one in ordered],

@@ -47,7 +47,7 @@ def newest_of_each(facts: Iterable[RecordingProcessed]) -> dict[RecordingId, Pro
     """The newest fact of each recording."""
     newest: dict[RecordingId, Processed] = {}
     for fact in facts:
-        one = Processed(fact, hashlib.sha256(fact.model_dump_json().encode()).digest())
+        one = Processed(fact, hashlib.sha256(fact.as_json()).digest())
         known = newest.get(fact.recording_id)
         if known is None or one.rank > known.rank:
             newest[fact.recording_id] = one

@@ -148,7 +148,7 @@ class Store:
             {
                 "recording_ids": [link.recording_id for link in ordered],
                 "versions": [link.link_version for link in ordered],
-                "tickets": [link.ticket_info.model_dump_json() if link.ticket_info else None for link in ordered],
+                "tickets": [link.ticket_info.as_json().decode() if link.ticket_info else None for link in ordered],
             },
         )
 
