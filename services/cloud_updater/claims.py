@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.predicates import OWED
-from shared.sql import text
+from shared.sql import FOLLOW_INDEX, text
 
 MAX_BYTES = 4_000_000
 SHORTEST_WAIT_S = 0.005
@@ -34,6 +34,7 @@ _DUTIES = """
 class Claimed:
     """One request, and what its outcome is recorded under. `up_to_seq`: the ledger's new cursor.
 
+    `full_at`: how many files fill a request there, as far as this one tells: as many as it has, if more did not fit.
     `body`: each file with its present ticket, null to remove it, as the cloud takes it.
     """
 
@@ -42,6 +43,7 @@ class Claimed:
     generation: int
     attempts: int
     up_to_seq: int
+    full_at: int
     files: Sequence[OwedFile]
     body: bytes = field(repr=False)
 
@@ -88,8 +90,9 @@ class Claims:
         for one in ledgers:
             due = owed.get(one.clouds_uuid, NOTHING_OWED)
             up_to_seq = due.files[-1].seq if due.more else one.last_seq
+            full_at = len(due.files) if due.more else MAX_FILES
             claimed.append(
-                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, due.files, due.body)
+                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, full_at, due.files, due.body)
             )
         return claimed
 
@@ -99,6 +102,7 @@ class Claims:
         The request is put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
         would cost several times as much.
         """
+        await self._connection.execute(FOLLOW_INDEX)
         rows = await self._connection.execute(
             text(f"""
                 select l.clouds_uuid, fitting.* from ledger l cross join lateral (

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.cloud_updater.decisions import MAX_FILES
 from shared.arrays import with_arrays
 from shared.sql import text
 
@@ -25,10 +26,10 @@ class Quiet:
 # `clouds_uuid`; `behind`: the cloud is to be told; `patient`: not at once; `number`: their order. Out: `numbered`, the
 # same with the next `seq` of each one's folder, null if it is nowhere; `locked`, those folders' ledgers as they were.
 # A single change on a quiet folder goes at once, unless it is patient; otherwise the folder is pushed when it has been
-# quiet for a moment. A folder that failed keeps the time of its next try.
+# quiet for a moment, or has changed as often as a request holds files. One that failed keeps the time of its next try.
 # What the cursors said of a recording has to be asked of `locked`, never of `ledger`: `taken` moves them, and of a
 # ledger that was waited for only the locking clause gives the newest row.
-WITH_SEQS = """
+WITH_SEQS = f"""
     folders as (
         select clouds_uuid, count(*) as count, bool_or(behind) as behind,
             count(*) = 1 and not bool_or(patient) as at_once
@@ -49,6 +50,8 @@ WITH_SEQS = """
                 when u.at_once
                     and (ledger.changed_at is null or ledger.changed_at < now() - make_interval(secs => :least_s))
                     then now()
+                when ledger.last_seq + u.count - ledger.cursor >= coalesce(ledger.batch_limit, {MAX_FILES})
+                    then least(ledger.due_at, now())
                 else least(now() + make_interval(secs => :least_s),
                            coalesce(ledger.owed_since, now()) + make_interval(secs => :most_s))
             end
@@ -59,7 +62,7 @@ WITH_SEQS = """
         select c.*, t.last_seq + row_number() over (partition by c.clouds_uuid order by c.number) as seq
         from changes c left join taken t using (clouds_uuid)
     )
-"""
+"""  # noqa: S608  # this module's own text
 
 
 class Ledgers:

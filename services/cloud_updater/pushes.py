@@ -41,15 +41,16 @@ class Pushes:
             with_arrays("""
                 with sent as materialized (
                     select u.* from unnest(cast(:uuids as text[]), cast(:tokens as uuid[]), cast(:generations as int[]),
-                                           cast(:seqs as bigint[]), cast(:sent as boolean[]))
-                            as u (clouds_uuid, token, generation, up_to_seq, sent)
+                                           cast(:seqs as bigint[]), cast(:full_at as int[]), cast(:sent as boolean[]))
+                            as u (clouds_uuid, token, generation, up_to_seq, full_at, sent)
                         join ledger l on l.clouds_uuid = u.clouds_uuid and l.lease_token = u.token
                     order by l.clouds_uuid for update of l skip locked
                 )
                 update ledger set
                     cursor = case when ledger.generation = sent.generation then greatest(cursor, up_to_seq)
                                   else cursor end,
-                    due_at = case when ledger.generation <> sent.generation then now()
+                    due_at = case when ledger.generation <> sent.generation or last_seq - up_to_seq >= full_at
+                                      then now()
                                   when last_seq > up_to_seq
                                       then greatest(now(), changed_at + make_interval(secs => :quiet_s)) end,
                     owed_since = case when ledger.generation <> sent.generation or last_seq > up_to_seq
@@ -65,6 +66,7 @@ class Pushes:
                 "tokens": [one.token for one in claimed],
                 "generations": [one.generation for one in claimed],
                 "seqs": [one.up_to_seq for one in claimed],
+                "full_at": [one.full_at for one in claimed],
                 "sent": [bool(one.files) for one in claimed],
                 "quiet_s": quiet_s,
                 "max_files": MAX_FILES,

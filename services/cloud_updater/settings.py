@@ -15,7 +15,10 @@ class CloudUpdaterSettings(CommonSettings):
         Field(description="Database of cloud_updater, as postgresql+asyncpg://user:password@host:port/database."),
     ]
     push_quiet_s: float = Field(
-        0.2, ge=0, description="Seconds without a change after which a folder is pushed; a single link does not wait."
+        0.2,
+        ge=0,
+        description="Seconds without a change after which a folder is pushed; "
+        "a single link or a full request goes at once.",
     )
     push_quiet_max_s: float = Field(2.0, ge=0, description="Seconds a folder's push waits for quiet at most.")
     second_push_after_s: float = Field(

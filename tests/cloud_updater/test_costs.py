@@ -14,7 +14,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from services.cloud_updater.announce_updates import next_lot
 from services.cloud_updater.claims import Claims
+from services.cloud_updater.decisions import MAX_FILES
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, requests, running_updater, transferred
 from tests.emulator.running import Emulator
@@ -29,11 +31,14 @@ TABLES = ("recording", "file", "ledger", "claim", "duty", "dead_letter", "sync_r
 
 @dataclass
 class Counted:
-    """What happened in a block: statements sent, row versions written, rows read in passing over whole tables."""
+    """What happened in a block: statements sent, row versions written, rows read in passing over whole tables, and rows
+    looked up by an index.
+    """
 
     statements: int = 0
     written: int = 0
     passed_over: dict[str, int] = field(default_factory=dict)
+    looked_up: dict[str, int] = field(default_factory=dict)
     wal_bytes: int | None = None
 
 
@@ -127,6 +132,25 @@ async def test_links_are_never_compared_with_each_folder_of_their_batch(updater:
         assert [one["Join Filter"] for one in plans if "clouds_uuid" in one.get("Join Filter", "")] == []
 
 
+async def test_a_request_and_what_is_announced_cost_no_more_the_more_a_folder_owes(updater: Updater) -> None:
+    """PostgreSQL takes all of it for some rows, of which to read and sort all seems cheaper than to follow an index."""
+    await _owe(updater, recordings=30_000)
+    lot = 1_000
+
+    async with _counting(updater) as claiming, updater.database.transaction(keep=False) as connection:
+        [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True)
+    await updater.change("update ledger set cursor = last_seq, pushed_at = now()")
+    async with _counting(updater) as announcing, updater.database.transaction(keep=False) as connection:
+        announced = await next_lot(connection, limit=lot)
+
+    assert len(claimed.files) == MAX_FILES
+    assert claiming.looked_up["recording"] <= 2 * MAX_FILES
+    assert announced
+    assert len(announced.records) == lot
+    assert announcing.looked_up["recording"] <= 2 * lot
+    assert claiming.passed_over["recording"] == announcing.passed_over["recording"] == 0
+
+
 async def test_dead_rows_are_taken_away_early(updater: Updater) -> None:
     """Of a large table PostgreSQL would let a fifth be dead."""
     rows = await updater.rows("select relname, reloptions from pg_class where relname in ('recording', 'ledger')")
@@ -199,6 +223,29 @@ async def _grow(updater: Updater, *, recordings: int) -> None:
     await updater.change("analyze ledger")
 
 
+async def _owe(updater: Updater, *, recordings: int) -> None:
+    """One folder in which so many links are to be pushed, and as many recordings in a hundred others, all mixed."""
+    await updater.change(
+        """
+        insert into ledger (clouds_uuid, folder_id, last_seq, cursor, announced_cursor, forced_until, generation,
+                            attempts, missing, due_at)
+        values ('large', 'large', :last_seq, 0, 0, 0, 0, 0, false, now())
+        """,
+        last_seq=recordings,
+    )
+    await updater.change(
+        """
+        insert into recording (recording_id, folder_id, clouds_uuid, transfer_version, link_version,
+                               known_transfer_version, known_link_version, ticket, seq, forced)
+        select folder || '-' || n, folder, folder, 1, 1, 1, 0, '{"ticket_id":"T"}', n, false
+        from generate_series(1, :recordings) n, lateral (values ('large'), ('small-' || n % 100)) as f (folder)
+        order by md5(folder || n)
+        """,
+        recordings=recordings,
+    )
+    await updater.change("insert into file select recording_id, :body from recording", body='{"filename":"x"}')
+
+
 async def _plan(updater: Updater, statement: Sent) -> list[dict[str, Any]]:
     """All nodes of the plan for it."""
     async with updater.database.transaction() as connection:
@@ -214,18 +261,19 @@ async def _plan(updater: Updater, statement: Sent) -> list[dict[str, Any]]:
 async def _counting(updater: Updater) -> AsyncIterator[Counted]:
     counted = Counted()
 
-    written, passed_over, wal_bytes = await _totals(updater)
+    written, passed_over, looked_up, wal_bytes = await _totals(updater)
     with sent_to(updater.database) as sent:
         yield counted
     counted.statements = sum("pg_stat" not in statement.text for statement in sent)
     after = await _totals(updater)
     counted.written = after[0] - written
     counted.passed_over = {table: rows - passed_over[table] for table, rows in after[1].items()}
-    counted.wal_bytes = None if after[2] is None or wal_bytes is None else after[2] - wal_bytes
+    counted.looked_up = {table: rows - looked_up[table] for table, rows in after[2].items()}
+    counted.wal_bytes = None if after[3] is None or wal_bytes is None else after[3] - wal_bytes
 
 
-async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
-    """Row versions written, rows read by passing over tables, bytes of WAL (PostgreSQL 18 and later).
+async def _totals(updater: Updater) -> tuple[int, dict[str, int], dict[str, int], int | None]:
+    """Row versions written, rows read by passing over tables and by index, bytes of WAL (PostgreSQL 18 and later).
 
     Pages that are written whole do not count, as each is for the first time after a checkpoint: another database's end
     makes one.
@@ -236,8 +284,8 @@ async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
         await connection.exec_driver_sql("select pg_stat_force_next_flush()")
         await connection.close()
     rows = await updater.rows(
-        "select relname, n_tup_ins + n_tup_upd + n_tup_del as written, seq_tup_read from pg_stat_user_tables "
-        "where relname = any(:tables)",
+        "select relname, n_tup_ins + n_tup_upd + n_tup_del as written, seq_tup_read, "
+        "coalesce(idx_tup_fetch, 0) as found from pg_stat_user_tables where relname = any(:tables)",
         tables=list(TABLES),
     )
     try:
@@ -254,5 +302,6 @@ async def _totals(updater: Updater) -> tuple[int, dict[str, int], int | None]:
     return (
         sum(row["written"] for row in rows),
         {row["relname"]: row["seq_tup_read"] for row in rows},
+        {row["relname"]: row["found"] for row in rows},
         wal_bytes,
     )

@@ -6,6 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 from services.cloud_updater.claims import Claims
+from services.cloud_updater.decisions import MAX_FILES
 from services.cloud_updater.ledgers import Quiet
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, pushed, requests, running_updater, tickets, transferred
@@ -95,6 +96,38 @@ async def test_an_import_that_arrives_in_several_batches_is_one_request_per_fold
 
     assert at_first == 0
     assert pushed(cloud) == [names]
+
+
+async def test_what_fills_a_request_waits_for_no_quiet(updater_url: str, cloud: Emulator) -> None:
+    names = [f"R{number}" for number in range(2 * MAX_FILES + 1)]
+    sent = []
+    async with running_updater(updater_url, cloud, push_quiet_s=20, push_quiet_max_s=200) as updater:
+        await transferred(updater, cloud, *names)
+        for some in (names[: MAX_FILES - 1], names[MAX_FILES - 1 :]):
+            await updater.fold(*(a_link(name, source="import", import_id="I1") for name in some), quiet=QUIET)
+            await updater.push()
+            sent.append([len(one) for one in pushed(cloud)])
+
+    assert sent == [[], [MAX_FILES, MAX_FILES]]  # the last one waits
+
+
+async def test_what_is_left_of_large_files_waits_for_no_quiet(updater_url: str, cloud: Emulator) -> None:
+    names = [f"R{number}" for number in range(7)]
+    large = {"size": "1.5 MB", "token": 1, "transcribe": "x" * 1_500_000}
+    async with running_updater(updater_url, cloud, push_quiet_s=20, push_quiet_max_s=200) as updater:
+        uuid = cloud.folder(*(a_file(f"{one}.wav") for one in names))
+        for one in names:
+            await updater.fold(a_transfer(one, uuid=uuid, file={**large, "filename": f"{one}.wav"}))
+        await updater.fold(*(a_link(name, source="import", import_id="I1") for name in names), quiet=QUIET)
+        await updater.push()
+        at_first = pushed(cloud)
+        await updater.an_hour_passes()
+        await updater.fold(a_link(names[0], 2, source="import", import_id="I1"), quiet=QUIET)
+        await updater.change("update ledger set due_at = now()")
+        await updater.push()
+
+    assert at_first == []
+    assert [len(one) for one in pushed(cloud)] == [2, 2, 2]  # of 4 MB; less than as many wait
 
 
 async def test_a_folder_that_is_never_quiet_is_pushed_all_the_same(updater: Updater, cloud: Emulator) -> None:

@@ -7,6 +7,7 @@ from tests.simulation.situations_of_updater import (
     folder_gathers,
     folder_of_another_worker,
     folder_of_which_nothing_is_behind,
+    folder_that_owes_a_full_request,
     forced_and_linked_anew,
     link_travels_with_the_upload,
     older_facts,
@@ -222,6 +223,20 @@ RULES: Sequence[Rule] = (
         "cloud_updater",
         folder_gathers,
         [("when not u.behind or (ledger.attempts > 0 and ledger.due_at is not null) then", "when not u.behind then")],
+    ),
+    Rule(
+        "full request waits for quiet",
+        "what fills a request waits until its folder is quiet",
+        "cloud_updater",
+        folder_that_owes_a_full_request,
+        [("ledger.last_seq + u.count - ledger.cursor >=", "false and 0 >=")],
+    ),
+    Rule(
+        "rest that fills a request waits for quiet",
+        "after a push, what fills the next request waits until its folder is quiet",
+        "cloud_updater",
+        folder_that_owes_a_full_request,
+        [("or last_seq - up_to_seq >=", "or false and 0 >=")],
     ),
     Rule(
         "force forgotten",

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import TicketSyncRequested
 from services.cloud_updater import announce_updates
 from services.cloud_updater.claims import Claims
-from services.cloud_updater.decisions import OpenRequest
+from services.cloud_updater.decisions import MAX_FILES, OpenRequest
 from services.cloud_updater.ledgers import Quiet
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.resync_requests import ResyncRequests
@@ -221,6 +221,21 @@ async def folder_gathers(at: At) -> AsyncIterator[object]:
     yield await Claims(connection).next_due_s()
     await Pushes(connection).retry_now()
     yield await Claims(connection).next_due_s()
+
+
+async def folder_that_owes_a_full_request(at: At) -> AsyncIterator[object]:
+    """It waits for no quiet, whether that much has come or is left; one that owes less does."""
+    connection = await at(0)
+    store, claims = Store(connection), Claims(connection)
+    names = [f"R{number}" for number in range(2 * MAX_FILES + 1)]
+    await store.place([transferred(one) for one in names], QUIET)
+    for some in (names[: MAX_FILES - 1], names[MAX_FILES - 1 : MAX_FILES], names[MAX_FILES:]):
+        await store.want([came(linked(one)) for one in some], QUIET)
+        yield await claims.next_due_s()
+    for _ in range(2):
+        [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
+        await Pushes(connection).acknowledged([claimed], quiet_s=0.2)
+        yield len(claimed.files), await claims.next_due_s()
 
 
 async def forced_and_linked_anew(at: At) -> AsyncIterator[object]:

@@ -36,11 +36,12 @@ class PushesModel(Pushes):
                 continue
             found.add(one.clouds_uuid)
             set_back, more = row.generation != one.generation, row.last_seq > one.up_to_seq
+            at_once = set_back or row.last_seq - one.up_to_seq >= one.full_at
             quiet_at = row.changed_at + timedelta(seconds=quiet_s) if row.changed_at else now
             batch_limit = None if row.batch_limit is None else min(row.batch_limit * 2, MAX_FILES)
             tables.ledger[one.clouds_uuid] = row._replace(
                 cursor=row.cursor if set_back else max(row.cursor, one.up_to_seq),
-                due_at=now if set_back else max(now, quiet_at) if more else None,
+                due_at=now if at_once else max(now, quiet_at) if more else None,
                 owed_since=now if set_back or more else None,
                 lease_token=None,
                 lease_until=None,

@@ -285,7 +285,7 @@ def take_seqs(tables: UpdaterTables, changes: Sequence[Change], quiet: Quiet, no
             announced_cursor=row.announced_cursor if is_behind or row.announced_cursor < row.last_seq else last_seq,
             changed_at=now if is_behind else row.changed_at,
             owed_since=(row.owed_since or now) if is_behind else row.owed_since,
-            due_at=_due_at(row, quiet, now, at_once=at_once) if is_behind else row.due_at,
+            due_at=_due_at(row, quiet, now, last_seq=last_seq, at_once=at_once) if is_behind else row.due_at,
         )
         seqs |= {one.recording_id: row.last_seq + 1 + place for place, one in enumerate(of_folder)}
     return seqs
@@ -298,12 +298,14 @@ class LedgersModel(Ledgers):
         """One transaction at a time: nothing to lock."""
 
 
-def _due_at(row: Ledger, quiet: Quiet, now: datetime, *, at_once: bool) -> datetime:
+def _due_at(row: Ledger, quiet: Quiet, now: datetime, *, last_seq: int, at_once: bool) -> datetime:
     least = timedelta(seconds=quiet.least_s)
     if row.attempts > 0 and row.due_at is not None:
         return row.due_at
     if at_once and (row.changed_at is None or row.changed_at < now - least):
         return now
+    if last_seq - row.cursor >= (row.batch_limit or MAX_FILES):
+        return min(row.due_at or now, now)
     return min(now + least, (row.owed_since or now) + timedelta(seconds=quiet.most_s))
 
 
@@ -327,7 +329,10 @@ class ClaimsModel(Claims):
             files, more = _gather(one, tables)
             up_to_seq = files[-1].seq if more else one.last_seq
             body = _body(files, tables, with_versions=with_versions) if files else b""
-            claimed.append(Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, files, body))
+            full_at = len(files) if more else MAX_FILES
+            claimed.append(
+                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, full_at, files, body)
+            )
         return claimed
 
     async def next_due_s(self) -> float | None:
