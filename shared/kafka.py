@@ -136,4 +136,4 @@ async def started(client: Any) -> AsyncIterator[Any]:  # noqa: ANN401  # aiokafk
         await to_its_end(client.start())
         yield client
     finally:
-        await to_its_end(stop())
+        await to_its_end(stop(), limited=True)

@@ -1,40 +1,70 @@
 """What must not be cancelled in the middle ends first, unless it takes too long."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.to_its_end import AFTER_CANCELLATION_S, to_its_end
+from shared.cancelling import CANCEL_AGAIN_S, CANCEL_TRIES, cancelled
+from shared.to_its_end import LIMIT_S, to_its_end
 
 
-async def _cancelled_thrice(task: asyncio.Task[None]) -> None:
-    for _ in range(3):
-        await asyncio.sleep(0.01)
-        task.cancel()
-    await asyncio.wait({task})
+async def _ended_after_s(task: asyncio.Task[None]) -> float:
+    """Cancelled until it has ended, as a service's tasks are."""
+    began_at = asyncio.get_running_loop().time()
+    await cancelled([task])
+    assert task.done()
+    return asyncio.get_running_loop().time() - began_at
+
+
+async def _hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def _hang_and_lose_a_cancellation() -> None:
+    try:
+        await _hang()
+    except asyncio.CancelledError:
+        await _hang()
 
 
 async def test_it_ends_however_often_its_caller_is_cancelled() -> None:
     done = []
 
     async def work() -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(CANCEL_AGAIN_S * 1.5)
         done.append("all of it")
 
     caller = asyncio.create_task(to_its_end(work()))
-    await _cancelled_thrice(caller)
+    await asyncio.sleep(0.01)
+    await _ended_after_s(caller)
 
     assert done == ["all of it"]
     assert caller.cancelled()
 
 
-async def test_what_hangs_is_cancelled_in_the_end() -> None:
-    caller = asyncio.create_task(to_its_end(asyncio.Event().wait()))  # type: ignore[arg-type]  # whatever it would return
-    began_at = asyncio.get_running_loop().time()
-    await _cancelled_thrice(caller)
+@pytest.mark.parametrize("work", [_hang, _hang_and_lose_a_cancellation])
+async def test_what_hangs_is_cancelled_in_the_end(work: Callable[[], Awaitable[None]]) -> None:
+    caller = asyncio.create_task(to_its_end(work()))  # type: ignore[arg-type]  # each is a coroutine
+    await asyncio.sleep(0.01)
 
+    assert LIMIT_S <= await _ended_after_s(caller) < CANCEL_TRIES * CANCEL_AGAIN_S
     assert caller.cancelled()
-    assert asyncio.get_running_loop().time() - began_at >= AFTER_CANCELLATION_S
+
+
+async def test_what_never_ends_is_left_alone() -> None:
+    left = asyncio.Event()
+
+    async def work() -> None:
+        while not left.is_set():
+            try:
+                await left.wait()
+            except asyncio.CancelledError:
+                continue
+
+    with pytest.raises(TimeoutError):
+        await to_its_end(work(), limited=True)
+    left.set()
 
 
 async def test_a_caller_that_waits_no_longer_is_told_so() -> None:
@@ -43,16 +73,17 @@ async def test_a_caller_that_waits_no_longer_is_told_so() -> None:
             await to_its_end(asyncio.sleep(0.05))
 
 
-async def test_a_failure_is_its_callers() -> None:
+async def test_a_failure_is_its_callers_also_of_one_that_is_cancelled() -> None:
     async def fail() -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
         raise KeyError("broken")
 
     with pytest.raises(KeyError):
         await to_its_end(fail())
-
     caller = asyncio.create_task(to_its_end(fail()))
     await asyncio.sleep(0)
     caller.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as raised:
         await caller
+
+    assert isinstance(raised.value.__cause__, KeyError)
