@@ -17,7 +17,7 @@ from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
 from shared.arrays import with_arrays
 from shared.facts import facts_of
-from shared.sql import FOLLOW_INDEX, text
+from shared.sql import text
 
 FOLDERS_AT_ONCE = 500
 FACTS_AT_ONCE = 5_000
@@ -49,7 +49,6 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
     # And nothing of a folder that was set back since: a refusal is taken back then, and would look like a success.
     # All of it was valid when it was stored, so PostgreSQL writes it as the JSON of CloudTicketUpdated.
-    await connection.execute(FOLLOW_INDEX)
     found = await connection.execute(
         with_arrays(f"""
             select array_agg(clouds_uuid), array_agg(recording_id), array_agg(version), array_agg(seq),

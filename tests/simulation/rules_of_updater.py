@@ -232,6 +232,13 @@ RULES: Sequence[Rule] = (
         [("ledger.last_seq + u.count - ledger.cursor >=", "false and 0 >=")],
     ),
     Rule(
+        "narrow request waits for quiet",
+        "what fills a request of a folder that takes less waits until the folder is quiet",
+        "cloud_updater",
+        folder_that_owes_a_full_request,
+        [("coalesce(ledger.batch_limit, 500)", "500")],
+    ),
+    Rule(
         "rest that fills a request waits for quiet",
         "after a push, what fills the next request waits until its folder is quiet",
         "cloud_updater",

@@ -236,6 +236,13 @@ async def folder_that_owes_a_full_request(at: At) -> AsyncIterator[object]:
         [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
         await Pushes(connection).acknowledged([claimed], quiet_s=0.2)
         yield len(claimed.files), await claims.next_due_s()
+    connection = await at(1)
+    [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
+    await Pushes(connection).narrowed(claimed, batch_limit=2, message="413")
+    [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
+    await Pushes(connection).acknowledged([claimed], quiet_s=0.2)
+    await store.want([came(linked(one, version=2)) for one in names[:4]], QUIET)  # of 4, as the limit is now
+    yield await claims.next_due_s()
 
 
 async def forced_and_linked_anew(at: At) -> AsyncIterator[object]:
