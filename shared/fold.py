@@ -18,7 +18,6 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker, KafkaMessage
 from sqlalchemy.exc import DBAPIError
 
@@ -27,10 +26,11 @@ from shared import positions, replays
 from shared.batch import Apply, Folded, News, count, fold_records
 from shared.cancelling import cancelled
 from shared.consumer import subscriber
-from shared.database import Database, is_refused, is_transient, notify
+from shared.database import Database, is_refused, notify
 from shared.dead_letter_limit import Counted, DeadLetterLimit, Refused
 from shared.gate import Gate, GateClosed
 from shared.own_records import in_full
+from shared.passing import is_passing
 from shared.positions import Move
 from shared.producer import Published
 from shared.reading import NotAsPublished, Read, read
@@ -136,7 +136,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         try:
             await self._standing.seek_to_rows()
         except Exception as error:
-            if not (isinstance(error, KafkaError) or is_transient(error)):
+            if not is_passing(error):
                 raise
             # A partition without a known row is never folded; the look once a second reads its row.
             log.warning("positions not read yet", topic=self.topic.name, error=type(error).__name__)
@@ -161,7 +161,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
             except TimeoutError:
                 pass
             except Exception as error:
-                if not (isinstance(error, KafkaError) or is_transient(error)):
+                if not is_passing(error):
                     raise
                 self._progress_at = time.monotonic()  # nobody could fold now
             if time.monotonic() - self._progress_at > STALLED_S:
@@ -232,7 +232,7 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
 
     def _say(self, error: Exception) -> None:
         """What is neither Kafka's nor the database's passing trouble is a defect, for `watch` to raise."""
-        if not (isinstance(error, KafkaError) or is_transient(error)):
+        if not is_passing(error):
             self._error = error
         log.warning("batch not folded, will be read again", topic=self.topic.name, error=type(error).__name__)
 

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import structlog
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared import positions
-from shared.database import Database, is_transient
+from shared.database import Database
+from shared.passing import is_passing
 
 log = structlog.get_logger()
 
@@ -98,7 +98,7 @@ class Gate:
             try:
                 await self._try_to_open()
             except Exception as error:
-                if not (isinstance(error, KafkaError) or is_transient(error)):
+                if not is_passing(error):
                     raise
                 log.warning("gate waits for Kafka and the database", error=type(error).__name__)
                 wait_s = AFTER_FAILURE_S

@@ -28,13 +28,14 @@ from schemas.topics import Topic
 from shared import consumer, metrics
 from shared.batch import Apply, News
 from shared.cancelling import cancelled
-from shared.database import Database, is_transient
+from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
 from shared.memory import manage_memory
+from shared.passing import is_passing
 from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
 from shared.settings import CommonSettings, ConfigurationError
@@ -193,7 +194,7 @@ class Service:
                 await consumer.start(self._broker)
                 self._started = True
             except Exception as error:
-                if not (isinstance(error, KafkaError) or is_transient(error)):
+                if not is_passing(error):
                     raise
                 setting = KAFKA if isinstance(error, KafkaError) else f"{self.name.upper()}_DATABASE_URL"
                 if isinstance(error, NOT_ALLOWED):
