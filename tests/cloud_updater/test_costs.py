@@ -5,18 +5,16 @@ A ceiling is what the work takes now and some room; whoever needs more has to sa
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 
 from services.cloud_updater.announce_updates import next_lot
 from services.cloud_updater.claims import Claims
 from services.cloud_updater.decisions import MAX_FILES
+from tests.cloud_updater.counting import counting
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, requests, running_updater, transferred
 from tests.emulator.running import Emulator
@@ -26,20 +24,6 @@ pytestmark = pytest.mark.servers
 
 FOLDERS, FILES = 4, 250
 LINKS = FOLDERS * FILES
-TABLES = ("recording", "file", "ledger", "claim", "duty", "dead_letter", "sync_request")
-
-
-@dataclass
-class Counted:
-    """What happened in a block: statements sent, row versions written, rows read in passing over whole tables, and rows
-    looked up by an index.
-    """
-
-    statements: int = 0
-    written: int = 0
-    passed_over: dict[str, int] = field(default_factory=dict)
-    looked_up: dict[str, int] = field(default_factory=dict)
-    wal_bytes: int | None = None
 
 
 @pytest.fixture
@@ -53,11 +37,11 @@ async def test_a_thousand_links_cost_no_more_than_this(updater: Updater, cloud: 
     names = await _folders(updater, cloud)
     before = requests(cloud)
 
-    async with _counting(updater) as folding:
+    async with counting(updater) as folding:
         await updater.fold(*(a_link(one, source="import") for one in names))
-    async with _counting(updater) as pushing:
+    async with counting(updater) as pushing:
         await updater.push()
-    async with _counting(updater) as announcing:
+    async with counting(updater) as announcing:
         heard = await updater.hear()
 
     assert requests(cloud) - before == FOLDERS  # one per folder, as long as it has not more than 500 files
@@ -78,7 +62,7 @@ async def test_workers_that_are_free_together_claim_in_one_transaction(updater: 
     await updater.fold(*(a_link(one, source="import") for one in names))
     before = requests(cloud)
 
-    async with _counting(updater) as pushing:
+    async with counting(updater) as pushing:
         await asyncio.gather(*(updater.pushing.step() for _ in range(FOLDERS)))
 
     assert requests(cloud) - before == FOLDERS
@@ -92,7 +76,7 @@ async def test_known_facts_are_read_again_without_a_write(updater: Updater, clou
     await updater.push_and_hear()
     before = requests(cloud)
 
-    async with _counting(updater) as again:
+    async with counting(updater) as again:
         await updater.fold(*links)
         await updater.push()
 
@@ -109,7 +93,7 @@ async def test_many_rows_are_never_passed_over(updater: Updater, cloud: Emulator
         await work()
     await _grow(updater, recordings=20_000)
 
-    async with _counting(updater) as counted:
+    async with counting(updater) as counted:
         await work()
 
     assert {table: rows for table, rows in counted.passed_over.items() if rows > 100} == {}
@@ -137,10 +121,10 @@ async def test_a_request_and_what_is_announced_cost_no_more_the_more_a_folder_ow
     await _owe(updater, recordings=30_000)
     lot = 1_000
 
-    async with _counting(updater) as claiming, updater.database.transaction(keep=False) as connection:
+    async with counting(updater) as claiming, updater.database.transaction(keep=False) as connection:
         [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True)
     await updater.change("update ledger set cursor = last_seq, pushed_at = now()")
-    async with _counting(updater) as announcing, updater.database.transaction(keep=False) as connection:
+    async with counting(updater) as announcing, updater.database.transaction(keep=False) as connection:
         announced = await next_lot(connection, limit=lot)
 
     assert len(claimed.files) == MAX_FILES
@@ -255,53 +239,3 @@ async def _plan(updater: Updater, statement: Sent) -> list[dict[str, Any]]:
     for node in nodes:
         nodes += node.get("Plans", [])
     return nodes
-
-
-@asynccontextmanager
-async def _counting(updater: Updater) -> AsyncIterator[Counted]:
-    counted = Counted()
-
-    written, passed_over, looked_up, wal_bytes = await _totals(updater)
-    with sent_to(updater.database) as sent:
-        yield counted
-    counted.statements = sum("pg_stat" not in statement.text for statement in sent)
-    after = await _totals(updater)
-    counted.written = after[0] - written
-    counted.passed_over = {table: rows - passed_over[table] for table, rows in after[1].items()}
-    counted.looked_up = {table: rows - looked_up[table] for table, rows in after[2].items()}
-    counted.wal_bytes = None if after[3] is None or wal_bytes is None else after[3] - wal_bytes
-
-
-async def _totals(updater: Updater) -> tuple[int, dict[str, int], dict[str, int], int | None]:
-    """Row versions written, rows read by passing over tables and by index, bytes of WAL (PostgreSQL 18 and later).
-
-    Pages that are written whole do not count, as each is for the first time after a checkpoint: another database's end
-    makes one.
-    """
-    pool = updater.database._engine.sync_engine.pool
-    idle = [await updater.database._engine.connect() for _ in range(pool.checkedin())]  # type: ignore[attr-defined]
-    for connection in idle:
-        await connection.exec_driver_sql("select pg_stat_force_next_flush()")
-        await connection.close()
-    rows = await updater.rows(
-        "select relname, n_tup_ins + n_tup_upd + n_tup_del as written, seq_tup_read, "
-        "coalesce(idx_tup_fetch, 0) as found from pg_stat_user_tables where relname = any(:tables)",
-        tables=list(TABLES),
-    )
-    try:
-        wal = await updater.rows("""
-            select sum(w.wal_bytes - w.wal_fpi * 8192)::bigint as bytes
-            from pg_stat_activity a, pg_stat_get_backend_wal(a.pid) w
-            where a.datname = current_database()
-        """)
-        wal_bytes = int(wal[0]["bytes"] or 0)
-    except Exception as error:
-        if not isinstance(error.__cause__ and error.__cause__.__cause__, asyncpg.UndefinedFunctionError):
-            raise
-        wal_bytes = None
-    return (
-        sum(row["written"] for row in rows),
-        {row["relname"]: row["seq_tup_read"] for row in rows},
-        {row["relname"]: row["found"] for row in rows},
-        wal_bytes,
-    )

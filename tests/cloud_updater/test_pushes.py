@@ -121,8 +121,6 @@ async def test_what_is_left_of_large_files_waits_for_no_quiet(updater_url: str, 
         await updater.fold(*(a_link(name, source="import", import_id="I1") for name in names), quiet=QUIET)
         await updater.push()
         at_first = pushed(cloud)
-        await updater.an_hour_passes()
-        await updater.fold(a_link(names[0], 2, source="import", import_id="I1"), quiet=QUIET)
         await updater.change("update ledger set due_at = now()")
         await updater.push()
 
