@@ -14,10 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
 from services.cloud_updater.predicates import OWED
-from shared.sql import FOLLOW_INDEX, text
+from shared.sql import text
 
 MAX_BYTES = 4_000_000
 SHORTEST_WAIT_S = 0.005
+
+# Before what a folder owes is asked for in the order of an index, up to a limit. A bitmap forgets that order: where all
+# that there is seems to be some rows, to read and sort them looks cheaper, and of 68,000 that took 40 ms for 500.
+_FOLLOW_INDEX = text("set local enable_bitmapscan = off")
 
 # A ledger `l` whose folder may be claimed once it is due. One with a noted claim had its worker taken away.
 _CLAIMABLE = "not l.missing and not exists (select from claim c where c.clouds_uuid = l.clouds_uuid)"
@@ -102,7 +106,7 @@ class Claims:
         The request is put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
         would cost several times as much.
         """
-        await self._connection.execute(FOLLOW_INDEX)
+        await self._connection.execute(_FOLLOW_INDEX)
         rows = await self._connection.execute(
             text(f"""
                 select l.clouds_uuid, fitting.* from ledger l cross join lateral (
