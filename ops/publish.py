@@ -137,7 +137,7 @@ def _lots(records: Iterator[Outgoing]) -> Iterator[list[Outgoing]]:
 
 def _record(line: bytes) -> Outgoing:
     event = RecordingProcessed.model_validate_json(line)
-    content = hashlib.sha256(event.model_dump_json().encode()).hexdigest()
+    content = hashlib.sha256(event.as_json()).hexdigest()
     encoded = encode(
         event,
         source="ticketsync/publish",

@@ -38,6 +38,7 @@ _HTTP_URL = (
     r"([/?#][^\s\x00-\x1f\x7f-\x9f]*)?$"
 )
 _IN_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII).fullmatch
+# Nothing longer is looked up, so that no long text is remembered.
 _LONGEST_IN_UTC = len("2025-01-29T12:00:00.000000Z")
 # What to tell people who cannot read the patterns.
 PATTERNS_IN_WORDS = {

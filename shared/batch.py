@@ -1,8 +1,8 @@
 """What becomes of a batch of records inside its transaction: each is applied, counted and skipped, or a dead letter.
 
-Parsing looks at one record at a time, so a poison value or header costs that record alone. Of most facts that are read
-again, key and order say that they are known; then nothing else of them is read. Storing is done for all of them at
-once; if the database refuses the values, the batch is halved until the record that it refuses stands alone.
+In: what was read of it (shared/reading.py); where that is no more than key and order, the rows say which facts are
+known, and the others are read here. Storing is done for all of them at once; if the database refuses the values, the
+batch is halved until the record that it refuses stands alone.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
