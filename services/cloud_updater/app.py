@@ -20,6 +20,7 @@ from services.cloud_updater.on_cloud_ticket_updated import fold_cloud_ticket_upd
 from services.cloud_updater.on_recording_transferred import fold_recording_transferred, new_transfers
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked, new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
+from services.cloud_updater.push_again import PushAgain
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import FREE_LEASES, Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
@@ -93,7 +94,7 @@ async def serve(
 
     pushing = PushTickets(settings, cloud_settings.cloud_timeout_s, database, service.gate, cloud, lane)
     service.loop("push_tickets", pushing.step, workers=cloud_settings.cloud_workers)
-    service.loop("push_again", pushing.push_again)
+    service.loop("push_again", PushAgain(database, service.gate, settings.second_push_after_s).step)
     ends = service.ends_of((RECORDING_TRANSFERRED, TICKET_LINKED))
     service.loop("expand_resyncs", ExpandResyncs(database, service.gate, ends).step)
     service.loop(

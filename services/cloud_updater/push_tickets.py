@@ -1,8 +1,7 @@
 """Pushes tickets: one update-ticket request per folder in the cloud for everything that is behind there.
 
 A step claims one folder, sends, and records the outcome; the transaction is over before anything is sent. A claim that
-was left behind by a crash, or whose outcome is unknown, may yet take effect in the cloud after something newer: its
-recordings are pushed once more after a while, in the state they have then.
+was left behind by a crash, or whose outcome is unknown, leaves a duty (push_again.py).
 """
 
 import random
@@ -30,7 +29,6 @@ from services.cloud_updater.decisions import (
 )
 from services.cloud_updater.log_pushes import log_push
 from services.cloud_updater.pushes import LeaseLost, Pushes
-from services.cloud_updater.resyncs import Resyncs
 from services.cloud_updater.settings import CloudUpdaterSettings
 from shared.cloud import Cloud, folder_path
 from shared.database import Database, is_transient
@@ -44,7 +42,6 @@ from shared.together import Answers, Together
 log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
-DUTIES_AT_ONCE = 500
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
@@ -67,7 +64,7 @@ class _Ready:
 
 @dataclass(eq=False)
 class PushTickets:
-    """The steps of the reconcile loops `push_tickets` and `push_again`. Its workers claim and acknowledge together.
+    """The step of the reconcile loop `push_tickets`. Its workers claim and acknowledge together.
 
     `send_within_s`: total time limit of one request.
     """
@@ -247,15 +244,3 @@ class PushTickets:
         await Claims(connection).end_claim(
             claimed, may_take_effect=may_take_effect, second_push_after_s=self.settings.second_push_after_s
         )
-
-    async def push_again(self) -> float | None:
-        """Make owed again what was pushed with an unknown outcome a while ago."""
-        async with self.database.transaction() as connection:
-            await self.gate.pass_through(connection)
-            await Claims(connection).end_claims_of_the_dead(second_push_after_s=self.settings.second_push_after_s)
-        async with self.database.transaction() as connection:
-            await self.gate.pass_through(connection)
-            due = await Claims(connection).due_duties(DUTIES_AT_ONCE)
-            if due:
-                await Resyncs(connection).push_again(due)
-        return 0 if due else None

@@ -27,6 +27,7 @@ from services.cloud_updater.on_recording_transferred import fold_recording_trans
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked, new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER
+from services.cloud_updater.push_again import PushAgain
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
@@ -58,6 +59,7 @@ class Updater:
     gate: Gate
     lane: Lane
     pushing: PushTickets
+    again: PushAgain
     expanding: ExpandResyncs
 
     async def fold(self, *events: Event, quiet: Quiet = ONE_BATCH, appended_at: datetime | None = None) -> Folded:
@@ -197,7 +199,8 @@ async def running_updater(
         await gate.wait_open()
         await lane.ping()
         pushing = PushTickets(own, cloud_timeout_s, database, gate, client, lane)
-        yield Updater(own, database, gate, lane, pushing, ExpandResyncs(database, gate, _no_topics))
+        again = PushAgain(database, gate, own.second_push_after_s)
+        yield Updater(own, database, gate, lane, pushing, again, ExpandResyncs(database, gate, _no_topics))
     finally:
         opening.cancel()
         await client.close()

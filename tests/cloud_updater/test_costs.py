@@ -176,7 +176,7 @@ def _work(updater: Updater, cloud: Emulator, fresh: AsyncIterator[str] | object)
         for _ in range(2):
             await updater.fold(link)
             await updater.push_and_hear()
-        await updater.pushing.push_again()
+        await updater.again.step()
 
     return work
 

@@ -114,7 +114,7 @@ async def test_a_folder_in_a_storm_ends_with_the_newest_tickets(
     async def work(process: Updater) -> None:
         while not stop.is_set():
             await process.pushing.step()
-            await process.pushing.push_again()
+            await process.again.step()
             await process.expanding.step()
             await process.hear()
             await process.change(

@@ -33,7 +33,7 @@ async def _duties(updater: Updater) -> list[str]:
 
 async def _second_pushes(updater: Updater) -> None:
     await updater.an_hour_passes()
-    while await updater.pushing.push_again() == 0:
+    while await updater.again.step() == 0:
         pass
     await updater.push_and_hear()
 
@@ -152,7 +152,7 @@ async def test_a_crash_leaves_a_claim_and_the_claim_a_duty(updater: Updater, upd
         await after_the_crash.push()
         while_leased = requests(cloud)
         await after_the_crash.change(FREE_LEASES)
-        await after_the_crash.pushing.push_again()
+        await after_the_crash.again.step()
         await after_the_crash.push_and_hear()
         duties = await _duties(after_the_crash)
         await _second_pushes(after_the_crash)
@@ -175,7 +175,7 @@ async def test_a_lost_lease_changes_nothing_of_what_another_worker_finds_out(
         cloud.arm(kind="answer_after_effect", status=status, route="update_ticket")
     async with holding(updater, cloud):
         await updater.an_hour_passes()
-        await updater.pushing.push_again()
+        await updater.again.step()
         theirs = await updater.claim_without_sending()
         before = await updater.rows("select * from ledger, recording, claim")
         (duty,) = await updater.rows("select due_at from duty")
@@ -275,7 +275,7 @@ async def test_a_second_push_waits_for_a_folder_that_fails(updater: Updater, clo
     await updater.change("update duty set due_at = now()")
     await updater.change("update ledger set due_at = now() + interval '10 minutes'")
 
-    await updater.pushing.push_again()
+    await updater.again.step()
     await updater.push()
 
     assert requests(cloud) == 1

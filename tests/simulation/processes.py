@@ -35,6 +35,7 @@ from services.cloud_updater.on_recording_transferred import new_transfers
 from services.cloud_updater.on_ticket_linked import fold_ticket_linked as updater_wants
 from services.cloud_updater.on_ticket_linked import new_links
 from services.cloud_updater.on_ticket_sync_requested import fold_ticket_sync_requested
+from services.cloud_updater.push_again import PushAgain
 from services.cloud_updater.push_tickets import PushTickets
 from services.cloud_updater.pushes import Pushes
 from services.cloud_updater.settings import CloudUpdaterSettings
@@ -186,7 +187,7 @@ class Process:
         pushing._claim_one = _alone(pushing._claim)  # type: ignore[assignment]
         pushing._acknowledge_one = _alone(pushing._acknowledge)  # type: ignore[assignment]
         self._loop("push_tickets", pushing.step)
-        self._loop("push_again", pushing.push_again)
+        self._loop("push_again", PushAgain(self.database, self.gate, UPDATER.second_push_after_s).step)
         ends = self._ends(RECORDING_TRANSFERRED, TICKET_LINKED)
         self._loop("expand_resyncs", ExpandResyncs(self.database, self.gate, ends).step)
         lot = updater_store.next_lot
