@@ -1,7 +1,8 @@
 """Pausing a lane, and letting it go on: a person's word, as a row, for all replicas and over every restart.
 
-Requests that are under way end as ever, and what they meet is recorded; then none is sent until somebody lets the lane
-go on. Nothing else is held up: topics are folded, and what waits is shown as blocked, with who paused it and why.
+Requests that are under way end as ever, and what they meet is recorded; of a large folder some may follow within a
+second. Then none is sent until somebody lets the lane go on. Nothing else is held up: topics are folded, and what waits
+is shown as blocked, with who paused it and why.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -5,8 +5,9 @@ to be pushed once more. Until then its folder cannot be claimed. What is limited
 subquery again for each row of the outer table, and then `skip locked` finds others each time, beyond the limit.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from services.cloud_updater.predicates import OWED
 from shared.sql import text
 
 MAX_BYTES = 4_000_000
+# Of a large folder, under one lease; together they are no larger than one may be.
+MAX_REQUESTS = 4
 SHORTEST_WAIT_S = 0.005
 
 # Before what a folder owes is asked for in the order of an index, up to a limit. A bitmap forgets that order: where all
@@ -39,7 +42,8 @@ class Claimed:
     """One request, and what its outcome is recorded under. `up_to_seq`: the ledger's new cursor.
 
     `full_at`: how many files fill a request there, as far as this one tells: as many as it has, if more did not fit.
-    `body`: each file with its present ticket, null to remove it, as the cloud takes it.
+    `body`: each file with its present ticket, null to remove it, as the cloud takes it. `then`: what goes out after it
+    under the same lease, if the cloud takes it.
     """
 
     clouds_uuid: str
@@ -50,10 +54,11 @@ class Claimed:
     full_at: int
     files: Sequence[OwedFile]
     body: bytes = field(repr=False)
+    then: "Sequence[Claimed]" = ()
 
 
 class Owed(NamedTuple):
-    """What of a folder fits into one request; `more`: it owes others besides."""
+    """What of a folder fits into one request; `more`: it owes others after these."""
 
     files: Sequence[OwedFile]
     more: bool
@@ -69,8 +74,13 @@ class Claims:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def claim(self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1) -> list[Claimed]:
-        """Lease up to `limit` due folders and gather what each owes, perhaps no file at all."""
+    async def claim(
+        self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1, requests: int = 1
+    ) -> list[Claimed]:
+        """Lease up to `limit` due folders and gather what each owes, perhaps no file at all.
+
+        Of few folders more than one request, as long as all are no more than `requests`.
+        """
         ledgers = (
             await self._connection.execute(
                 text(f"""
@@ -89,30 +99,40 @@ class Claims:
                 {"token": token, "lease_s": lease_s, "limit": limit},
             )
         ).all()
-        owed = await self._owed([one.clouds_uuid for one in ledgers], with_versions=with_versions) if ledgers else {}
+        uuids = [one.clouds_uuid for one in ledgers]
+        of_each = max(1, requests // max(1, len(uuids)))
+        owed = await self._owed(uuids, with_versions=with_versions, requests=of_each) if uuids else {}
         claimed = []
         for one in ledgers:
-            due = owed.get(one.clouds_uuid, NOTHING_OWED)
-            up_to_seq = due.files[-1].seq if due.more else one.last_seq
-            full_at = len(due.files) if due.more else MAX_FILES
-            claimed.append(
-                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, full_at, due.files, due.body)
-            )
+            first, *then = [
+                Claimed(
+                    one.clouds_uuid,
+                    token,
+                    one.generation,
+                    one.attempts if place == 0 else 0,  # what follows is sent after a success
+                    due.files[-1].seq if due.more else one.last_seq,
+                    len(due.files) if due.more else MAX_FILES,
+                    due.files,
+                    due.body,
+                )
+                for place, due in enumerate(owed.get(one.clouds_uuid, [NOTHING_OWED]))
+            ]
+            claimed.append(replace(first, then=then))
         return claimed
 
-    async def _owed(self, uuids: Sequence[str], *, with_versions: bool) -> dict[str, Owed]:
-        """By folder, in order of seq: as many as fit into one request, the first whatever its size.
+    async def _owed(self, uuids: Sequence[str], *, with_versions: bool, requests: int) -> dict[str, list[Owed]]:
+        """By folder, in order of seq: what fits into one request, the first file whatever its size; what fills others.
 
-        The request is put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
+        The requests are put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
         would cost several times as much.
         """
         await self._connection.execute(_FOLLOW_INDEX)
         rows = await self._connection.execute(
             text(f"""
-                select l.clouds_uuid, fitting.* from ledger l cross join lateral (
+                select l.clouds_uuid, request.* from ledger l cross join lateral (
                     with owed as (
                         select r.recording_id, r.seq, r.link_version, r.ticket from recording r
-                        where {OWED} order by r.seq limit coalesce(l.batch_limit, :max_files) + 1
+                        where {OWED} order by r.seq limit coalesce(l.batch_limit, :max_rows) + 1
                     ), measured as (
                         select owed.*, f.body as file,
                                sum(octet_length(f.body) + octet_length(ticket) + 100) over (order by seq) as bytes,
@@ -121,23 +141,29 @@ class Claims:
                     )
                     select array_agg(recording_id order by seq) as ids, array_agg(seq order by seq) as seqs,
                         array_agg(link_version order by seq) as versions,
-                        (select count(*) from owed) > count(*) as more,
+                        (select count(*) from owed) > max(place) as more,
                         convert_to('{{"files":[' || string_agg(
                             left(file, -1) || ',"ticket_info":' || ticket
                                 || case when :with_versions then ',"link_version":' || link_version else '' end || '}}',
                             ',' order by seq) || ']}}', 'UTF8') as body
                     from measured
-                    where place <= coalesce(l.batch_limit, :max_files) and bytes <= :max_bytes or place = 1
-                    having count(*) > 0
-                ) fitting
-                where l.clouds_uuid = any(:uuids)
+                    where place <= coalesce(l.batch_limit, :max_rows) and bytes <= :max_bytes or place = 1
+                    group by (place - 1) / :max_files having min(place) = 1 or count(*) = :max_files
+                ) request
+                where l.clouds_uuid = any(:uuids) order by l.clouds_uuid, seqs[1]
             """),  # noqa: S608  # this module's own text
-            {"uuids": uuids, "max_files": MAX_FILES, "max_bytes": MAX_BYTES, "with_versions": with_versions},
+            {
+                "uuids": uuids,
+                "max_files": MAX_FILES,
+                "max_rows": MAX_FILES * requests,
+                "max_bytes": MAX_BYTES,
+                "with_versions": with_versions,
+            },
         )
-        return {
-            uuid: Owed(list(map(OwedFile, ids, seqs, versions)), more, bytes(body))
-            for uuid, ids, seqs, versions, more, body in rows
-        }
+        owed = defaultdict(list)
+        for uuid, ids, seqs, versions, more, body in rows:
+            owed[uuid].append(Owed(list(map(OwedFile, ids, seqs, versions)), more, bytes(body)))
+        return owed
 
     async def next_due_s(self) -> float | None:
         """Seconds until the next folder can be claimed; None: none is planned."""
@@ -159,35 +185,37 @@ class Claims:
             {
                 "uuid": claimed.clouds_uuid,
                 "token": claimed.token,
-                "ids": [one.recording_id for one in claimed.files],
+                "ids": [file.recording_id for one in (claimed, *claimed.then) for file in one.files],
             },
         )
 
     async def end_claim(self, claimed: Claimed, *, may_take_effect: bool, second_push_after_s: float) -> None:
-        """Remove a noted claim. If it may yet take effect, its recordings are to be pushed once more later.
+        """Remove a noted claim. If this request of it may yet take effect, its recordings are to be pushed once more.
 
         Nothing that is acknowledged in between takes that back.
         """
         await self._connection.execute(
             text(f"""
                 with ended as (
-                    delete from claim where clouds_uuid = :uuid and token = :token returning recording_ids
+                    delete from claim where clouds_uuid = :uuid and token = :token
+                    returning cast(:ids as text[]) as recording_ids
                 )
                 {_DUTIES}
             """),  # noqa: S608  # this module's own text
             {
                 "uuid": claimed.clouds_uuid,
                 "token": claimed.token,
+                "ids": [one.recording_id for one in claimed.files],
                 "after_s": second_push_after_s,
                 "may_take_effect": may_take_effect,
             },
         )
 
-    async def push_once_more(self, claimed: Claimed, *, after_s: float) -> None:
-        """Its recordings are to be pushed once more, whoever has the folder now: what was sent came late."""
+    async def push_once_more(self, files: Sequence[OwedFile], *, after_s: float) -> None:
+        """Their recordings are to be pushed once more, whoever has the folder now: what was sent came late."""
         await self._connection.execute(
             text(f"with ended as (select cast(:ids as text[]) as recording_ids) {_DUTIES}"),  # our own text
-            {"ids": [one.recording_id for one in claimed.files], "after_s": after_s, "may_take_effect": True},
+            {"ids": [one.recording_id for one in files], "after_s": after_s, "may_take_effect": True},
         )
 
     async def end_claims_of_the_dead(self, *, second_push_after_s: float) -> int:

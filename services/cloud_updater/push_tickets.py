@@ -1,14 +1,17 @@
-"""Pushes tickets: one update-ticket request per folder in the cloud for everything that is behind there.
+"""Pushes tickets: one update-ticket request per folder in the cloud for everything that is behind there, as far as one
+holds it.
 
-A step claims one folder, sends, and records the outcome; the transaction is over before anything is sent. A claim that
-was left behind by a crash, or whose outcome is unknown, leaves a duty (push_again.py).
+A step claims one folder, sends, and records the outcome; the transaction is over before anything is sent. A folder that
+owes much is claimed for some requests, one after another: each transaction of its own would wait for the folds, which
+lock it most of the time. A claim that was left behind by a crash, or whose outcome is unknown, leaves a duty
+(push_again.py).
 """
 
 import random
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import assert_never
 from uuid import uuid4
@@ -16,7 +19,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.cloud_updater.claims import SHORTEST_WAIT_S, Claimed, Claims
+from services.cloud_updater.claims import MAX_REQUESTS, SHORTEST_WAIT_S, Claimed, Claims
 from services.cloud_updater.decisions import (
     Acknowledged,
     AfterPush,
@@ -36,12 +39,14 @@ from shared.gate import Gate
 from shared.insist import insist
 from shared.lane import Lane
 from shared.lane_state import LaneShut, LaneState
-from shared.outcome import Outcome
+from shared.outcome import Done, Outcome
 from shared.together import Answers, Together
 
 log = structlog.get_logger()
 
 LINK_VERSION = "link-version"
+# A slow cloud gets one request of a claim: whoever stops this process waits for the step, and others for the lease.
+FOLLOW_WITHIN_S = 1.0
 NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process slept while it held the folder")
 
 
@@ -49,13 +54,15 @@ NOT_SENT = TryLater(0.0, may_take_effect=False, message="not sent: this process 
 class _Ready:
     """A request to send, and the lane as it was when it was let through. `leased_until` is of the monotonic clock.
 
-    `more`: other folders may be due as well; without it, whoever records the outcome asks for the next.
+    `more`: other folders may be due as well; without it, whoever records the outcome asks for the next. `arrived`: what
+    the cloud has taken already of the same claim, not recorded yet.
     """
 
     claimed: Claimed
     lane: LaneState
     leased_until: float
     more: bool
+    arrived: Sequence[Claimed] = ()
 
     @property
     def with_versions(self) -> bool:
@@ -81,6 +88,7 @@ class PushTickets:
         self._claim_one = Together(self._claim)
         self._acknowledge_one = Together(self._acknowledge, gather=self._answers.come_up)
         self._ready: deque[_Ready] = deque()
+        self._all_goes = False  # as the last claim has found the lane, and no answer since has shown anything else
 
     async def step(self) -> float | None:
         """Push what one folder owes, and what was claimed for workers that did not come for it.
@@ -102,15 +110,19 @@ class PushTickets:
 
     async def _push(self, ready: _Ready) -> float | None:
         """Returns when to look again."""
-        if time.monotonic() + self.send_within_s > ready.leased_until or not self.gate.is_open:
-            # This process slept, or its database is another: before an answer somebody else may push something newer.
+        if not self._may_send(ready):
             return await self._record(ready, NOT_SENT)
-        claimed = ready.claimed
+        follow_until = time.monotonic() + FOLLOW_WITHIN_S
         outcome = await self._send(ready)
+        for following in ready.claimed.then:
+            if not self._all_goes or time.monotonic() > follow_until or not self._may_send(ready):
+                break
+            ready = replace(ready, claimed=following, arrived=[*ready.arrived, ready.claimed])
+            outcome = await self._send(ready)
         decision = decide_after_push(
             outcome,
-            files=len(claimed.files),
-            attempts=claimed.attempts,
+            files=len(ready.claimed.files),
+            attempts=ready.claimed.attempts,
             probe=ready.lane.probing,
             jitter=random.random(),  # noqa: S311  # nobody is kept out by it
         )
@@ -118,14 +130,21 @@ class PushTickets:
         await self.lane.report(outcome, entered=ready.lane)
         return next_s
 
+    def _may_send(self, ready: _Ready) -> bool:
+        """Not if this process slept, or its database is another: before an answer somebody else may push something
+        newer."""
+        return time.monotonic() + self.send_within_s <= ready.leased_until and self.gate.is_open
+
     async def _send(self, ready: _Ready) -> Outcome:
         with self._answers.one_more():
-            return await self.cloud.post(
+            outcome = await self.cloud.post(
                 "update_ticket",
                 folder_path("/recording/update-ticket", ready.claimed.clouds_uuid),
                 ready.claimed.body,
                 repeatable=True,
             )
+        self._all_goes = self._all_goes and isinstance(outcome, Done)
+        return outcome
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
         """For each worker what to send, or when to look again: 0 after a folder that owed nothing. Raises LaneShut.
@@ -138,9 +157,16 @@ class PushTickets:
             claims = Claims(connection)
             lane = await self.lane.look(connection)
             free = self.cloud.workers - self._answers.awaited - len(self._ready)
-            limit = max(len(workers), free) if self.lane.unlimited(lane) else 1
+            unlimited = self.lane.unlimited(lane)
+            limit = max(len(workers), free) if unlimited else 1
+            # One that is troubled counts its failures in a row, and hears of the last answer alone.
+            self._all_goes = unlimited and lane.untroubled
             claimed = await claims.claim(
-                uuid4(), lease_s=self.settings.lease_s, with_versions=LINK_VERSION in lane.capabilities, limit=limit
+                uuid4(),
+                lease_s=self.settings.lease_s,
+                with_versions=LINK_VERSION in lane.capabilities,
+                limit=limit,
+                requests=MAX_REQUESTS if self._all_goes else 1,
             )
             owing = [one for one in claimed if one.files]
             if nothing_owed := [one for one in claimed if not one.files]:
@@ -180,18 +206,22 @@ class PushTickets:
             log.warning("outcome not recorded, the lease was lost", clouds_uuid=claimed.clouds_uuid)
             await self._came_late(ready, decision)
         else:
+            for one in ready.arrived:
+                log_push(one, Acknowledged())
             log_push(claimed, decision)
         return next_s
 
     async def _came_late(self, ready: _Ready, decision: AfterPush) -> None:
         """Somebody else had the folder meanwhile and may have pushed something newer before this took effect."""
         effect = isinstance(decision, Acknowledged) or (isinstance(decision, TryLater) and decision.may_take_effect)
-        if ready.with_versions or not effect:
+        late = [*ready.arrived, ready.claimed] if effect else ready.arrived
+        if ready.with_versions or not late:
             return
+        files = [file for one in late for file in one.files]
 
         async def write() -> None:
             async with self.database.transaction() as connection:
-                await Claims(connection).push_once_more(ready.claimed, after_s=self.settings.second_push_after_s)
+                await Claims(connection).push_once_more(files, after_s=self.settings.second_push_after_s)
 
         await insist(write, until=time.monotonic() + self.settings.lease_s)  # nobody else knows
 
@@ -227,11 +257,14 @@ class PushTickets:
                 unknown = isinstance(decision, TryLater) and decision.may_take_effect
                 await self._end_claim(connection, claimed, may_take_effect=unknown)
             pushes = Pushes(connection)
+            if isinstance(decision, RejectFiles):
+                await pushes.reject(claimed, decision.messages)
+            if ready.arrived:
+                await pushes.arrived(ready.arrived[-1])
             match decision:
                 case TryLater(wait_s, _, message):
                     await pushes.failed(claimed, wait_s=wait_s, message=message)
-                case RejectFiles(messages):
-                    await pushes.reject(claimed, messages)
+                case RejectFiles():
                     await pushes.narrowed(claimed, batch_limit=None, message=None)
                 case Narrow(limit, message):
                     await pushes.narrowed(claimed, batch_limit=limit, message=message)

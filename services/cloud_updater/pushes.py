@@ -74,6 +74,21 @@ class Pushes:
         )
         return frozenset(done.scalars())
 
+    async def arrived(self, claimed: Claimed) -> None:
+        """The cloud has this much of what is claimed; what became of the rest is recorded in the same transaction."""
+        await self._connection.execute(
+            text("""
+                update ledger set cursor = greatest(cursor, :up_to_seq), pushed_at = now(), attempts = 0
+                where clouds_uuid = :uuid and lease_token = :token and generation = :generation
+            """),
+            {
+                "uuid": claimed.clouds_uuid,
+                "token": claimed.token,
+                "generation": claimed.generation,
+                "up_to_seq": claimed.up_to_seq,
+            },
+        )
+
     async def failed(self, claimed: Claimed, *, wait_s: float, message: str) -> None:
         """Try again after `wait_s` seconds. Raises LeaseLost."""
         done = await self._connection.execute(

@@ -90,11 +90,12 @@ class Updater:
                 return
         raise AssertionError(f"more to do after {steps_max} steps")
 
-    async def claim_without_sending(self) -> Claimed:
+    async def claim_without_sending(self, *, requests: int = 1) -> Claimed:
         """As a worker that dies, or hangs, right after its claim."""
         async with self.database.transaction() as connection:
             claims = Claims(connection)
-            (claimed,) = await claims.claim(uuid4(), lease_s=self.settings.lease_s, with_versions=False)
+            lease_s = self.settings.lease_s
+            (claimed,) = await claims.claim(uuid4(), lease_s=lease_s, with_versions=False, requests=requests)
             await claims.note(claimed)
         return claimed
 

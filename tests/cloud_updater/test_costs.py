@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 
 from services.cloud_updater.announce_updates import next_lot
-from services.cloud_updater.claims import Claims
+from services.cloud_updater.claims import MAX_REQUESTS, Claims
 from services.cloud_updater.decisions import MAX_FILES
 from tests.cloud_updater.counting import counting
 from tests.cloud_updater.given import a_link, a_transfer
@@ -122,13 +122,13 @@ async def test_a_request_and_what_is_announced_cost_no_more_the_more_a_folder_ow
     lot = 1_000
 
     async with counting(updater) as claiming, updater.database.transaction(keep=False) as connection:
-        [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True)
+        [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True, requests=MAX_REQUESTS)
     await updater.change("update ledger set cursor = last_seq, pushed_at = now()")
     async with counting(updater) as announcing, updater.database.transaction(keep=False) as connection:
         announced = await next_lot(connection, limit=lot)
 
-    assert len(claimed.files) == MAX_FILES
-    assert claiming.looked_up["recording"] <= 2 * MAX_FILES
+    assert [len(one.files) for one in (claimed, *claimed.then)] == [MAX_FILES] * MAX_REQUESTS
+    assert claiming.looked_up["recording"] <= 2 * MAX_FILES * MAX_REQUESTS
     assert announced
     assert len(announced.records) == lot
     assert announcing.looked_up["recording"] <= 2 * lot

@@ -91,13 +91,13 @@ _claim = ClaimsModel.claim
 
 
 async def _claim_what_others_have(
-    self: ClaimsModel, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1
+    self: ClaimsModel, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1, requests: int = 1
 ) -> Sequence[Claimed]:
     tables = tables_of(self._connection, UpdaterTables)
     for uuid, row in tables.ledger.items():
         if row.lease_until:
             tables.ledger[uuid] = row._replace(lease_until=None, due_at=row.changed_at or row.due_at)
-    return await _claim(self, token, lease_s=lease_s, with_versions=with_versions, limit=limit)
+    return await _claim(self, token, lease_s=lease_s, with_versions=with_versions, limit=limit, requests=requests)
 
 
 def _is_there(ledger: Ledger, _: object) -> bool:
@@ -155,7 +155,7 @@ async def _end_what_was_not_noted(
     self: ClaimsModel, claimed: Claimed, *, may_take_effect: bool, second_push_after_s: float
 ) -> None:
     if may_take_effect:
-        await self.push_once_more(claimed, after_s=second_push_after_s)
+        await self.push_once_more(claimed.files, after_s=second_push_after_s)
 
 
 def _shown_although_refused(row: Recording, up_to: int) -> bool:

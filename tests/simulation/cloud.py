@@ -203,10 +203,12 @@ class Cloud:
 
 
 class Client:
-    """shared.cloud.Cloud as the services call it. `sent_late`: whether its last request left beyond the time limit."""
+    """shared.cloud.Cloud as the services call it. `sent_late`: whether its last request left beyond the time limit;
+    `pushed_to`: where the step of a push has sent its last."""
 
     workers = 2
     sent_late = False
+    pushed_to: str | None = None
 
     def __init__(self, service: str, cloud: Cloud, clock: Clock) -> None:
         self._service = service
@@ -222,6 +224,9 @@ class Client:
         if call != "ping":
             self.sent_late = self._clock.monotonic_s - begun_s > TIME_LIMIT_S
             self._cloud.fired["a sleeper sent late"] += self.sent_late
+        if call == "update_ticket":
+            self._cloud.fired["a push was followed by another of its claim"] += path == self.pushed_to
+            self.pushed_to = path
         request = Request(self._service, call, path, body, idempotency_key, self._clock.monotonic_s)
         outcome = self._cloud.receive(request, repeatable=repeatable)
         await Pause(Point.ANSWERED)

@@ -215,7 +215,7 @@ class Process:
         if kind == "gate" and self.gate.is_open:
             return None
         if name == "push_tickets":
-            self.client.sent_late = False
+            self.client.sent_late, self.client.pushed_to = False, None
         if kind == "look" and f"read:{topic}" in self.tasks:
             self.tasks[f"read:{topic}"].looked = True
         self.tasks[name] = Task(name, self.steps[name](), self.outside.clock.monotonic_s)

@@ -13,6 +13,7 @@ from datetime import datetime
 from types import FunctionType
 from typing import Any
 
+from services.cloud_updater.decisions import MAX_FILES
 from tests.simulation import database, healing, linker_store, runs, seams, transfer_store, updater_store
 from tests.simulation.database import ModelDatabase
 from tests.simulation.database_moves import DatabaseMoves
@@ -74,7 +75,7 @@ def recorded(seed: int, *, moves: int = runs.MOVES) -> Sequence[Trace]:
     """The run of this seed, as its three databases saw it."""
     recorder = _Recorder()
     with recorder.listening():
-        runs.make(seed, moves=moves)
+        runs.make(seed, moves=moves, files_a_request=MAX_FILES)  # as the SQL has it
     return list(recorder.traces.values())
 
 

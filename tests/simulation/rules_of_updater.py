@@ -8,6 +8,7 @@ from tests.simulation.situations_of_updater import (
     folder_of_another_worker,
     folder_of_which_nothing_is_behind,
     folder_that_owes_a_full_request,
+    folder_that_owes_several_requests,
     forced_and_linked_anew,
     link_travels_with_the_upload,
     older_facts,
@@ -244,6 +245,20 @@ RULES: Sequence[Rule] = (
         "cloud_updater",
         folder_that_owes_a_full_request,
         [("or last_seq - up_to_seq >=", "or false and 0 >=")],
+    ),
+    Rule(
+        "rest sent along",
+        "after full requests, what fills none goes out at once with the same claim",
+        "cloud_updater",
+        folder_that_owes_several_requests,
+        [("having min(place) = 1 or count(*) =", "having true or 0 =")],
+    ),
+    Rule(
+        "arrived in a folder that was set back",
+        "what the cloud had taken before a request failed moves the cursor that was set back",
+        "cloud_updater",
+        folder_that_owes_several_requests,
+        [("and generation =", "and true or generation =")],
     ),
     Rule(
         "force forgotten",

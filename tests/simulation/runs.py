@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from services.cloud_updater.decisions import MAX_FILES
 from tests.simulation.broker import PARTITIONS
 from tests.simulation.cloud import FAULTS
 from tests.simulation.healing import check_promises, heal
@@ -23,6 +24,7 @@ SETTLING_ROUNDS = 5
 TROUBLES = ("crash", "nap")
 TOPICS_OF_OTHERS = ("RecordingProcessed", "TicketLinkRequested")
 INPUT_TOPICS = (*TOPICS_OF_OTHERS, "TicketSyncRequested")
+FILES_A_REQUEST = (MAX_FILES, 1, 2)
 EXPECTED = (
     *FAULTS,
     *(f"crash at {one}" for one in ("polled", "folded", "claimed", "sending", "answered", "recorded", "gathered")),
@@ -35,6 +37,7 @@ EXPECTED = (
     "a resync was asked for", "a poison record", "a duplicate, out of order", "a topic was replayed",
     "a sleeper sent late", "the cloud honours keys no longer", "an outage",
     "two uploads were recorded together", "a batch was read ahead", "a batch came while its fold looked",
+    "a push was followed by another of its claim",
 )  # fmt: skip
 
 
@@ -164,12 +167,14 @@ def choose(world: World, theme: Theme, chance: random.Random, number: int, *, mo
     return Move(kind, _ARGUMENTS[kind](choosing))
 
 
-def make(seed: int, *, moves: int = MOVES) -> Run:
+def make(seed: int, *, moves: int = MOVES, files_a_request: int | None = None) -> Run:
     """The run of this seed: the same whenever it is asked for."""
     chance = random.Random(seed)
     theme = theme_of(chance)
-    with modelled(), _no_cycles_looked_for():
-        world = World(shape_of(chance, theme), seed)
+    of_seed = FILES_A_REQUEST[seed % len(FILES_A_REQUEST)]
+    shape = shape_of(chance, theme)._replace(files_a_request=files_a_request or of_seed)
+    with modelled(files_a_request=shape.files_a_request), _no_cycles_looked_for():
+        world = World(shape, seed)
         made: list[Move] = []
         try:
             if world.shape.settled:
@@ -199,7 +204,7 @@ def settle(world: World) -> list[Move]:
 
 def replay(shape: Shape, seed: int, moves: Sequence[Move]) -> str | None:
     """What this list of moves breaks."""
-    with modelled():
+    with modelled(files_a_request=shape.files_a_request):
         world = World(shape, seed)
         try:
             for move in moves:

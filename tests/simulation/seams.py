@@ -25,6 +25,7 @@ from services.cloud_updater import (
     seen_resyncs,
 )
 from services.cloud_updater import store as updater
+from services.cloud_updater.decisions import MAX_FILES
 from services.linker import (
     match_parked,
     on_ticket_link_requested,
@@ -117,8 +118,9 @@ def replaced(*changes: tuple[Any, str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def modelled() -> Iterator[None]:
+def modelled(*, files_a_request: int = MAX_FILES) -> Iterator[None]:
     """While the block runs, the product runs over models, in virtual time, and says nothing."""
+    limits = [(model, "MAX_FILES", files_a_request) for model in (updater_store, updater_outcomes)]
     methods = [
         (real, name, method)
         for real, model in MODELS
@@ -134,7 +136,7 @@ def modelled() -> Iterator[None]:
     for real, name, method in helpers:
         setattr(real, name, method)
     try:
-        with replaced(*methods, *FUNCTIONS, *_loggers()):
+        with replaced(*methods, *FUNCTIONS, *limits, *_loggers()):
             yield
     finally:
         for real, name, _ in helpers:

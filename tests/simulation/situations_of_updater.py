@@ -245,6 +245,29 @@ async def folder_that_owes_a_full_request(at: At) -> AsyncIterator[object]:
     yield await claims.next_due_s()
 
 
+async def folder_that_owes_several_requests(at: At) -> AsyncIterator[object]:
+    """Those that are full go out under one lease, and what the cloud has taken of them counts whatever comes after it,
+    but not once the folder was set back."""
+    connection = await at(0)
+    claims, pushes = Claims(connection), Pushes(connection)
+    names = [f"R{number}" for number in range(2 * MAX_FILES + 1)]
+    await Store(connection).place([transferred(one) for one in names], QUIET)
+    await Store(connection).want([came(linked(one)) for one in names], QUIET)
+    for requests in (1, 4):
+        [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True, requests=requests)
+        yield [(one.files, one.up_to_seq, one.full_at, one.attempts) for one in (claimed, *claimed.then)]
+        await pushes.failed(claimed, wait_s=0, message="503")
+    for set_back in (False, True):
+        [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True, requests=4)
+        if set_back:
+            await Resyncs(connection).push(_all(force=True), ["U1"])
+        await pushes.arrived(claimed)
+        await pushes.failed(claimed, wait_s=0, message="503")
+        [claimed] = await claims.claim(ONE, lease_s=LEASE_S, with_versions=True)
+        yield claimed.files[0], claimed.attempts
+        await pushes.failed(claimed, wait_s=0, message="503")
+
+
 async def forced_and_linked_anew(at: At) -> AsyncIterator[object]:
     """What was forced and is not pushed yet stays so when it takes another seq; what has no link is not pushed."""
     connection = await at(0)

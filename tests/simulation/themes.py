@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from services.cloud_updater.decisions import MAX_FILES
 from tests.simulation.cloud import FAULTS
 from tests.simulation.processes import SERVICES
 
@@ -40,13 +41,15 @@ _PLAIN: Mapping[str, float] = {**dict.fromkeys(_HIDING, 0.0), "process": 1, "say
 
 class Shape(NamedTuple):
     """What is the same through a run. `by_name`: some requests name a filename; then linker's database is not lost,
-    because what was chosen for them stands only there. `settled`: all is uploaded and linked before the first fault."""
+    because what was chosen for them stands only there. `settled`: all is uploaded and linked before the first fault.
+    `files_a_request`: how many of a folder a push holds at most; with few, a folder of some owes several."""
 
     replicas: int
     honours_keys: bool
     compares_versions: bool
     by_name: bool
     settled: bool
+    files_a_request: int = MAX_FILES
 
 
 @dataclass(frozen=True)

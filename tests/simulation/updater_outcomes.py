@@ -52,6 +52,13 @@ class PushesModel(Pushes):
             )
         return frozenset(found)
 
+    async def arrived(self, claimed: Claimed) -> None:
+        row = _tables(self._connection).ledger.get(claimed.clouds_uuid)
+        if row and (row.lease_token, row.generation) == (claimed.token, claimed.generation):
+            _tables(self._connection).ledger[row.clouds_uuid] = row._replace(
+                cursor=max(row.cursor, claimed.up_to_seq), pushed_at=now_of(self._connection), attempts=0
+            )
+
     async def failed(self, claimed: Claimed, *, wait_s: float, message: str) -> None:
         row = self._leased(claimed)
         due_at = now_of(self._connection) + timedelta(seconds=wait_s)

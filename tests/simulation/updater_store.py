@@ -7,6 +7,7 @@ after, so the service's own folds and steps run over it.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple, cast
@@ -312,7 +313,9 @@ def _due_at(row: Ledger, quiet: Quiet, now: datetime, *, last_seq: int, at_once:
 class ClaimsModel(Claims):
     """services.cloud_updater.claims.Claims."""
 
-    async def claim(self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1) -> list[Claimed]:
+    async def claim(
+        self, token: UUID, *, lease_s: float, with_versions: bool, limit: int = 1, requests: int = 1
+    ) -> list[Claimed]:
         tables, now = _tables(self._connection), now_of(self._connection)
         until = now + timedelta(seconds=lease_s)
         due = [
@@ -324,15 +327,28 @@ class ClaimsModel(Claims):
             and (one.lease_until is None or one.lease_until < now)
         ]
         claimed = []
-        for one in sorted(due, key=lambda one: one.due_at or now)[:limit]:
+        taken = sorted(due, key=lambda one: one.due_at or now)[:limit]
+        for one in taken:
             tables.ledger[one.clouds_uuid] = one._replace(lease_token=token, lease_until=until, due_at=until)
-            files, more = _gather(one, tables)
-            up_to_seq = files[-1].seq if more else one.last_seq
-            body = _body(files, tables, with_versions=with_versions) if files else b""
-            full_at = len(files) if more else MAX_FILES
-            claimed.append(
-                Claimed(one.clouds_uuid, token, one.generation, one.attempts, up_to_seq, full_at, files, body)
-            )
+            found, more = _gather(one, tables, max(1, requests // len(taken)))
+            requested = []
+            for place in range(0, max(1, len(found)), MAX_FILES):
+                files = found[place : place + MAX_FILES]
+                others = more or len(found) > place + MAX_FILES
+                requested.append(
+                    Claimed(
+                        one.clouds_uuid,
+                        token,
+                        one.generation,
+                        one.attempts if place == 0 else 0,
+                        files[-1].seq if others else one.last_seq,
+                        len(files) if others else MAX_FILES,
+                        files,
+                        _body(files, tables, with_versions=with_versions) if files else b"",
+                    )
+                )
+            first, *then = requested
+            claimed.append(replace(first, then=[one for one in then if len(one.files) == MAX_FILES]))
         return claimed
 
     async def next_due_s(self) -> float | None:
@@ -345,7 +361,7 @@ class ClaimsModel(Claims):
         return max((min(due) - now).total_seconds(), SHORTEST_WAIT_S) if due else None
 
     async def note(self, claimed: Claimed) -> None:
-        ids = tuple(one.recording_id for one in claimed.files)
+        ids = tuple(file.recording_id for one in (claimed, *claimed.then) for file in one.files)
         _tables(self._connection).claim[claimed.clouds_uuid] = (claimed.token, ids)
 
     async def end_claim(self, claimed: Claimed, *, may_take_effect: bool, second_push_after_s: float) -> None:
@@ -355,10 +371,10 @@ class ClaimsModel(Claims):
             return
         del claims[claimed.clouds_uuid]
         if may_take_effect:
-            self._oblige(noted[1], second_push_after_s)
+            self._oblige([one.recording_id for one in claimed.files], second_push_after_s)
 
-    async def push_once_more(self, claimed: Claimed, *, after_s: float) -> None:
-        self._oblige([one.recording_id for one in claimed.files], after_s)
+    async def push_once_more(self, files: Sequence[OwedFile], *, after_s: float) -> None:
+        self._oblige([one.recording_id for one in files], after_s)
 
     async def end_claims_of_the_dead(self, *, second_push_after_s: float) -> int:
         tables, now = _tables(self._connection), now_of(self._connection)
@@ -388,8 +404,8 @@ def _claimable(ledger: Ledger, tables: UpdaterTables) -> bool:
     return not ledger.missing and ledger.clouds_uuid not in tables.claim
 
 
-def _gather(ledger: Ledger, tables: UpdaterTables) -> tuple[list[OwedFile], bool]:
-    limit = ledger.batch_limit or MAX_FILES
+def _gather(ledger: Ledger, tables: UpdaterTables, requests: int) -> tuple[list[OwedFile], bool]:
+    limit = ledger.batch_limit or MAX_FILES * requests
     rows = [one for one in tables.of_folder(ledger.clouds_uuid) if owed(one, ledger)][: limit + 1]
     files: list[OwedFile] = []
     size_bytes = 0
