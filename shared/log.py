@@ -10,14 +10,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor
 
 from shared.database import sqlstate
-
-# Whoever else logs is a library, whatever its name; also one that a later version of another brings along.
-_OURS = ("services", "shared", "schemas", "ops", "local")
 
 
 def configure(service: str, level: str) -> None:
@@ -27,31 +26,53 @@ def configure(service: str, level: str) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(
+    rendered: list[Processor] = [
+        structlog.processors.ExceptionRenderer(without_values),
+        structlog.processors.JSONRenderer(),
+    ]
+    output = _Output(sys.stdout)
+    # What logs through the standard library is a library, whatever its name; also one that another brings along.
+    output.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, _at_most_a_warning, _first_line],
             use_get_message=False,  # the library's text as it stands in its code
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.ExceptionRenderer(without_values),
-                structlog.processors.JSONRenderer(),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
     root = logging.getLogger()
-    root.handlers = [handler]
+    root.handlers = [output]
     own_level = logging.getLevelNamesMapping()[level]
     root.setLevel(max(logging.WARNING, own_level))
-    for name in _OURS:
-        logging.getLogger(name).setLevel(own_level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, *rendered],
         wrapper_class=structlog.make_filtering_bound_logger(own_level),
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=lambda *_: output,
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Writes what libraries log, and our own lines as they are: a record of logging for each took most of its time."""
+
+    def line(self, text: str) -> None:
+        """Write it whole. Where it cannot be written, the work goes on, as it does for libraries."""
+        self.acquire()
+        try:
+            self.stream.write(text + self.terminator)
+            self.flush()
+        except (OSError, ValueError, AttributeError):  # the last where the process was started without an output
+            self.handleError(logging.makeLogRecord({}))
+        finally:
+            self.release()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: ARG002, N802  # as logging has it
+        """Say so on standard error, if there is one; what logging itself prints quotes the error that was logged."""
+        error = sys.exc_info()[1]
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"a log line was not written: {type(error).__name__} {getattr(error, 'strerror', '')}\n")
+
+    debug = info = warning = error = critical = line
 
 
 def _at_most_a_warning(_: object, __: str, event: EventDict) -> EventDict:
