@@ -103,11 +103,13 @@ class Cloud:
         self.dated: datetime | None = None
         # Both together end before the total does, which would not tell that nothing was sent.
         to_connect_s = min(10.0, settings.cloud_timeout_s / 3)
-        self._base = settings.clouds_url + PREFIX
+        base = settings.clouds_url + PREFIX
+        self._base = httpx.URL(base)
+        self._headers = {"Host": self._base.netloc.decode(), **HEADERS}
         self._timeouts = httpx.Timeout(settings.cloud_timeout_s, connect=to_connect_s, pool=to_connect_s).as_dict()
         # Neither httpx's client nor its transport, which took most of a request's time for what is not wanted here:
         # redirects, cookies, proxies of the environment, several event loops.
-        self._transport = Connections(self._base, most=settings.cloud_workers + 1, idle_s=KEEPALIVE_S)
+        self._transport = Connections(base, most=settings.cloud_workers + 1, idle_s=KEEPALIVE_S)
 
     @property
     def workers(self) -> int:
@@ -123,7 +125,11 @@ class Cloud:
     ) -> Outcome:
         """Send once. `call` names the route in the metrics; `repeatable`: sending it twice is the same as once."""
         token = self._token()
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        headers = {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Authorization": f"Bearer {token}",
+        }
         if idempotency_key:
             headers["Idempotency-Key"] = idempotency_key
         request = self._request("POST", path, headers, body)
@@ -145,13 +151,16 @@ class Cloud:
         metrics.CLOUD_REQUESTS.labels(call, type(outcome).__name__).inc()
         return outcome
 
-    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> httpx.Request:
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> httpx.Request:
+        """All that is sent, so that httpx neither takes the address apart nor looks for what headers there should be:
+        that took longer than to write the request.
+        """
         return httpx.Request(
             method,
-            self._base + path,
-            content=body,
-            headers={**HEADERS, **headers},
-            extensions={"timeout": self._timeouts},
+            self._base,
+            headers={**self._headers, **headers},
+            stream=httpx.ByteStream(body),
+            extensions={"timeout": self._timeouts, "target": self._base.raw_path + path.encode()},
         )
 
     async def _send(self, request: httpx.Request, *, repeatable: bool, limit_bytes: int) -> Outcome:

@@ -164,8 +164,9 @@ class _Connection(asyncio.Protocol):
         """
         if self._transport.is_closing():
             raise httpx.ConnectError("closed as soon as it was open")
-        head = h11.Request(method=request.method, target=request.url.raw_path, headers=request.headers.raw)
-        parts = [self._http.send(head), self._http.send(h11.Data(request.content)), self._http.send(h11.EndOfMessage())]
+        target = request.extensions.get("target", request.url.raw_path)
+        head = h11.Request(method=request.method, target=target, headers=request.headers.raw)
+        parts = [self._http.send(head), self._http.send(h11.Data(request.read())), self._http.send(h11.EndOfMessage())]
         self._transport.writelines([part for part in parts if part])
 
     async def head(self) -> h11.Response:

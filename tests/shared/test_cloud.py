@@ -262,23 +262,49 @@ async def test_what_is_sent_says_who_and_what() -> None:
     received = bytearray()
 
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.extend(await reader.readuntil(b"\r\n\r\n{}"))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+
+    async with listening(respond) as url, calling(url + "/a place") as client:
+        await client.post("create", "/recording", b"{}", repeatable=False, idempotency_key="K1")
+
+    head, _, body = received.decode().lower().partition("\r\n\r\n")
+    first, *headers = head.split("\r\n")
+    assert first == "post /a%20place/api/external/v1/recording http/1.1"
+    assert sorted(headers) == [
+        "accept-encoding: gzip, deflate",
+        "accept: application/json",
+        f"authorization: bearer {TOKEN}",
+        "content-length: 2",
+        "content-type: application/json",
+        f"host: {url.removeprefix('http://')}",
+        "idempotency-key: k1",
+        "user-agent: ticketsync",
+    ]
+    assert body == "{}"
+
+
+async def test_what_is_read_is_asked_for_without_a_body() -> None:
+    received = bytearray()
+
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received.extend(await reader.readuntil(b"\r\n\r\n"))
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
         writer.close()
 
     async with listening(respond) as url, calling(url) as client:
-        await client.post("create", "/recording", b"{}", repeatable=False, idempotency_key="K1")
+        await client.read("read_folder", "/recording/uuid")
 
-    head = received.decode().lower().split("\r\n")
-    assert head[0] == "post /api/external/v1/recording http/1.1"
-    wanted = {
-        f"authorization: bearer {TOKEN}",
+    first, *headers = received.decode().lower().strip().split("\r\n")
+    assert first == "get /api/external/v1/recording/uuid http/1.1"
+    assert sorted(headers) == [
+        "accept-encoding: gzip, deflate",
         "accept: application/json",
-        "content-type: application/json",
+        f"authorization: bearer {TOKEN}",
+        f"host: {url.removeprefix('http://')}",
         "user-agent: ticketsync",
-        "idempotency-key: k1",
-    }
-    assert wanted <= set(head)
+    ]
 
 
 async def test_a_token_in_a_file_changes_without_a_restart(
