@@ -34,7 +34,7 @@ from shared.fold import Fold
 from shared.gate import Ends, Gate
 from shared.kafka import KafkaSettings, broker_options
 from shared.lane import Lane
-from shared.memory import manage_memory
+from shared.memory import collect_seldom
 from shared.passing import is_passing
 from shared.producer import Producer
 from shared.reconcile import BEAT_S, Loop
@@ -156,7 +156,7 @@ class Service:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        manage_memory()
+        collect_seldom()
         server = _Server(uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off"))
         await self.database.arrive(self._free_leases)
         try:

@@ -40,6 +40,7 @@ from shared.announce import Announcer
 from shared.announce_dead_letters import dead_letter_announcer
 from shared.database import Database
 from shared.kafka import KafkaSettings
+from shared.memory import hand_back_large_blocks
 from shared.routes import common
 from shared.service import Service
 from shared.settings import load
@@ -54,6 +55,7 @@ def main(*, host: str, port: int, migrate: bool) -> int:
     settings, kafka = load(LinkerSettings), load(KafkaSettings)
     database_url = settings.linker_database_url.get_secret_value()
     log.configure(NAME, settings.log_level)
+    hand_back_large_blocks()
     if migrate:
         migrations.upgrade(NAME, database_url)
     migrations.require_current(NAME, database_url)

@@ -23,6 +23,7 @@ from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.kafka import KafkaSettings
 from shared.lane import Lane
+from shared.memory import hand_back_large_blocks
 from shared.routes import common
 from shared.service import Service
 from shared.settings import ConfigurationError, load
@@ -39,6 +40,7 @@ def main(*, host: str, port: int, migrate: bool) -> int:
         raise ConfigurationError("LEASE_S must be longer than CLOUD_TIMEOUT_S: a request must end while it is leased")
     database_url = settings.transfer_database_url.get_secret_value()
     log.configure(NAME, settings.log_level)
+    hand_back_large_blocks()
     if migrate:
         migrations.upgrade(NAME, database_url)
     migrations.require_current(NAME, database_url)
