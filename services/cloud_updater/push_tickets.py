@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import assert_never
 from uuid import uuid4
 
@@ -88,7 +89,7 @@ class PushTickets:
         self._claim_one = Together(self._claim)
         self._acknowledge_one = Together(self._acknowledge, gather=self._answers.come_up)
         self._ready: deque[_Ready] = deque()
-        self._all_goes = False  # as the last claim has found the lane, and no answer since has shown anything else
+        self._refused_at = -inf  # the last answer that was no success: the lane's row may not say so yet
 
     async def step(self) -> float | None:
         """Push what one folder owes, and what was claimed for workers that did not come for it.
@@ -115,7 +116,8 @@ class PushTickets:
         follow_until = time.monotonic() + FOLLOW_WITHIN_S
         outcome = await self._send(ready)
         for following in ready.claimed.then:
-            if not self._all_goes or time.monotonic() > follow_until or not self._may_send(ready):
+            refused_lately = time.monotonic() - self._refused_at <= FOLLOW_WITHIN_S
+            if refused_lately or time.monotonic() > follow_until or not self._may_send(ready):
                 break
             ready = replace(ready, claimed=following, arrived=[*ready.arrived, ready.claimed])
             outcome = await self._send(ready)
@@ -143,7 +145,8 @@ class PushTickets:
                 ready.claimed.body,
                 repeatable=True,
             )
-        self._all_goes = self._all_goes and isinstance(outcome, Done)
+        if not isinstance(outcome, Done):
+            self._refused_at = time.monotonic()
         return outcome
 
     async def _claim(self, workers: Sequence[None]) -> Sequence[_Ready | float | None]:
@@ -159,14 +162,13 @@ class PushTickets:
             free = self.cloud.workers - self._answers.awaited - len(self._ready)
             unlimited = self.lane.unlimited(lane)
             limit = max(len(workers), free) if unlimited else 1
-            # One that is troubled counts its failures in a row, and hears of the last answer alone.
-            self._all_goes = unlimited and lane.untroubled
             claimed = await claims.claim(
                 uuid4(),
                 lease_s=self.settings.lease_s,
                 with_versions=LINK_VERSION in lane.capabilities,
                 limit=limit,
-                requests=MAX_REQUESTS if self._all_goes else 1,
+                # A troubled lane counts its failures in a row, and hears of the last answer alone.
+                requests=MAX_REQUESTS if unlimited and lane.untroubled else 1,
             )
             owing = [one for one in claimed if one.files]
             if nothing_owed := [one for one in claimed if not one.files]:
