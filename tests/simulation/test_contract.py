@@ -2,22 +2,23 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.cloud_updater.claims import Claimed, Claims
 from shared import migrations
 from tests.servers import CreateDatabase
 from tests.simulation.contract import CLOCK, SEARCH_PATH, empty, play
 from tests.simulation.processes import SERVICES
-from tests.simulation.recording import Trace, recorded
+from tests.simulation.recording import Call, Trace, recorded
 from tests.simulation.situations import differs
 from tests.simulation.sql_bugs import RULES, noticed
 from tests.simulation.walk import walk
 
-SEEDS = range(2)
+SEEDS = range(3, 6)
 Engines = dict[str, AsyncEngine]
 
 
@@ -49,6 +50,15 @@ async def test_models_and_sql_answer_a_run_alike(engines: Engines, traces: list[
         assert await play(trace, engines[trace.service]) is None
 
     assert sum(trace.calls for trace in traces) > 500 * len(SEEDS)
+    assert len([one for one in _claimed(traces) if len(one.files) > 1]) > 1
+
+
+def _claimed(traces: Sequence[Trace]) -> Iterator[Claimed]:
+    """What was to be pushed in these runs."""
+    for trace in traces:
+        for step in (step for one in trace.transactions for step in one.steps):
+            if isinstance(step, Call) and step.owner is Claims and step.name == "claim":
+                yield from step.answer
 
 
 async def test_models_and_sql_answer_alike_in_an_order_that_no_service_asks_in(
