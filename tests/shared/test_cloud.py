@@ -56,9 +56,13 @@ async def listening(respond: Respond) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-def answering(head: str, body: bytes = b"") -> Respond:
+def answering(
+    head: str, body: bytes = b"", *, until: bytes = b"\r\n\r\n", received: bytearray | None = None
+) -> Respond:
     async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        request = await reader.readuntil(until)
+        if received is not None:
+            received.extend(request)
         writer.write(f"HTTP/1.1 {head}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
         await writer.drain()
         writer.close()
@@ -260,11 +264,7 @@ async def test_proxies_of_the_environment_are_not_used(cloud: Emulator, monkeypa
 
 async def test_what_is_sent_says_who_and_what() -> None:
     received = bytearray()
-
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.extend(await reader.readuntil(b"\r\n\r\n{}"))
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-        writer.close()
+    respond = answering("200 OK", b"{}", until=b"\r\n\r\n{}", received=received)
 
     async with listening(respond) as url, calling(url + "/a place") as client:
         await client.post("create", "/recording", b"{}", repeatable=False, idempotency_key="K1")
@@ -288,12 +288,7 @@ async def test_what_is_sent_says_who_and_what() -> None:
 async def test_what_is_read_is_asked_for_without_a_body() -> None:
     received = bytearray()
 
-    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.extend(await reader.readuntil(b"\r\n\r\n"))
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
-        writer.close()
-
-    async with listening(respond) as url, calling(url) as client:
+    async with listening(answering("200 OK", b"{}", received=received)) as url, calling(url) as client:
         await client.read("read_folder", "/recording/uuid")
 
     first, *headers = received.decode().lower().strip().split("\r\n")
