@@ -99,9 +99,10 @@ class Claims:
                 {"token": token, "lease_s": lease_s, "limit": limit},
             )
         ).all()
-        uuids = [one.clouds_uuid for one in ledgers]
-        of_each = max(1, requests // max(1, len(uuids)))
-        owed = await self._owed(uuids, with_versions=with_versions, requests=of_each) if uuids else {}
+        if not ledgers:
+            return []
+        uuids, of_each = [one.clouds_uuid for one in ledgers], max(1, requests // len(ledgers))
+        owed = await self._owed(uuids, with_versions=with_versions, requests=of_each)
         claimed = []
         for one in ledgers:
             first, *then = [

@@ -3,8 +3,7 @@ holds it.
 
 A step claims one folder, sends, and records the outcome; the transaction is over before anything is sent. A folder that
 owes much is claimed for some requests, one after another: each transaction of its own would wait for the folds, which
-lock it most of the time. A claim that was left behind by a crash, or whose outcome is unknown, leaves a duty
-(push_again.py).
+lock it as well. A claim that was left behind by a crash, or whose outcome is unknown, leaves a duty (push_again.py).
 """
 
 import random
