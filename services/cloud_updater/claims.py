@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.cloud_updater.decisions import MAX_FILES, OwedFile
+from services.cloud_updater.listed_files import ListedFiles
 from services.cloud_updater.predicates import OWED
 from shared.sql import text
 
@@ -58,14 +59,15 @@ class Claimed:
 
 
 class Owed(NamedTuple):
-    """What of a folder fits into one request; `more`: it owes others after these."""
+    """What of a folder fits into one request; `last_seq`: of these; `more`: it owes others after them."""
 
     files: Sequence[OwedFile]
+    last_seq: int
     more: bool
     body: bytes
 
 
-NOTHING_OWED = Owed((), more=False, body=b"")
+NOTHING_OWED = Owed((), last_seq=0, more=False, body=b"")
 
 
 class Claims:
@@ -111,7 +113,7 @@ class Claims:
                     token,
                     one.generation,
                     one.attempts if place == 0 else 0,  # what follows is sent after a success
-                    due.files[-1].seq if due.more else one.last_seq,
+                    due.last_seq if due.more else one.last_seq,
                     len(due.files) if due.more else MAX_FILES,
                     due.files,
                     due.body,
@@ -125,7 +127,8 @@ class Claims:
         """By folder, in order of seq: what fits into one request, the first file whatever its size; what fills others.
 
         The requests are put together here: file and ticket stand ready as JSON, and to fetch and join them one by one
-        would cost several times as much.
+        would cost several times as much. The brace that ends a file, which holds no object, is cut off its bytes: of a
+        text, PostgreSQL would count all characters. Of a file that does not fit, nothing but its length is read.
         """
         await self._connection.execute(_FOLLOW_INDEX)
         rows = await self._connection.execute(
@@ -140,18 +143,21 @@ class Claims:
                                row_number() over (order by seq) as place
                         from owed join file f using (recording_id)
                     )
-                    select array_agg(recording_id order by seq) as ids, array_agg(seq order by seq) as seqs,
-                        array_agg(link_version order by seq) as versions,
+                    select count(*) as number, max(seq) as last_seq,
+                        cast(to_json(array_agg(recording_id order by seq)) as text) as ids,
+                        cast(to_json(array_agg(seq order by seq)) as text) as seqs,
+                        cast(to_json(array_agg(link_version order by seq)) as text) as versions,
                         (select count(*) from owed) > max(place) as more,
-                        convert_to('{{"files":[' || string_agg(
-                            left(file, -1) || ',"ticket_info":' || ticket
-                                || case when :with_versions then ',"link_version":' || link_version else '' end || '}}',
-                            ',' order by seq) || ']}}', 'UTF8') as body
+                        cast('{{"files":[' as bytea) || string_agg(
+                            rtrim(convert_to(file, 'UTF8'), cast('}}' as bytea)) || convert_to(
+                                ',"ticket_info":' || ticket || case when :with_versions
+                                    then ',"link_version":' || link_version else '' end || '}}', 'UTF8'),
+                            cast(',' as bytea) order by seq) || cast(']}}' as bytea) as body
                     from measured
                     where place <= coalesce(l.batch_limit, :max_rows) and bytes <= :max_bytes or place = 1
                     group by (place - 1) / :max_files having min(place) = 1 or count(*) = :max_files
                 ) request
-                where l.clouds_uuid = any(:uuids) order by l.clouds_uuid, seqs[1]
+                where l.clouds_uuid = any(:uuids) order by l.clouds_uuid, last_seq
             """),  # noqa: S608  # this module's own text
             {
                 "uuids": uuids,
@@ -162,8 +168,8 @@ class Claims:
             },
         )
         owed = defaultdict(list)
-        for uuid, ids, seqs, versions, more, body in rows:
-            owed[uuid].append(Owed(list(map(OwedFile, ids, seqs, versions)), more, bytes(body)))
+        for uuid, number, last_seq, ids, seqs, versions, more, body in rows:
+            owed[uuid].append(Owed(ListedFiles(number, ids, seqs, versions), last_seq, more, body))
         return owed
 
     async def next_due_s(self) -> float | None:

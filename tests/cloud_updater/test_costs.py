@@ -10,9 +10,10 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from services.cloud_updater.announce_updates import next_lot
-from services.cloud_updater.claims import MAX_REQUESTS, Claims
+from services.cloud_updater.claims import MAX_BYTES, MAX_REQUESTS, Claims
 from services.cloud_updater.decisions import MAX_FILES
 from tests.cloud_updater.counting import counting
 from tests.cloud_updater.given import a_link, a_transfer
@@ -133,6 +134,32 @@ async def test_a_request_and_what_is_announced_cost_no_more_the_more_a_folder_ow
     assert len(announced.records) == lot
     assert announcing.looked_up["recording"] <= 2 * lot
     assert claiming.passed_over["recording"] == announcing.passed_over["recording"] == 0
+
+
+async def test_files_that_do_not_fit_into_a_request_are_not_read(updater: Updater) -> None:
+    """Of a folder of large ones each claim would read thousands to send a few."""
+    names = [f"R{number}" for number in range(100)]
+    await updater.fold(*(a_transfer(name) for name in names))
+    await updater.fold(*(a_link(name) for name in names))
+    await updater.change("""
+        update file set body = '{"transcribe":"' || words || '"}' from (
+            select recording_id, string_agg(md5(recording_id || number), '') as words
+            from file, generate_series(1, 3200) as number group by recording_id) f
+        where file.recording_id = f.recording_id
+    """)
+
+    async with updater.database.transaction(keep=False) as connection:
+        [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True)
+        read = await connection.scalar(
+            text("""
+                select idx_tup_fetch from pg_stat_xact_all_tables
+                where relid = (select reltoastrelid from pg_class where relname = 'file')
+            """)
+        )
+
+    pieces_of_a_file = 102_400 // 1_900
+    assert len(claimed.files) == MAX_BYTES // 102_700
+    assert read <= len(claimed.files) * pieces_of_a_file
 
 
 async def test_dead_rows_are_taken_away_early(updater: Updater) -> None:
