@@ -12,6 +12,7 @@ they are at most.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -95,6 +96,8 @@ class Store:
         """
         facts = [one.event for one in links]
         ids = [one.recording_id for one in facts]
+        tickets = [one.ticket_info.as_json() if one.ticket_info else b"null" for one in facts]
+        bytes_of_each = list(map(len, tickets))
         await self._lock(ids)
         stored = await self._connection.execute(
             with_arrays(f"""
@@ -103,12 +106,14 @@ class Store:
                         known_transfer_version, known_link_version
                     from recording where recording_id = any(cast(:ids as text[]))
                 ), changes as (
-                    select r.at, r.clouds_uuid, u.link_version, u.ticket, u.place, u.patient, u.number,
+                    select r.at, r.clouds_uuid, u.link_version, u.place, u.patient, u.number,
+                        convert_from(substring(cast(:tickets as bytea) from u.begins for u.bytes), 'UTF8') as ticket,
                         r.clouds_uuid is not null and (r.transfer_version, u.link_version)
                             > (r.known_transfer_version, r.known_link_version) as behind
-                    from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:tickets as text[]),
-                                cast(:places as bigint[]), cast(:patient as boolean[])) with ordinality
-                            as u (recording_id, link_version, ticket, place, patient, number)
+                    from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:begins as int[]),
+                                cast(:bytes as int[]), cast(:places as bigint[]), cast(:patient as boolean[]))
+                            with ordinality
+                            as u (recording_id, link_version, begins, bytes, place, patient, number)
                         join found r using (recording_id)
                     where r.link_version < u.link_version limit cardinality(cast(:ids as text[]))
                 ), {WITH_SEQS}, stored as (
@@ -124,7 +129,10 @@ class Store:
             {
                 "ids": ids,
                 "versions": [one.link_version for one in facts],
-                "tickets": [one.ticket_info.as_json().decode() if one.ticket_info else "null" for one in facts],
+                # One behind the other: as text, as arrays are given, each quote in them would be escaped.
+                "tickets": b"".join(tickets),
+                "begins": list(accumulate(bytes_of_each[:-1], initial=1)),
+                "bytes": bytes_of_each,
                 "places": [place_of(one.record) for one in links],
                 "patient": [one.source == "import" for one in facts],
                 "least_s": quiet.least_s,
@@ -146,7 +154,7 @@ class Store:
             "uuids": [one.clouds_uuid for one in transfers],
             "versions": [one.transfer_version for one in transfers],
         }
-        await self._lock(ids)
+        await self._lock(ids, new=True)
         await Ledgers(self._connection).open(placed)
         stored = await self._connection.execute(
             with_arrays(f"""
@@ -212,28 +220,29 @@ class Store:
         )
         return stored.rowcount
 
-    async def _lock(self, recording_ids: Collection[str]) -> None:
-        """Lock the rows of these recordings, in sorted order; whoever has none gets an empty one.
+    async def _lock(self, recording_ids: Collection[str], *, new: bool = False) -> None:
+        """Lock the rows of these recordings, in sorted order; whoever has none, as most `new` ones, gets an empty one.
 
         By themselves: a statement sees the ledgers as they were when it began, and whoever had a row until now may have
         put its recording into a folder that was new. And new rows before any is locked: two batches, each with a row
         that the other makes, would wait for each other.
         """
         ids = {"ids": list(recording_ids)}
-        await self._connection.execute(
-            with_arrays("""
-                insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
-                                       known_link_version, seq, forced)
-                select recording_id, 0, 0, 0, 0, 0, false
-                from (
-                    select * from unnest(cast(:ids as text[])) as u (recording_id)
-                    except select recording_id from recording where recording_id = any(cast(:ids as text[]))
-                ) missing
-                order by recording_id
-                on conflict do nothing
-            """),
-            ids,
-        )
+        if new or await self._known(ids) < len(recording_ids):
+            await self._connection.execute(
+                with_arrays("""
+                    insert into recording (recording_id, transfer_version, link_version, known_transfer_version,
+                                           known_link_version, seq, forced)
+                    select recording_id, 0, 0, 0, 0, 0, false
+                    from (
+                        select * from unnest(cast(:ids as text[])) as u (recording_id)
+                        except select recording_id from recording where recording_id = any(cast(:ids as text[]))
+                    ) missing
+                    order by recording_id
+                    on conflict do nothing
+                """),
+                ids,
+            )
         await self._connection.execute(
             with_arrays("""
                 select count(*) from (
@@ -243,3 +252,11 @@ class Store:
             """),
             ids,
         )
+
+    async def _known(self, ids: Mapping[str, object]) -> int:
+        """How many have a row: half of what it takes to find those that have none."""
+        found = await self._connection.execute(
+            with_arrays("select count(*) from recording where recording_id = any(cast(:ids as text[]))"), ids
+        )
+        known: int = found.scalar_one()
+        return known

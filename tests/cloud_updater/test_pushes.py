@@ -1,6 +1,7 @@
 """How much goes into one request, and when it goes."""
 
 import asyncio
+import json
 import time
 from functools import partial
 from uuid import uuid4
@@ -50,6 +51,24 @@ async def test_a_request_holds_each_file_with_its_present_ticket(updater: Update
     )
     assert '"linked_at":"2025-01-29T12:00:00Z"},"link_version":7},{' in bodies[True]
     assert bodies[True].endswith('"ticket_info":null,"link_version":2}]}')
+
+
+async def test_tickets_of_one_batch_are_kept_letter_by_letter(updater: Updater) -> None:
+    odd = {"ticket_id": "T-ä", "customer_name": 'Zoë 😀 "quoted" \\ €\u2028', "ticket_url": "https://x.example/{}"}
+    links = [a_link("R1", ticket_info=odd), a_link("R2", ticket_id=None), a_link("R3", ticket_id="T-3")]
+    await updater.fold(*(a_transfer(one.recording_id) for one in links))
+
+    await updater.fold(*links)
+
+    claimed = await updater.claim_without_sending()
+    assert await updater.rows("select ticket from recording order by recording_id") == [
+        {"ticket": one.ticket_info.model_dump_json() if one.ticket_info else "null"} for one in links
+    ]
+    assert [one["ticket_info"] for one in json.loads(claimed.body)["files"]] == [
+        odd,
+        None,
+        {"ticket_id": "T-3", "linked_at": "2025-01-29T12:00:00Z"},
+    ]
 
 
 async def test_a_single_link_on_a_quiet_folder_goes_at_once(updater: Updater, cloud: Emulator) -> None:
