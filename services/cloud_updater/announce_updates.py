@@ -17,6 +17,7 @@ from services.cloud_updater.predicates import TO_ANNOUNCE
 from shared.announce_once import Lot
 from shared.arrays import with_arrays
 from shared.facts import facts_of
+from shared.producer import Outgoing
 from shared.sql import text
 
 FOLDERS_AT_ONCE = 500
@@ -49,10 +50,10 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
     # Up to the cursor as it was just read: behind one that moved since, there may be recordings that nobody looks at.
     # And nothing of a folder that was set back since: a refusal is taken back then, and would look like a success.
     # All of it was valid when it was stored, so PostgreSQL writes it as the JSON of CloudTicketUpdated.
-    found = await connection.execute(
+    result = await connection.execute(
         with_arrays(f"""
-            select array_agg(clouds_uuid), array_agg(recording_id), array_agg(version), array_agg(seq),
-                   array_agg(convert_to(value, 'UTF8'))
+            select clouds_uuid, max(seq) as last_seq, array_agg(recording_id) as ids, array_agg(version) as versions,
+                   array_agg(convert_to(value, 'UTF8')) as bodies
             from (
                 select l.clouds_uuid, r.recording_id, r.transfer_version || '.' || r.link_version as version, r.seq,
                     '{{"recording_id":' || to_json(r.recording_id) || u.before || r.transfer_version
@@ -65,6 +66,7 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
                         select * from recording r where {TO_ANNOUNCE} order by r.seq limit :limit
                     ) r
                 order by l.clouds_uuid, r.seq limit :limit) due
+            group by clouds_uuid order by clouds_uuid
         """),  # noqa: S608  # this module's own text
         {
             "uuids": [one.clouds_uuid for one in folders],
@@ -78,17 +80,19 @@ async def next_lot(connection: AsyncConnection, *, limit: int = FACTS_AT_ONCE) -
             "limit": limit,
         },
     )
-    uuids, ids, versions, seqs, values = (column or [] for column in found.one())
+    found = result.all()
+    number = sum(len(one.ids) for one in found)
     passed = [Passed(one.clouds_uuid, one.generation, one.up_to_seq) for one in folders]
-    if len(ids) == limit:
-        last = next(place for place, one in enumerate(passed) if one.clouds_uuid == uuids[-1])
-        passed = [*passed[:last], replace(passed[last], up_to_seq=seqs[-1])]
+    if number == limit:
+        last = next(place for place, one in enumerate(passed) if one.clouds_uuid == found[-1].clouds_uuid)
+        passed = [*passed[:last], replace(passed[last], up_to_seq=found[-1].last_seq)]
     pushed_at = {one.clouds_uuid: one.pushed_at for one in folders}
-    records = [
-        _FACTS.record(value, key=recording_id, version=version, time=rfc3339(pushed_at[clouds_uuid]))
-        for clouds_uuid, recording_id, version, value in zip(uuids, ids, versions, values, strict=True)
-    ]
-    return Lot(records, len(ids) == limit, partial(_mark, passed=passed))
+    records: list[Outgoing] = []
+    for one in found:
+        time = rfc3339(pushed_at[one.clouds_uuid])
+        facts = zip(one.ids, one.versions, one.bodies, strict=True)
+        records += [_FACTS.record(body, key=key, version=version, time=time) for key, version, body in facts]
+    return Lot(records, number == limit, partial(_mark, passed=passed))
 
 
 async def forget_announced(connection: AsyncConnection) -> None:

@@ -8,7 +8,7 @@ from schemas.envelope import rfc3339
 from schemas.events import CloudTicketUpdated
 from services.cloud_updater import announce_updates
 from shared.announce_once import Lot
-from tests.cloud_updater.given import a_link, a_resync, an_update
+from tests.cloud_updater.given import a_link, a_resync, a_transfer, an_update
 from tests.cloud_updater.running import Updater, holding, transferred
 from tests.emulator.running import Emulator
 
@@ -21,6 +21,10 @@ async def _lot(updater: Updater, *, limit: int = 100) -> Lot | None:
 async def _marked(updater: Updater, lot: Lot) -> None:
     async with updater.database.transaction() as connection:
         await lot.mark(connection)
+
+
+def _updated_at(value: bytes) -> bytes:
+    return rfc3339(CloudTicketUpdated.model_validate_json(value).updated_at)
 
 
 def _facts(lot: Lot | None) -> dict[str, tuple[int, int]]:
@@ -79,6 +83,29 @@ async def test_large_folders_are_announced_in_lots(updater: Updater, cloud: Emul
 
     assert announced == {f"R{number}": (1, 1) for number in range(1, 6)}
     assert [size for size in lots if size] == [2, 2, 1]
+
+
+async def test_a_lot_that_ends_within_a_folder_goes_on_there_and_each_folder_has_its_own_time(updater: Updater) -> None:
+    folders = {"A": ("R1", "R2", "R3"), "B": ("R4", "R5", "R6"), "C": ("R7",)}
+    for uuid, names in folders.items():
+        await updater.fold(*(a_transfer(name, uuid=uuid) for name in names))
+    await updater.fold(*(a_link(name) for names in folders.values() for name in names))
+    await updater.change("""
+        update ledger set cursor = last_seq,
+            pushed_at = timestamptz '2025-01-29 12:00Z' + make_interval(hours => ascii(clouds_uuid) - ascii('A'))
+    """)
+    lots = []
+
+    while (lot := await _lot(updater, limit=5)) is not None:
+        lots.append({str(one.key, "utf-8"): dict(one.headers)["ce_time"] for one in lot.records if one.key})
+        assert {_updated_at(one.value) for one in lot.records} == set(lots[-1].values())
+        await _marked(updater, lot)
+
+    noon, one, two = (f"2025-01-29T{hour}:00:00Z".encode() for hour in (12, 13, 14))
+    assert lots == [
+        {"R1": noon, "R2": noon, "R3": noon, "R4": one, "R5": one},
+        {"R6": one, "R7": two},
+    ]
 
 
 async def test_what_is_pushed_while_a_lot_is_published_is_announced_after_it(updater: Updater, cloud: Emulator) -> None:
