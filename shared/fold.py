@@ -262,8 +262,8 @@ class Fold(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships n
         """
         with suppress(NotAsPublished):
             return await self._store_all(received.polled.moves, received.read)
-        records = [one for record in received.records for one in in_full(record)]
-        return await self._store_all(received.polled.moves, await read(self.topic, records, skimmed=True))
+        batch = await read(self.topic, in_full(received.records), skimmed=True)
+        return await self._store_all(received.polled.moves, batch)
 
     async def _store_all(self, moves: list[Move], batch: Read) -> Folded:
         try:

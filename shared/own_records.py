@@ -35,22 +35,26 @@ class OwnBatch(NamedTuple):
     records: Iterable[Any]
 
 
-def in_full(record: ConsumerRecord) -> list[ConsumerRecord]:
-    """The records that it stands for, read: itself, but for an own batch."""
-    if not isinstance(record.value, OwnBatch):
-        return [record]
-    return [
-        replace(
-            record,
-            offset=one.offset,
-            timestamp=one.timestamp,
-            timestamp_type=one.timestamp_type,
-            key=one.key,
-            value=one.value,
-            headers=tuple(one.headers),
-        )
-        for one in record.value.records
-    ]
+def in_full(records: Iterable[ConsumerRecord]) -> list[ConsumerRecord]:
+    """The records that they stand for, own batches read."""
+    found: list[ConsumerRecord] = []
+    for record in records:
+        if isinstance(record.value, OwnBatch):
+            found += [
+                replace(
+                    record,
+                    offset=one.offset,
+                    timestamp=one.timestamp,
+                    timestamp_type=one.timestamp_type,
+                    key=one.key,
+                    value=one.value,
+                    headers=tuple(one.headers),
+                )
+                for one in record.value.records
+            ]
+        else:
+            found.append(record)
+    return found
 
 
 def number_of(records: Iterable[ConsumerRecord]) -> int:

@@ -64,7 +64,7 @@ class Read:
 
 async def read(topic: Topic, records: Sequence[ConsumerRecord], *, skimmed: bool) -> Read:
     """All of each, or, `skimmed`, key and order."""
-    waiting = list(_waiting(records if skimmed else [one for record in records for one in in_full(record)]))
+    waiting = list(_waiting(records if skimmed else in_full(records)))
     found: dict[int, Skimmed] = {}
     events: list[Incoming[Any] | DeadLetter] = []
     for place, one in enumerate(waiting):
