@@ -67,7 +67,10 @@ class CommonSettings(BaseSettings):
         12, ge=4, le=100, description="Database connections that one process holds at most."
     )
     fold_batch_records: int = Field(
-        2_000, ge=1, le=20_000, description="Records folded in one transaction at most, per topic."
+        2_000,
+        ge=1,
+        le=20_000,
+        description="Records folded in one transaction at most, per topic; `4000` in cloud_updater.",
     )
     dead_letter_limit_percent: int = Field(
         50,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
@@ -24,12 +25,12 @@ CLASSES: tuple[type[BaseSettings], ...] = (
 
 
 def expected_rows() -> list[str]:
-    rows = {}
+    rows: dict[str, str] = {}
     for settings in CLASSES:
         for name, field in settings.model_fields.items():
-            secret = field.annotation in {SecretStr, SecretStr | None}
+            secret = "yes" if field.annotation in {SecretStr, SecretStr | None} else "no"
             default = "required" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
-            rows[name] = f"| `{name.upper()}` | {default} | {'yes' if secret else 'no'} | {field.description} |"
+            rows.setdefault(name, f"| `{name.upper()}` | {default} | {secret} | {field.description} |")
     return list(rows.values())
 
 
@@ -38,6 +39,18 @@ def test_every_setting_of_the_services_is_documented_as_it_is() -> None:
     services = documented[: len(expected_rows())]
 
     assert services == expected_rows()
+
+
+@pytest.mark.parametrize(
+    ("service", "settings"),
+    [("linker", LinkerSettings), ("transfer", TransferSettings), ("cloud_updater", CloudUpdaterSettings)],
+)
+def test_a_default_of_one_service_s_own_is_named_where_that_of_the_others_is(
+    service: str, settings: type[BaseSettings]
+) -> None:
+    for name, common in CommonSettings.model_fields.items():
+        own, meaning = settings.model_fields[name].default, common.description or ""
+        assert (f"`{own}` in {service}" in meaning) == (own != common.default)
 
 
 def test_every_setting_has_a_meaning() -> None:

@@ -14,6 +14,7 @@ class CloudUpdaterSettings(CommonSettings):
         DatabaseUrl,
         Field(description="Database of cloud_updater, as postgresql+asyncpg://user:password@host:port/database."),
     ]
+    fold_batch_records: int = Field(4_000, ge=1, le=20_000)
     push_quiet_s: float = Field(
         0.2,
         ge=0,
