@@ -2,9 +2,11 @@
 
 import pytest
 
+from schemas.envelope import decode
+from schemas.topics import TICKET_LINKED
 from schemas.undecodable import Reason
 from tests.schemas.given import as_json, without
-from tests.schemas.records import BODY, ENVELOPE, STRUCTURED, Headers, binary, binary_without, reason_of
+from tests.schemas.records import BODY, ENVELOPE, KEY, LINKED, STRUCTURED, Headers, binary, binary_without, reason_of
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,26 @@ from tests.schemas.records import BODY, ENVELOPE, STRUCTURED, Headers, binary, b
 )
 def test_a_broken_header_of_the_envelope_is_a_dead_letter(headers: Headers, error: str) -> None:
     assert reason_of(as_json(BODY), headers) == ("bad_header", error)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (binary(ce_type=b"ticketsync.ticket-linked.v2"), "unknown_version"),
+        (binary(ce_specversion=b"0.3"), "bad_envelope"),
+        (binary(ce_source=b"\xff"), "bad_header"),
+        (binary(ce_id=b""), "bad_header"),
+        (binary(ce_time=b"noon"), "bad_header"),
+        ([("content-type", b"text/csv"), *binary()[1:]], "bad_header"),
+        (binary_without("ce_source"), "bad_envelope"),
+    ],
+)
+def test_a_record_is_judged_by_its_own_headers_and_not_by_those_of_the_one_before(
+    headers: Headers, reason: Reason
+) -> None:
+    for _ in range(2):
+        assert decode(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=binary()) == LINKED
+        assert reason_of(as_json(BODY), headers)[0] == reason
 
 
 @pytest.mark.parametrize("attribute", ["specversion", "id", "source", "type"])
