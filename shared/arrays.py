@@ -6,8 +6,10 @@ for each connection, which takes 5 ms.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 from sqlalchemy import Dialect, Text, TextClause, TypeDecorator, bindparam, text
 
@@ -28,6 +30,20 @@ def with_arrays(sql: str) -> TextClause:
         if len(re.findall(rf"(?<!:):{name}\b", sql)) > sum(one == name for one, _ in casts):
             raise ValueError(f"parameter {name} is an array, but not cast to one everywhere")
     return text(sql).bindparams(*(bindparam(name, type_=_Array(kind)) for name, kind in kinds.items()))
+
+
+class Joined(NamedTuple):
+    """Values as one of bytes, and of each where it begins, counted from 1 as PostgreSQL does, and its length."""
+
+    content: bytes
+    begins: list[int]
+    lengths: list[int]
+
+
+def joined(values: Sequence[bytes]) -> Joined:
+    """One behind the other, for `substring(… from … for …)`: an array's text would double bytes and escape quotes."""
+    lengths = [len(one) for one in values]
+    return Joined(b"".join(values), list(accumulate(lengths, initial=1))[:-1], lengths)
 
 
 class _Array(TypeDecorator[Any]):

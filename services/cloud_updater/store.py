@@ -12,7 +12,6 @@ they are at most.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from itertools import accumulate
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.ledgers import WITH_SEQS, Ledgers, Quiet
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
-from shared.arrays import with_arrays
+from shared.arrays import joined, with_arrays
 from shared.own_records import Skimmed
 from shared.places import place_of
 from shared.reading import Incoming
@@ -96,8 +95,7 @@ class Store:
         """
         facts = [one.event for one in links]
         ids = [one.recording_id for one in facts]
-        tickets = [one.ticket_info.as_json() if one.ticket_info else b"null" for one in facts]
-        bytes_of_each = list(map(len, tickets))
+        tickets = joined([one.ticket_info.as_json() if one.ticket_info else b"null" for one in facts])
         await self._lock(ids)
         stored = await self._connection.execute(
             with_arrays(f"""
@@ -129,10 +127,9 @@ class Store:
             {
                 "ids": ids,
                 "versions": [one.link_version for one in facts],
-                # One behind the other: as text, as arrays are given, each quote in them would be escaped.
-                "tickets": b"".join(tickets),
-                "begins": list(accumulate(bytes_of_each[:-1], initial=1)),
-                "bytes": bytes_of_each,
+                "tickets": tickets.content,
+                "begins": tickets.begins,
+                "bytes": tickets.lengths,
                 "places": [place_of(one.record) for one in links],
                 "patient": [one.source == "import" for one in facts],
                 "least_s": quiet.least_s,

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import accumulate
 from typing import Self, cast
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.fields import CloudsUuid, FolderId
 from services.transfer.lots import FrozenFile, Kind, Lot
 from services.transfer.uploads import Folder
-from shared.arrays import with_arrays
+from shared.arrays import joined, with_arrays
 from shared.sql import text
 
 
@@ -99,6 +98,7 @@ class Requests:
     async def freeze(self, requests: Sequence[OpenRequest]) -> None:
         """Write down what is about to be sent, byte for byte, before anybody sends it."""
         files = [(one, place, file) for one in requests for place, file in enumerate(one.files)]
+        bodies = joined([one.body for one in requests])
         await self._connection.execute(
             with_arrays("""
                 with request as (
@@ -122,10 +122,9 @@ class Requests:
                 "folder_ids": [one.folder_id for one in requests],
                 "kinds": [one.kind for one in requests],
                 "uuids": [one.clouds_uuid for one in requests],
-                # One behind the other: as text, as arrays are given, they would be twice as long.
-                "bodies": b"".join(one.body for one in requests),
-                "begins": list(accumulate((len(one.body) for one in requests[:-1]), initial=1)),
-                "bytes": [len(one.body) for one in requests],
+                "bodies": bodies.content,
+                "begins": bodies.begins,
+                "bytes": bodies.lengths,
                 "honoured": [one.keys_honoured for one in requests],
                 "times": [one.first_sent_at for one in requests],
                 "recording_ids": [file.recording_id for _, _, file in files],

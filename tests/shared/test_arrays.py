@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DBAPIError
 
-from shared.arrays import with_arrays
+from shared.arrays import joined, with_arrays
 from shared.database import Database, is_refused
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.sampled_from(
@@ -72,3 +72,20 @@ async def test_a_text_with_a_nul_is_refused_by_the_database(database: Database, 
 def test_a_parameter_that_is_an_array_in_one_place_only_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="parameter ids"):
         with_arrays("select 1 where 'a' = any(:ids) or 'b' = any(cast(:ids as text[]))")
+
+
+@pytest.mark.parametrize("values", [[], [b""], [b"a", b"", "ä😀".encode(), b"\x00\\"]])
+async def test_values_one_behind_the_other_are_found_again(database: Database, values: list[bytes]) -> None:
+    one_behind_the_other = joined(values)
+
+    async with database.transaction() as connection:
+        found = await connection.scalars(
+            with_arrays("""
+                select substring(cast(:content as bytea) from begins for length)
+                from unnest(cast(:begins as int[]), cast(:lengths as int[])) with ordinality
+                    as u (begins, length, place)
+                order by place
+            """),
+            one_behind_the_other._asdict(),
+        )
+        assert list(found) == values
