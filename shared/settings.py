@@ -41,6 +41,12 @@ def _usable(value: SecretStr) -> SecretStr:
 
 
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_usable)]
+BatchRecords = Annotated[
+    int,
+    Field(
+        ge=1, le=20_000, description="Records folded in one transaction at most, per topic; `4000` in cloud_updater."
+    ),
+]
 
 
 class CommonSettings(BaseSettings):
@@ -66,12 +72,7 @@ class CommonSettings(BaseSettings):
     database_pool_size: int = Field(
         12, ge=4, le=100, description="Database connections that one process holds at most."
     )
-    fold_batch_records: int = Field(
-        2_000,
-        ge=1,
-        le=20_000,
-        description="Records folded in one transaction at most, per topic; `4000` in cloud_updater.",
-    )
+    fold_batch_records: BatchRecords = 2_000
     dead_letter_limit_percent: int = Field(
         50,
         ge=1,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.settings import CommonSettings, DatabaseUrl
+from shared.settings import BatchRecords, CommonSettings, DatabaseUrl
 
 
 class CloudUpdaterSettings(CommonSettings):
@@ -14,7 +14,7 @@ class CloudUpdaterSettings(CommonSettings):
         DatabaseUrl,
         Field(description="Database of cloud_updater, as postgresql+asyncpg://user:password@host:port/database."),
     ]
-    fold_batch_records: int = Field(4_000, ge=1, le=20_000)
+    fold_batch_records: BatchRecords = 4_000
     push_quiet_s: float = Field(
         0.2,
         ge=0,
