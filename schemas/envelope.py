@@ -23,13 +23,13 @@ from schemas.headers import (
     JSON,
     REQUIRED,
     STRUCTURED,
-    Headers,
     check_is_json,
     check_type,
     media_type,
     media_type_of,
     type_of,
 )
+from schemas.raw_headers import Headers
 from schemas.rules import broken_rules, is_malformed_json
 from schemas.topics import Topic
 from schemas.undecodable import Reason, Undecodable
@@ -86,7 +86,7 @@ def rfc3339(time: datetime) -> bytes:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()
 
 
-def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers) -> Event:
+def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers | bytes) -> Event:
     """The event of one record, in whichever of the three forms it came.
 
     Raises Undecodable, whatever the bytes are. A null value is not for here: it is counted and skipped before.
@@ -103,7 +103,7 @@ def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers) -
     return event
 
 
-def skim(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers) -> Skim | None:
+def skim(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers | bytes) -> Skim | None:
     """The key of a fact, its order among the facts of that key and what tells it apart from others of that order (empty
     if nothing does), at a tenth of what reading all of it costs.
 

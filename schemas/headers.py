@@ -1,28 +1,30 @@
 """The headers of a record: which of the three forms it has, and whether its envelope is one of the event's own.
 
-Only content-type and ce_* are read; all others are nobody's business. Records of one publisher differ in id, subject
-and time alone, so what the others say is remembered: to look at each anew cost more than to read the event.
+Only content-type and ce_* are read; all others are nobody's business. The headers of one publisher differ in texts that
+decide nothing, such as id and subject, and in the time. What they have in common is known again as it stands: to take
+each header apart and to look at it cost more than to read the event.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from schemas.events import Event
+from schemas.raw_headers import Headers, as_name, joined, spans, split
 from schemas.undecodable import Undecodable
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
 REQUIRED = ("specversion", "id", "source", "type")
 _TYPE = re.compile(r"(ticketsync\.[a-z-]+)\.v[0-9]+")
-_OWN = frozenset({"ce_id", "ce_subject", "ce_time"})
-REMEMBERED_BYTES = 200
-REMEMBERED_HEADERS = 10
-
-Headers = Sequence[tuple[str, bytes | None]]
-Pick = Callable[[Headers], tuple[tuple[str, bytes | None], ...]]
+_DECIDING = frozenset({"content-type", "ce_specversion", "ce_type"})
+REMEMBERED_BYTES = 2_000
+REMEMBERED = 1_000
+LAYOUTS_OF_A_LENGTH = 4
 
 
 @cache
@@ -32,56 +34,91 @@ def type_of(event: type[Event]) -> str:
     return f"ticketsync.{words}.v{event.major_version}"
 
 
-class _UnlikeOthers(Exception):
-    """To be looked at one by one, in order, and not to be remembered."""
+def media_type_of(headers: Headers | bytes, event: type[Event]) -> str:
+    """The media type ("" if none) of a record of this event. Bytes are headers as they stand in a record.
 
-
-def media_type_of(headers: Headers, event: type[Event]) -> str:
-    """The media type ("" if none) of a record of this event. Raises Undecodable if the envelope is none of its own."""
+    Raises Undecodable if the envelope is none of its own.
+    """
+    raw = headers if isinstance(headers, bytes) else joined(headers)
+    for layout in _layouts.get(len(raw), ()):
+        found = _known.get((event, layout.alike(raw)))
+        if found is not None and layout.has_good_texts(raw):
+            return found
     try:
-        return _mostly_known(headers, event)
-    except (Undecodable, _UnlikeOthers):
-        return _judge(tuple(headers), event)  # which says what is wrong with the first that is
-
-
-def _mostly_known(headers: Headers, event: type[Event]) -> str:
-    """The same where all but id, subject and time is as it was in a record before."""
-    alike, own = _pick(tuple([name for name, _ in headers]))
-    found = _judge_alike(alike(headers), event)
-    for name, raw in own(headers):
-        text = _header_text(name, raw)
-        if name == "ce_time":
-            _check_time(text)
+        apart = split(raw)
+    except ValueError as error:
+        raise Undecodable("bad_header", str(error)) from None
+    found = _judge(apart, event)
+    if len(raw) <= REMEMBERED_BYTES:
+        _remember(raw, event, found)
     return found
 
 
-@lru_cache(maxsize=256)
-def _pick(names: tuple[str, ...]) -> tuple[Pick, Pick]:
-    """Takes what records have in common, and what each has for itself."""
-    alike = [place for place, name in enumerate(names) if name not in _OWN and name != "traceparent"]
-    own = [place for place, name in enumerate(names) if name in _OWN]
-    plain = all(name.islower() for name in names) and len(set(names)) == len(names)
-    short = len(alike) <= REMEMBERED_HEADERS and len("".join(names)) <= REMEMBERED_BYTES
-    if not (plain and short and alike and "ce_id" in names):
-        raise _UnlikeOthers
-    # The first of each twice: of one place alone `itemgetter` makes no tuple.
-    return itemgetter(alike[0], *alike), itemgetter(own[0], *own)
+class _Layout(NamedTuple):
+    """Where headers of one length have the values that decide nothing by what they say, and all between them.
+
+    What is between holds every name and every length. So headers in which that is as it was in others have their values
+    at the same places, and all that decides is the same.
+    """
+
+    alike: Callable[[bytes], object]
+    texts: tuple[slice, ...]
+    time: slice | None
+
+    def has_good_texts(self, raw: bytes) -> bool:
+        """Otherwise they have to be looked at one by one, which tells what is wrong with the first that is."""
+        try:
+            if not raw.isascii():
+                for text in self.texts:
+                    raw[text].decode()
+            return self.time is None or _is_time(raw[self.time].decode())
+        except UnicodeDecodeError:
+            return False
 
 
-def _judge(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) -> str:
+_layouts: dict[int, list[_Layout]] = defaultdict(list)
+_known: dict[tuple[type[Event], object], str] = {}
+
+
+def _remember(raw: bytes, event: type[Event], media_type: str) -> None:
+    """That headers which differ from these in texts and time alone are as good."""
+    layout = _layout(raw)
+    if layout is None:
+        return
+    if len(_known) >= REMEMBERED:
+        _known.clear()
+        _layouts.clear()
+    of_this_length = _layouts[len(raw)]
+    if all(one.alike(raw) != layout.alike(raw) for one in of_this_length):
+        of_this_length[:] = [layout, *of_this_length][:LAYOUTS_OF_A_LENGTH]
+    _known[event, layout.alike(raw)] = media_type
+
+
+def _layout(raw: bytes) -> _Layout | None:
+    """None: a header stands there twice, and has to say the same both times."""
+    found = spans(raw)
+    values = {as_name(raw[name]).lower(): value for name, value in found}
+    if len(values) < len(found):
+        return None
+    between, begin = list[slice](), 0
+    texts: dict[str, slice] = {}
+    for name, value in values.items():
+        if name not in _DECIDING and value is not None:
+            between.append(slice(begin, value.start))
+            begin = value.stop
+            if name.startswith("ce_"):
+                texts[name] = value
+    time = texts.pop("ce_time", None)
+    return _Layout(itemgetter(*between, slice(begin, None)), tuple(texts.values()), time)
+
+
+def _judge(headers: Headers, event: type[Event]) -> str:
     content_type, attributes = _read_headers(headers)
     if content_type != STRUCTURED:
         check_is_json(content_type)
         if attributes:
             _check_attributes(attributes, event)
     return content_type
-
-
-@lru_cache(maxsize=256)  # what is refused is not remembered
-def _judge_alike(headers: tuple[tuple[str, bytes | None], ...], event: type[Event]) -> str:
-    if not all(raw and len(raw) <= REMEMBERED_BYTES for _, raw in headers):
-        raise _UnlikeOthers
-    return _judge((*headers, ("ce_id", b"_")), event)
 
 
 def _read_headers(headers: Headers) -> tuple[str, dict[str, str]]:
@@ -93,7 +130,7 @@ def _read_headers(headers: Headers) -> tuple[str, dict[str, str]]:
         if name != "content-type" and not name.startswith("ce_"):
             continue
         if not name.isascii():
-            # No attribute's name: it may be one that was damaged, or that was no text at all (shared/header_names.py).
+            # No attribute's name: it may be one that was damaged, or that was no text at all (schemas/raw_headers.py).
             raise Undecodable("bad_header", "the name of a ce_ header is not ASCII")
         text = _header_text(name, raw)
         if name == "content-type":
@@ -142,12 +179,15 @@ def _check_attributes(attributes: dict[str, str], event: type[Event]) -> None:
 
 
 def _check_time(text: str) -> None:
-    try:
-        aware = datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        aware = False
-    if not aware:
+    if not _is_time(text):
         raise Undecodable("bad_header", "ce_time is not a time in RFC 3339 form with an offset")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def check_type(given: str, event: type[Event]) -> None:

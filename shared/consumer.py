@@ -15,13 +15,14 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
 from shared import fetched
 from shared.own_records import OwnRecords
 from shared.reconnect import reconnect_patiently
+from shared.record import Record
 
 log = structlog.get_logger()
 
@@ -37,7 +38,7 @@ CAREFUL_S = 60.0
 CAREFUL_PAUSE_S = 0.1
 SAY_AGAIN_S = 30.0
 
-ByPartition = dict[TopicPartition, list[ConsumerRecord]]
+ByPartition = dict[TopicPartition, list[Record]]
 
 
 class CarefulConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
@@ -156,7 +157,7 @@ class _Bare:
 
     __slots__ = ("headers", "offset", "timestamp", "topic", "value")
 
-    def __init__(self, record: ConsumerRecord) -> None:
+    def __init__(self, record: Record) -> None:
         self.headers: tuple[tuple[str, bytes], ...] = ()
         self.offset = record.offset
         self.timestamp = record.timestamp

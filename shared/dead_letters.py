@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from aiokafka import ConsumerRecord
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.raw_headers import as_bytes, as_name
 from schemas.undecodable import Reason
-from shared.header_names import as_bytes, as_name
+from shared.record import Record
 from shared.sql import text
 
 MAX_ERROR_LENGTH = 500
@@ -28,7 +28,7 @@ MAX_ERROR_LENGTH = 500
 class DeadLetter:
     """One record and why it could not be applied. `error` names fields and rules, never values."""
 
-    record: ConsumerRecord
+    record: Record
     reason: Reason
     error: str
 
@@ -137,13 +137,13 @@ async def forget_published(connection: AsyncConnection) -> None:
     )
 
 
-def _content(record: ConsumerRecord) -> bytes:
+def _content(record: Record) -> bytes:
     """SHA-256 of all that the record's sender and its broker made of it; reading it again gives the same."""
     parts = [record.timestamp, _as_text(record.key), _as_text(record.value), _headers(record)]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
-def _headers(record: ConsumerRecord) -> list[tuple[str | None, str | None]]:
+def _headers(record: Record) -> list[tuple[str | None, str | None]]:
     """Names and values as base64: bytes that are not UTF-8 must survive for a redrive."""
     return [(_as_text(as_bytes(name)), _as_text(value)) for name, value in record.headers]
 

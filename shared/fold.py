@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from faststream.kafka import KafkaBroker, KafkaMessage
 from sqlalchemy.exc import DBAPIError
 
@@ -34,6 +34,7 @@ from shared.passing import is_passing
 from shared.positions import Move
 from shared.producer import Published
 from shared.reading import NotAsPublished, Read, read
+from shared.record import Record
 from shared.standing import Batch, ForgetHeard, Polled, Standing
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ class Received:
     """A batch as it was polled, the records of what it moves, and what was read of them."""
 
     polled: Polled
-    records: list[ConsumerRecord]
+    records: list[Record]
     read: Read
 
 

@@ -7,12 +7,12 @@ because a seek means that the rows are not what they were.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from shared.producer import Published
+from shared.record import Record
 
 
 class Skimmed(NamedTuple):
@@ -27,37 +27,26 @@ class Skimmed(NamedTuple):
 
 class OwnBatch(NamedTuple):
     """Stands as the value of one record for all of a batch: how many they are, what those say that somebody waits for,
-    and the records, as aiokafka reads them, if that must be.
+    and the records, if they must be read.
     """
 
     size: int
     says: Sequence[Skimmed]
-    records: Iterable[Any]
+    records: Iterable[Record]
 
 
-def in_full(records: Iterable[ConsumerRecord]) -> list[ConsumerRecord]:
+def in_full(records: Iterable[Record]) -> list[Record]:
     """The records that they stand for, own batches read."""
-    found: list[ConsumerRecord] = []
+    found: list[Record] = []
     for record in records:
         if isinstance(record.value, OwnBatch):
-            found += [
-                replace(
-                    record,
-                    offset=one.offset,
-                    timestamp=one.timestamp,
-                    timestamp_type=one.timestamp_type,
-                    key=one.key,
-                    value=one.value,
-                    headers=tuple(one.headers),
-                )
-                for one in record.value.records
-            ]
+            found += record.value.records
         else:
             found.append(record)
     return found
 
 
-def number_of(records: Iterable[ConsumerRecord]) -> int:
+def number_of(records: Iterable[Record]) -> int:
     """How many records they stand for."""
     return sum(record.value.size if isinstance(record.value, OwnBatch) else 1 for record in records)
 
@@ -97,7 +86,7 @@ class OwnRecords:
         end = published.first_offset + size
         self._batches[checksum] = _Remembered(published.partition, end, content, size, says)
 
-    def take(self, batch: memoryview, records: Iterable[Any]) -> OwnBatch | None:
+    def take(self, batch: memoryview, records: Iterable[Record]) -> OwnBatch | None:
         """The batch, if it came as it was published, this once; `records` reads it."""
         remembered = self._batches.get(bytes(batch[_WRITTEN_BY_KAFKA_BYTES:][:_CHECKSUM_BYTES]))
         if remembered is None:

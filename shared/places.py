@@ -4,10 +4,10 @@ A fold writes it into the row that it writes anyway. Kafka counts offsets from 0
 last for 89 years at a hundred thousand a second, and leave room for 32,768 partitions in a bigint.
 """
 
-from aiokafka import ConsumerRecord
 from pydantic import BaseModel
 
 from schemas.topics import Topic
+from shared.record import Record
 
 OFFSETS = 1 << 48
 
@@ -20,7 +20,7 @@ class PlaceAnswer(BaseModel):
     offset: int
 
 
-def place_of(record: ConsumerRecord) -> int:
+def place_of(record: Record) -> int:
     """Its place, for a bigint column."""
     place: int = record.partition * OFFSETS + record.offset
     return place

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from aiokafka import ConsumerRecord
 from pydantic import BaseModel
 
 from schemas.envelope import decode, parse, skim
@@ -18,6 +17,7 @@ from schemas.topics import Topic
 from schemas.undecodable import Undecodable
 from shared.dead_letters import DeadLetter
 from shared.own_records import OwnBatch, Skimmed, in_full, number_of
+from shared.record import Record
 
 E = TypeVar("E", bound=BaseModel)
 
@@ -34,7 +34,7 @@ class Incoming(NamedTuple, Generic[E]):
     """One event as it came, with the record that it came in."""
 
     event: E
-    record: ConsumerRecord
+    record: Record
 
     @property
     def appended_at(self) -> datetime:
@@ -53,7 +53,7 @@ class Read:
     topic: Topic
     number: int
     empty: int
-    waiting: Sequence[ConsumerRecord | Skimmed]
+    waiting: Sequence[Record | Skimmed]
     skimmed: Mapping[int, Skimmed] | None
     events: Sequence[Incoming[Any] | DeadLetter]
 
@@ -62,7 +62,7 @@ class Read:
         return bool(self.waiting) and self.skimmed is not None and len(self.skimmed) == len(self.waiting)
 
 
-async def read(topic: Topic, records: Sequence[ConsumerRecord], *, skimmed: bool) -> Read:
+async def read(topic: Topic, records: Sequence[Record], *, skimmed: bool) -> Read:
     """All of each, or, `skimmed`, key and order."""
     waiting = list(_waiting(records if skimmed else in_full(records)))
     found: dict[int, Skimmed] = {}
@@ -74,7 +74,7 @@ async def read(topic: Topic, records: Sequence[ConsumerRecord], *, skimmed: bool
             events.append(_read(topic, one))
         elif isinstance(one, Skimmed):
             found[place] = one
-        elif key_and_order := skim(topic, key=one.key, value=one.value, headers=one.headers):
+        elif key_and_order := skim(topic, key=one.key, value=one.value, headers=one.raw_headers):
             found[place] = Skimmed(*key_and_order)
     empty = sum(record.value is None for record in records)
     return Read(topic, number_of(records), empty, waiting, found if skimmed else None, events)
@@ -90,7 +90,7 @@ def read_rest(batch: Read, known: set[int]) -> Iterator[Incoming[Any] | DeadLett
             yield _read(batch.topic, one, skimmed=place in batch.skimmed)
 
 
-def _waiting(records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord | Skimmed]:
+def _waiting(records: Iterable[Record]) -> Iterator[Record | Skimmed]:
     """Forgetting a recording is not this version's business, and never an error."""
     for record in records:
         if isinstance(record.value, OwnBatch):
@@ -99,12 +99,12 @@ def _waiting(records: Iterable[ConsumerRecord]) -> Iterator[ConsumerRecord | Ski
             yield record
 
 
-def _read(topic: Topic, record: ConsumerRecord | Skimmed, *, skimmed: bool = False) -> Incoming[Any] | DeadLetter:
+def _read(topic: Topic, record: Record | Skimmed, *, skimmed: bool = False) -> Incoming[Any] | DeadLetter:
     if isinstance(record, Skimmed):
         raise NotAsPublished
     try:
         if topic.event and skimmed:
             return Incoming(parse(topic.event, record.value), record)
-        return Incoming(decode(topic, key=record.key, value=record.value, headers=record.headers), record)
+        return Incoming(decode(topic, key=record.key, value=record.value, headers=record.raw_headers), record)
     except Undecodable as error:
         return DeadLetter(record, error.reason, error.error)

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from aiokafka import ConsumerRecord
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.raw_headers import joined
 from schemas.topics import Topic
 from shared import dead_letters
 from shared.batch import Apply, Folded, fold_records
 from shared.database import notify
 from shared.reading import read
+from shared.record import Record
 from shared.sql import text
-
-CREATE_TIME = 0
 
 
 @dataclass(frozen=True)
@@ -207,18 +206,7 @@ async def _settle(
     )
 
 
-def _record(row: Row[Any]) -> ConsumerRecord:
+def _record(row: Row[Any]) -> Record:
     """The record as the consumer gave it."""
-    return ConsumerRecord(
-        topic=row.topic,
-        partition=row.partition,
-        offset=row.offset,
-        timestamp=row.timestamp_ms,
-        timestamp_type=CREATE_TIME,
-        key=row.key,
-        value=row.value,
-        checksum=None,
-        serialized_key_size=len(row.key or b""),
-        serialized_value_size=len(row.value),
-        headers=dead_letters.headers_of(row.headers),
-    )
+    headers = joined(dead_letters.headers_of(row.headers))
+    return Record(row.topic, row.partition, row.offset, row.timestamp_ms, row.key, row.value, headers)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.topics import Topic
@@ -25,10 +25,11 @@ from shared.database import Database
 from shared.gate import Gate, Offsets
 from shared.own_records import OwnRecords
 from shared.positions import Move
+from shared.record import Record
 
 log = structlog.get_logger()
 
-Batch = dict[TopicPartition, list[ConsumerRecord]]
+Batch = dict[TopicPartition, list[Record]]
 
 
 class Polled(NamedTuple):

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from aiokafka import ConsumerRecord
-
 from schemas.envelope import encode
 from schemas.events import CloudTicketUpdated, Event, RecordingTransferred, TicketLinked, TicketSyncRequested
+from schemas.raw_headers import joined
 from schemas.topics import TOPICS
+from shared.record import Record
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
 
@@ -80,22 +80,18 @@ def a_resync(request_id: str = "Q1", *, force: bool = False, **fields: object) -
     )
 
 
-def records_of(*events: Event, appended_at: datetime | None = None) -> Sequence[ConsumerRecord]:
+def records_of(*events: Event, appended_at: datetime | None = None) -> Sequence[Record]:
     """The events as records of their own topic, in this order; appended now unless it is said when."""
     topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
     return [
-        ConsumerRecord(
+        Record(
             topic=topic.name,
             partition=0,
             offset=offset,
             timestamp=int((appended_at or datetime.now(UTC)).timestamp() * 1000) + 1,
-            timestamp_type=1,
             key=str(getattr(event, str(topic.key_field))).encode(),
             value=encoded.value,
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            headers=tuple(encoded.headers),
+            raw_headers=joined(encoded.headers),
         )
         for offset, event in enumerate(events)
         for encoded in [encode(event, source="test", event_id=str(offset), time=NOON)]

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from aiokafka import ConsumerRecord
-
 from schemas.envelope import encode
 from schemas.events import (
     CloudTicketUpdated,
@@ -16,7 +14,9 @@ from schemas.events import (
     TicketLinkRequested,
     TransferredFile,
 )
+from schemas.raw_headers import joined
 from schemas.topics import TOPICS
+from shared.record import Record
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
 
@@ -99,23 +99,19 @@ def a_request(request_id: str, ticket_id: str | None = "T-1", *, at: float = 0, 
     )
 
 
-def records_of(*events: Event, first_offset: int = 0) -> Sequence[ConsumerRecord]:
+def records_of(*events: Event, first_offset: int = 0) -> Sequence[Record]:
     """The events as records of their own topic, in this order, taken by the broker an hour after noon."""
     topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
     encoded = [encode(event, source="test", event_id=str(offset), time=NOON) for offset, event in enumerate(events)]
     return [
-        ConsumerRecord(
+        Record(
             topic=topic.name,
             partition=0,
             offset=first_offset + offset,
             timestamp=int(after_noon(3600).timestamp() * 1000),
-            timestamp_type=1,
             key=(getattr(event, "recording_id", None) or "any").encode(),
             value=one.value,
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            headers=tuple(one.headers),
+            raw_headers=joined(one.headers),
         )
         for offset, (event, one) in enumerate(zip(events, encoded, strict=True))
     ]

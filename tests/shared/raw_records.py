@@ -11,8 +11,6 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 GZIP = 1
-# Kafka does not look at a record's attributes; aiokafka takes this one for the first half of a longer number.
-ATTRIBUTES_THAT_AIOKAFKA_MISREADS = 0x80
 
 
 class NotText(str):
@@ -36,11 +34,12 @@ def batch_of(records: Sequence[Raw], *, compression: int = 0) -> bytes:
 
 
 def misread_batch_of(record: Raw) -> bytes:
-    builder = _builder([record], compression=0)
-    first_record = builder.HEADER_STRUCT.size
-    length_bytes = 1 if builder._buffer[first_record] < 0x80 else 2
-    builder._buffer[first_record + length_bytes] = ATTRIBUTES_THAT_AIOKAFKA_MISREADS
-    return bytes(builder.build())
+    """Java's gzip passes over what follows the compressed data, Python's does not."""
+    builder = _builder([record], compression=GZIP)
+    assert builder._maybe_compress()
+    builder._buffer += b"more"
+    builder._write_header(use_compression_type=True)
+    return bytes(builder._buffer)
 
 
 async def publish_batch(servers: str, partition: TopicPartition, batch: bytes) -> None:

@@ -3,23 +3,23 @@
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from aiokafka import ConsumerRecord
-
+from schemas.raw_headers import joined
 from schemas.topics import TICKET_LINKED
 from shared.batch import Folded, fold_records
 from shared.own_records import Skimmed
 from shared.reading import Incoming, read
+from shared.record import Record
 from tests.schemas.given import as_json
 from tests.schemas.records import BODY, ENVELOPE, KEY, STRUCTURED, Headers, binary
 
 NO_DATABASE = cast("Any", None)
 
 
-def _record(offset: int, headers: Headers, value: bytes) -> ConsumerRecord[Any, Any]:
-    return ConsumerRecord(TICKET_LINKED.name, 0, offset, 1_000, 0, KEY, value, None, 0, 0, tuple(headers))
+def _record(offset: int, headers: Headers, value: bytes) -> Record:
+    return Record(TICKET_LINKED.name, 0, offset, 1_000, KEY, value, joined(headers))
 
 
-async def _folded(*records: ConsumerRecord[Any, Any]) -> tuple[list[int], list[int]]:
+async def _folded(*records: Record) -> tuple[list[int], list[int]]:
     """How many facts were asked about, each time, and which records were applied; all facts are known."""
     asked: list[int] = []
     applied: list[int] = []
@@ -51,7 +51,6 @@ async def test_known_facts_are_read_if_others_beside_them_can_only_be_read_in_fu
 
 
 async def test_a_record_without_a_value_is_nothing_that_had_to_be_read() -> None:
-    empty = cast("Any", _record(1, binary(), b""))
-    empty.value = None
+    empty = _record(1, binary(), b"")._replace(value=None)
 
     assert await _folded(_record(0, binary(), as_json(BODY)), empty) == ([1], [])

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, cast
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from schemas.raw_headers import joined
 from shared.batch import Apply
 from shared.database import Database
 from shared.dead_letter_limit import DeadLetterLimit
 from shared.fold import Fold
 from shared.gate import Gate
 from shared.producer import Outgoing
+from shared.record import Record
 from tests.shared.slow import Slow
 from tests.shared.things import Things, a_record, fold_things
 
@@ -219,6 +221,5 @@ async def _stored(fold: Fold, *receiving: asyncio.Task[None]) -> None:
     await fold._storing
 
 
-def _at(sent: Outgoing, partition: TopicPartition, offset: int) -> ConsumerRecord[Any, Any]:
-    size, headers = len(sent.value), tuple(sent.headers)
-    return ConsumerRecord(*partition, offset, 0, 0, sent.key, sent.value, None, 0, size, headers)
+def _at(sent: Outgoing, partition: TopicPartition, offset: int) -> Record:
+    return Record(partition.topic, partition.partition, offset, 0, sent.key, sent.value, joined(sent.headers))

@@ -2,10 +2,12 @@
 
 from aiokafka import TopicPartition
 
-from shared.own_records import REMEMBERED, OwnRecords, Skimmed
+from shared.own_records import REMEMBERED, OwnBatch, OwnRecords, Skimmed
 from shared.producer import Outgoing, Published
+from shared.record import Record
 
 HERE, THERE = TopicPartition("facts", 0), TopicPartition("facts", 1)
+UNREAD = Record("facts", 0, 4, 0, b"R1", b"{}")
 ONE, OTHER = Skimmed("R1", (1,), "Q"), Skimmed("R2", (7,), "Q")
 
 
@@ -24,9 +26,9 @@ def test_a_batch_that_comes_as_it_was_published_is_heard_without_being_read() ->
     own = OwnRecords()
     own.add(_published(_batch(offset=0), ONE, None, OTHER))
 
-    found = own.take(_batch(offset=4), ["unread"])
+    found = own.take(_batch(offset=4), [UNREAD])
 
-    assert found == (3, [ONE, OTHER], ["unread"])
+    assert found == OwnBatch(3, [ONE, OTHER], [UNREAD])
 
 
 def test_what_comes_again_is_read() -> None:

@@ -3,14 +3,15 @@
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from aiokafka import ConsumerRecord
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import TicketLinked
+from schemas.raw_headers import joined
 from shared import dead_letters, redrive
 from shared.batch import Apply, Folded, fold_records
 from shared.database import Database
 from shared.reading import Incoming, read
+from shared.record import Record
 from shared.redrive import Applied, NotOpen, Place, Redriven, StillDead, Wanted
 from tests.shared.things import a_record, a_topic, fold_things
 
@@ -28,15 +29,13 @@ async def database(things_url: str) -> AsyncIterator[Database]:
     await database.close()
 
 
-def a_letter(version: int, *, value: bytes | None = None) -> ConsumerRecord:
+def a_letter(version: int, *, value: bytes | None = None) -> Record:
     sent = a_record(TOPIC, "R1", version)
     body = sent.value if value is None else value
-    return ConsumerRecord(
-        TOPIC.name, 1, 7, 1_738_152_000_000, 0, sent.key, body, None, 2, len(body), [*sent.headers, *ODD_HEADERS]
-    )
+    return Record(TOPIC.name, 1, 7, 1_738_152_000_000, sent.key, body, joined([*sent.headers, *ODD_HEADERS]))
 
 
-async def fold(database: Database, record: ConsumerRecord, apply: Apply = fold_things) -> Folded:
+async def fold(database: Database, record: Record, apply: Apply = fold_things) -> Folded:
     async with database.transaction() as connection:
         return await fold_records(connection, await read(TOPIC, [record], skimmed=False), apply=apply)
 
@@ -115,9 +114,7 @@ async def test_what_was_discarded_stays_so_when_it_is_read_again(database: Datab
 
 async def test_lists_go_on_after_a_place(database: Database) -> None:
     for offset in (7, 8, 9):
-        record = a_letter(1, value=b"{")
-        record.offset = offset
-        await fold(database, record)
+        await fold(database, a_letter(1, value=b"{")._replace(offset=offset))
 
     async with database.transaction() as connection:
         first = await redrive.seen(connection, Wanted(topic=TOPIC.name, reason="malformed_json", limit=2))
@@ -126,7 +123,7 @@ async def test_lists_go_on_after_a_place(database: Database) -> None:
             connection, Wanted(after=(last.topic, last.partition, last.offset, last.content), limit=2)
         )
         other = await redrive.seen(connection, Wanted(reason="unstorable"))
-        of_the_key = await redrive.seen(connection, Wanted(key=record.key.decode()))
+        of_the_key = await redrive.seen(connection, Wanted(key="R1"))
         of_another = await redrive.seen(connection, Wanted(key="another"))
 
     assert [one.offset for one in (*first, *rest)] == [7, 8, 9]

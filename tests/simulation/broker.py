@@ -8,14 +8,15 @@ Some of what other services publish is in transactions, whose ends leave gaps as
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
+from schemas.raw_headers import NO_HEADERS, joined
 from schemas.topics import RECORDING_PROCESSED, TICKET_LINK_REQUESTED, TICKET_SYNC_REQUESTED, TOPICS
 from shared.own_records import OwnRecords
 from shared.producer import Outgoing
+from shared.record import Record
 
 PARTITIONS = 2
 POLLED_MAX = 4
@@ -26,10 +27,10 @@ class Broker:
     """`appended` is told of every record. `failing`: by service, of each of its next publications how many records are
     taken before it fails, and whether those are acknowledged."""
 
-    def __init__(self, now: Callable[[], datetime], appended: Callable[[ConsumerRecord], None]) -> None:
+    def __init__(self, now: Callable[[], datetime], appended: Callable[[Record], None]) -> None:
         self._now = now
         self._appended = appended
-        self.logs: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self.logs: dict[TopicPartition, list[Record]] = {}
         self.failing: dict[str, list[tuple[int, bool]]] = defaultdict(list)
         self.fired: Counter[str] = Counter()
         self._ends: dict[TopicPartition, int] = {}
@@ -43,21 +44,17 @@ class Broker:
             self.logs[TopicPartition(topic, partition)] = []
             self._ends[TopicPartition(topic, partition)] = self._on_disk[TopicPartition(topic, partition)] = 0
 
-    def append(self, one: Outgoing, timestamp: datetime | None = None) -> ConsumerRecord:
+    def append(self, one: Outgoing, timestamp: datetime | None = None) -> Record:
         """Take a record; its key decides the partition."""
         place = TopicPartition(one.topic, zlib.crc32(one.key or b"") % PARTITIONS)
-        record = ConsumerRecord(
+        record = Record(
             topic=one.topic,
             partition=place.partition,
             offset=self._ends[place],
             timestamp=int((timestamp or self._now()).timestamp() * 1000),
-            timestamp_type=1,
             key=one.key,
             value=one.value,
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            headers=tuple(one.headers),
+            raw_headers=joined(one.headers),
         )
         self._ends[place] += 1
         if one.topic in WITH_TRANSACTIONS and record.offset % 4 == 0:
@@ -66,7 +63,7 @@ class Broker:
         self._appended(record)
         return record
 
-    def last(self, place: TopicPartition) -> ConsumerRecord | None:
+    def last(self, place: TopicPartition) -> Record | None:
         """What was appended last, if it may still be lost: what has been looked through for compaction was on disk."""
         last = self.logs[place][-1] if self.logs[place] else None
         return last if last and last.offset >= self._on_disk[place] else None
@@ -92,7 +89,7 @@ class Broker:
         self.logs[place] = kept
         return gone
 
-    def between(self, place: TopicPartition, first: int, end: int) -> Sequence[ConsumerRecord]:
+    def between(self, place: TopicPartition, first: int, end: int) -> Sequence[Record]:
         """Records at these offsets, as far as they are still there."""
         return [record for record in self.logs[place] if first <= record.offset < end]
 
@@ -137,9 +134,9 @@ class Consumer:
         """Whether a poll would return something."""
         return any(self._positions[one] < self._broker.end(one) for one in self.assigned)
 
-    def poll(self, own: OwnRecords) -> dict[TopicPartition, list[ConsumerRecord]]:
+    def poll(self, own: OwnRecords) -> dict[TopicPartition, list[Record]]:
         """Some records of each partition, by their order in it; each was a batch of its own."""
-        polled: dict[TopicPartition, list[ConsumerRecord]] = defaultdict(list)
+        polled: dict[TopicPartition, list[Record]] = defaultdict(list)
         for one in sorted(self.assigned):
             if self._positions[one] > self._broker.end(one):
                 self._positions[one] = 0  # out of range: auto_offset_reset="earliest"
@@ -152,12 +149,12 @@ class Consumer:
         return dict(polled)
 
 
-def as_batch(record: ConsumerRecord) -> memoryview:
+def as_batch(record: Record) -> memoryview:
     """What would stand in the log of it, with all that its publisher has written after 17 bytes of the broker's."""
-    written = repr((record.key, record.value, record.headers)).encode()
+    written = repr((record.key, record.value, record.raw_headers)).encode()
     return memoryview(bytes(17) + zlib.crc32(written).to_bytes(4, "big") + written)
 
 
-def _known_again(record: ConsumerRecord, own: OwnRecords) -> ConsumerRecord:
+def _known_again(record: Record, own: OwnRecords) -> Record:
     found = own.take(as_batch(record), [record])
-    return replace(record, value=found, key=None, headers=()) if found else record
+    return record._replace(value=found, key=None, raw_headers=NO_HEADERS) if found else record

@@ -205,7 +205,10 @@ def _all_is_known(world: World) -> None:
             raise Violation(f"{recording} is shown as pending for ever")
     for service, database in world.databases.items():
         told = {
-            (*(dict(record.headers)[name].decode() for name in ("topic", "partition", "offset")), record.value)
+            (
+                *((dict(record.headers)[name] or b"").decode() for name in ("topic", "partition", "offset")),
+                record.value,
+            )
             for place, log in world.broker.logs.items()
             if place.topic == f"{service}.dlq"
             for record in log

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from schemas.envelope import decode
 from schemas.events import CloudTicketUpdated, Event, RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.topics import topic_named
 from schemas.undecodable import Undecodable
+from shared.record import Record
 from tests.simulation.broker import Broker
 from tests.simulation.cloud import KEYS, Cloud, Request
 from tests.simulation.database import ModelDatabase, Tables
@@ -52,19 +53,19 @@ class Oracle:
         self._transfers: dict[tuple[str, int], RecordingTransferred] = {}
         self._decoded: dict[tuple[str, bytes], Event | None] = {}
 
-    def event_of(self, record: ConsumerRecord) -> Event | None:
+    def event_of(self, record: Record) -> Event | None:
         """None: it cannot be read."""
         known = (record.topic, record.value)
         if known not in self._decoded:
             topic = topic_named(record.topic)
             try:
-                event = decode(topic, key=record.key, value=record.value, headers=record.headers)
+                event = decode(topic, key=record.key, value=record.value, headers=record.raw_headers)
             except Undecodable:
                 event = None
             self._decoded[known] = event
         return self._decoded[known]
 
-    def appended(self, record: ConsumerRecord) -> None:
+    def appended(self, record: Record) -> None:
         """A fact stands on its topic for good, so it must be true."""
         if record.topic.endswith(".dlq"):
             return

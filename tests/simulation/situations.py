@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from aiokafka import ConsumerRecord
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,6 +19,7 @@ from schemas.events import RecordingProcessed, RecordingTransferred, TicketDetai
 from services.cloud_updater.pushes import LeaseLost
 from shared.lane_state import LaneShut
 from shared.reading import Incoming
+from shared.record import Record
 from tests.simulation import database
 from tests.simulation.clock import BEGINNING
 from tests.simulation.contract import same, set_clock
@@ -99,9 +99,9 @@ async def refused(asked: Awaitable[object]) -> str | None:
 # What the situations speak of.
 
 
-def record(offset: int = 0, *, value: bytes = b"{}", topic: str = "TicketLinked") -> ConsumerRecord[Any, Any]:
+def record(offset: int = 0, *, value: bytes = b"{}", topic: str = "TicketLinked") -> Record:
     """A record of a topic."""
-    return ConsumerRecord(topic, 0, offset, 1_000, 1, b"key", value, None, 0, 0, ())
+    return Record(topic, 0, offset, 1_000, b"key", value)
 
 
 def processed(recording: str = "R1", *, revision: int = 1, **fields: object) -> RecordingProcessed:

@@ -5,9 +5,10 @@ here. What was on it is said again: by its publishers, or, if it is a service's 
 nothing is lost on a topic that its publisher's database does not know (any more, or yet): of that no one else knows.
 """
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 
 from shared.producer import Outgoing
+from shared.record import Record
 from tests.simulation import plumbing_store
 from tests.simulation.broker import PARTITIONS
 from tests.simulation.database_moves import OWN_TOPICS, DatabaseMoves
@@ -76,12 +77,12 @@ class TopicMoves(DatabaseMoves):
             self.broker.append(one)
         self._unsaid.clear()
 
-    def _known_to_its_publisher(self, record: ConsumerRecord) -> bool:
+    def _known_to_its_publisher(self, record: Record) -> bool:
         event = self.oracle.event_of(record)
         service = PUBLISHERS.get(record.topic)
         return event is None or service is None or says(self.tables(service), event)
 
-    def _is_read(self, record: ConsumerRecord) -> bool:
+    def _is_read(self, record: Record) -> bool:
         """Whether a row or a consumer stands behind it."""
         place = TopicPartition(record.topic, record.partition)
         readers = [one for one in self.processes.values() if record.topic in one.folds]
@@ -89,7 +90,7 @@ class TopicMoves(DatabaseMoves):
         consumers = [one.consumers[record.topic].stands_at(place) for one in readers]
         return any(record.offset < one for one in rows + consumers)
 
-    def _is_lost(self, records: list[ConsumerRecord], ends: dict[TopicPartition, int]) -> None:
+    def _is_lost(self, records: list[Record], ends: dict[TopicPartition, int]) -> None:
         """Where the topic ends now. A copy of a database in which it was read beyond that is of another topic."""
         for record in records:
             event = self.oracle.event_of(record)
@@ -97,7 +98,8 @@ class TopicMoves(DatabaseMoves):
                 recording, order = order_of(event)
                 self.lost[record.topic][recording] = max(order, self.lost[record.topic].get(recording, ()))
             elif record.topic not in OWN_TOPICS:
-                self._unsaid.append(Outgoing(record.topic, record.key, record.value or b"", record.headers))
+                headers = [(name, value or b"") for name, value in record.headers]
+                self._unsaid.append(Outgoing(record.topic, record.key, record.value or b"", headers))
         for service, copy in list(self._copies.items()):
             if any(copy["position"].get(tuple(place), 0) > end for place, end in ends.items()):
                 del self._copies[service]

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from aiokafka import ConsumerRecord
-
 from schemas.envelope import encode
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketInfo, TicketLinked, TransferredFile
 from schemas.fields import CloudsUuid, FolderId, RecordingId, RequestId
+from schemas.raw_headers import joined
 from schemas.topics import TOPICS
+from shared.record import Record
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
 
@@ -61,22 +61,18 @@ def a_transfer(recording_id: str = "R1", transfer_version: int = 1, **fields: ob
     )
 
 
-def records_of(*events: Event) -> Sequence[ConsumerRecord]:
+def records_of(*events: Event) -> Sequence[Record]:
     """The events as records of their own topic, in this order."""
     topic = next(topic for topic in TOPICS if topic.event is type(events[0]))
     return [
-        ConsumerRecord(
+        Record(
             topic=topic.name,
             partition=0,
             offset=offset,
             timestamp=int(NOON.timestamp() * 1000),
-            timestamp_type=0,
             key=event.recording_id.encode(),  # type: ignore[union-attr]  # the three that transfer reads have one
             value=encoded.value,
-            checksum=None,
-            serialized_key_size=0,
-            serialized_value_size=0,
-            headers=tuple(encoded.headers),
+            raw_headers=joined(encoded.headers),
         )
         for offset, event in enumerate(events)
         for encoded in [encode(event, source="test", event_id=str(offset), time=NOON)]
