@@ -29,7 +29,6 @@ from schemas.headers import (
     media_type_of,
     type_of,
 )
-from schemas.raw_headers import Headers
 from schemas.rules import broken_rules, is_malformed_json
 from schemas.topics import Topic
 from schemas.undecodable import Reason, Undecodable
@@ -86,8 +85,8 @@ def rfc3339(time: datetime) -> bytes:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z").encode()
 
 
-def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers | bytes) -> Event:
-    """The event of one record, in whichever of the three forms it came.
+def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: bytes) -> Event:
+    """The event of one record, in whichever of the three forms it came; `headers` as they stand in the record.
 
     Raises Undecodable, whatever the bytes are. A null value is not for here: it is counted and skipped before.
     """
@@ -103,7 +102,7 @@ def decode(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers | 
     return event
 
 
-def skim(topic: Topic, *, key: bytes | None, value: bytes, headers: Headers | bytes) -> Skim | None:
+def skim(topic: Topic, *, key: bytes | None, value: bytes, headers: bytes) -> Skim | None:
     """The key of a fact, its order among the facts of that key and what tells it apart from others of that order (empty
     if nothing does), at a tenth of what reading all of it costs.
 

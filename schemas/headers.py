@@ -1,30 +1,30 @@
 """The headers of a record: which of the three forms it has, and whether its envelope is one of the event's own.
 
-Only content-type and ce_* are read; all others are nobody's business. The headers of one publisher differ in texts that
-decide nothing, such as id and subject, and in the time. What they have in common is known again as it stands: to take
+Only content-type and ce_* are read; all others are nobody's business. Most headers are as those of a record before, but
+for texts that decide nothing, such as id and subject, and the time. So what they have in common is remembered: to take
 each header apart and to look at it cost more than to read the event.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import datetime
 from functools import cache
-from operator import itemgetter
+from random import randrange
 from typing import NamedTuple
 
 from schemas.events import Event
-from schemas.raw_headers import Headers, as_name, joined, spans, split
+from schemas.raw_headers import Headers, as_name, spans, split
 from schemas.undecodable import Undecodable
+from schemas.varint import MORE, read_unsigned
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
 REQUIRED = ("specversion", "id", "source", "type")
 _TYPE = re.compile(r"(ticketsync\.[a-z-]+)\.v[0-9]+")
 _DECIDING = frozenset({"content-type", "ce_specversion", "ce_type"})
+# Of each event; a record is held against all of them.
+REMEMBERED = 12
 REMEMBERED_BYTES = 2_000
-REMEMBERED = 1_000
-LAYOUTS_OF_A_LENGTH = 4
 
 
 @cache
@@ -34,82 +34,91 @@ def type_of(event: type[Event]) -> str:
     return f"ticketsync.{words}.v{event.major_version}"
 
 
-def media_type_of(headers: Headers | bytes, event: type[Event]) -> str:
-    """The media type ("" if none) of a record of this event. Bytes are headers as they stand in a record.
+def media_type_of(raw: bytes, event: type[Event]) -> str:
+    """The media type ("" if none) of a record of this event; its headers come as they stand there.
 
     Raises Undecodable if the envelope is none of its own.
     """
-    raw = headers if isinstance(headers, bytes) else joined(headers)
-    for layout in _layouts.get(len(raw), ()):
-        found = _known.get((event, layout.alike(raw)))
-        if found is not None and layout.has_good_texts(raw):
-            return found
+    plain = raw.isascii()
+    known = _known[event]
+    for alike in known:
+        if alike.fits(raw, plain=plain):
+            return alike.media_type
     try:
-        apart = split(raw)
+        found = _judge(split(raw), event)
     except ValueError as error:
         raise Undecodable("bad_header", str(error)) from None
-    found = _judge(apart, event)
-    if len(raw) <= REMEMBERED_BYTES:
-        _remember(raw, event, found)
+    if len(raw) <= REMEMBERED_BYTES and (shared := _what_others_may_share(raw, found)):
+        if len(known) < REMEMBERED:
+            known.append(shared)
+        else:
+            known[randrange(REMEMBERED)] = shared  # noqa: S311  # any will do
     return found
 
 
-class _Layout(NamedTuple):
-    """Where headers of one length have the values that decide nothing by what they say, and all between them.
+_ANYTHING, _TEXT, _TIME = range(3)
 
-    What is between holds every name and every length. So headers in which that is as it was in others have their values
-    at the same places, and all that decides is the same.
+
+class _Alike(NamedTuple):
+    """What the headers of some records share, those of one that was good among them.
+
+    `values`: of each value that differs, all that stands before it, from behind the one before to its own name, how
+    many bytes that is, and what the value has to be. `rest` stands behind the last of them.
     """
 
-    alike: Callable[[bytes], object]
-    texts: tuple[slice, ...]
-    time: slice | None
+    values: tuple[tuple[bytes, int, int], ...]
+    rest: bytes
+    media_type: str
 
-    def has_good_texts(self, raw: bytes) -> bool:
-        """Otherwise they have to be looked at one by one, which tells what is wrong with the first that is."""
+    def fits(self, raw: bytes, *, plain: bool) -> bool:
+        """Whether these are such headers, and as good. `plain`: they hold nothing but ASCII."""
+        at = 0
         try:
-            if not raw.isascii():
-                for text in self.texts:
-                    raw[text].decode()
-            return self.time is None or _is_time(raw[self.time].decode())
-        except UnicodeDecodeError:
+            for before, size, must_be in self.values:
+                if not raw.startswith(before, at):
+                    return False
+                at += size + 1
+                if (length := raw[at - 1]) >= MORE:
+                    length, at = read_unsigned(raw, at - 1)
+                end = at if length & 1 else at + (length >> 1)  # null is -1
+                if must_be:
+                    if end == at:
+                        return False
+                    if must_be == _TIME:
+                        if not _is_time(raw[at:end].decode()):
+                            return False
+                    elif not plain:
+                        raw[at:end].decode()
+                at = end
+        except (IndexError, UnicodeDecodeError):
             return False
+        return at + len(self.rest) == len(raw) and raw.endswith(self.rest)
 
 
-_layouts: dict[int, list[_Layout]] = defaultdict(list)
-_known: dict[tuple[type[Event], object], str] = {}
+_known: defaultdict[type[Event], list[_Alike]] = defaultdict(list)
 
 
-def _remember(raw: bytes, event: type[Event], media_type: str) -> None:
-    """That headers which differ from these in texts and time alone are as good."""
-    layout = _layout(raw)
-    if layout is None:
-        return
-    if len(_known) >= REMEMBERED:
-        _known.clear()
-        _layouts.clear()
-    of_this_length = _layouts[len(raw)]
-    if all(one.alike(raw) != layout.alike(raw) for one in of_this_length):
-        of_this_length[:] = [layout, *of_this_length][:LAYOUTS_OF_A_LENGTH]
-    _known[event, layout.alike(raw)] = media_type
-
-
-def _layout(raw: bytes) -> _Layout | None:
-    """None: a header stands there twice, and has to say the same both times."""
+def _what_others_may_share(raw: bytes, media_type: str) -> _Alike | None:
+    """Of headers that are good. None: one of the envelope's comes twice, and has to say the same both times."""
     found = spans(raw)
-    values = {as_name(raw[name]).lower(): value for name, value in found}
-    if len(values) < len(found):
+    names = [as_name(raw[one.name]).lower() for one in found]
+    read = [name for name in names if _is_read(name)]
+    if len(set(read)) < len(read):
         return None
-    between, begin = list[slice](), 0
-    texts: dict[str, slice] = {}
-    for name, value in values.items():
-        if name not in _DECIDING and value is not None:
-            between.append(slice(begin, value.start))
-            begin = value.stop
-            if name.startswith("ce_"):
-                texts[name] = value
-    time = texts.pop("ce_time", None)
-    return _Layout(itemgetter(*between, slice(begin, None)), tuple(texts.values()), time)
+    values: list[tuple[bytes, int, int]] = []
+    begin = 0
+    for name, one in zip(names, found, strict=True):
+        if name not in _DECIDING:
+            must_be = _TEXT if _is_read(name) else _ANYTHING
+            if name == "ce_time" and media_type != STRUCTURED:
+                must_be = _TIME
+            values.append((before := raw[begin : one.name.stop], len(before), must_be))
+            begin = one.end
+    return _Alike(tuple(values), raw[begin:], media_type)
+
+
+def _is_read(name: str) -> bool:
+    return name == "content-type" or name.startswith("ce_")
 
 
 def _judge(headers: Headers, event: type[Event]) -> str:
@@ -127,7 +136,7 @@ def _read_headers(headers: Headers) -> tuple[str, dict[str, str]]:
     attributes: dict[str, str] = {}
     for raw_name, raw in headers:
         name = raw_name.lower()
-        if name != "content-type" and not name.startswith("ce_"):
+        if not _is_read(name):
             continue
         if not name.isascii():
             # No attribute's name: it may be one that was damaged, or that was no text at all (schemas/raw_headers.py).

@@ -17,33 +17,35 @@ NO_HEADERS = b"\0"
 
 
 class Span(NamedTuple):
-    """Where a header's name and value stand; of a value that is null, nowhere."""
+    """Where a header's name and value stand, and where it ends. A value that is null stands nowhere."""
 
     name: slice
     value: slice | None
+    end: int
 
 
 def split(raw: bytes) -> list[tuple[str, bytes | None]]:
     """Names and values. Raises ValueError if these are no headers; no broker takes such a record."""
-    return [(as_name(raw[name]), raw[value] if value else None) for name, value in spans(raw)]
+    return [(as_name(raw[one.name]), raw[one.value] if one.value else None) for one in spans(raw)]
 
 
 def spans(raw: bytes) -> list[Span]:
     """Of each header in turn. Raises as `split` does."""
+    found: list[Span] = []
     try:
-        found, at = list[Span](), 0
-        number, at = varint.read(raw, at)
+        number, at = varint.read(raw, 0)
         for _ in range(number):
             length, at = varint.read(raw, at)
+            if length < 0:
+                raise ValueError("a header's name has no length")
             name = slice(at, at + length)
             length, at = varint.read(raw, name.stop)
-            found.append(Span(name, slice(at, at + length) if length >= 0 else None))
-            at += max(length, 0)
-            if name.stop < name.start:
-                raise ValueError("a header's name has no length")
+            value = slice(at, at + length) if length >= 0 else None
+            at = value.stop if value else at
+            found.append(Span(name, value, at))
     except IndexError:
         at = -1
-    if at != len(raw):
+    if at != len(raw) or number < 0:
         raise ValueError("the headers end elsewhere than they say")
     return found
 

@@ -33,50 +33,60 @@ class _Fetched:
     """The batches that were fetched from one partition, as the fetcher uses them."""
 
     def __init__(self, fetched: bytes) -> None:
-        self._fetched = memoryview(fetched)
+        self._fetched = fetched
         self._at = 0
         self._batches = MemoryRecords(fetched)
         self.has_next = self._batches.has_next
         self.size_in_bytes = self._batches.size_in_bytes
-        self.place: TopicPartition | None = None
+        self.place = TopicPartition(
+            "", -1
+        )  # the fetcher tells it to `_PartitionRecords`, before any batch is asked for
 
     def next_batch(self) -> "_Batch":
-        batch = self._batches.next_batch()
+        known = self._batches.next_batch()
         start = self._at
         self._at += _BATCH_START.size + _BATCH_START.unpack_from(self._fetched, start)[1]
-        return _Batch(batch, self._fetched[start : self._at], self.place)
+        return _Batch(RecordBatch(known, self._fetched, slice(start, self._at), self.place))
 
 
 class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
-    """Which of the batches are read, and from where on, stays the fetcher's business; records are ours already."""
+    """Which of the batches are read, and from where on, stays the fetcher's business; records are ours already.
+
+    Nothing is deserialized.
+    """
 
     def __init__(self, place: TopicPartition, batches: _Fetched, *others: Any) -> None:  # noqa: ANN401
         batches.place = place
         super().__init__(place, batches, *others)
+
+    def _contains_abort_marker(self, batch: "_Batch") -> bool:
+        # The log cleaner may leave a control batch of which nothing is left; aiokafka raises for it at every poll.
+        return not batch.is_empty and bool(super()._contains_abort_marker(batch))
 
     def _consumer_record(self, _: TopicPartition, record: Record) -> Record:
         return record
 
 
 class _Batch:
-    """One batch: what aiokafka knows of it, and its records."""
+    """A batch as the fetcher uses it."""
 
-    def __init__(self, batch: Any, content: memoryview, place: TopicPartition) -> None:  # noqa: ANN401
-        self._batch = batch
-        self._content = content
-        self._place = place
+    def __init__(self, records: RecordBatch) -> None:
+        self._records = records
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        return getattr(self._batch, name)
+        return getattr(self._records.known, name)
+
+    @property
+    def is_empty(self) -> bool:
+        return self._records.number == 0
 
     def __next__(self) -> Any:  # noqa: ANN401
-        return next(self._batch)
+        return next(self._records.known)
 
     def __iter__(self) -> Iterator[Record]:
-        records = RecordBatch(self._batch, self._content, self._place)
         own = own_records.get()
-        if own and (found := own.take(self._content, records)):
-            topic, partition = self._place
-            yield Record(topic, partition, self._batch.next_offset - 1, self._batch.max_timestamp, None, found)
+        if own and (found := own.take(self._records.content, self._records)):
+            topic, partition = self._records.place
+            yield Record(topic, partition, self.next_offset - 1, self.max_timestamp, None, found)
         else:
-            yield from records
+            yield from self._records

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.envelope import decode
 from schemas.events import TicketLinked
+from schemas.raw_headers import joined
 from schemas.topics import TICKET_LINKED, Topic
 from schemas.undecodable import Reason, Undecodable
 from tests.schemas.given import a_body, as_json
@@ -48,5 +49,5 @@ def reason_of(
     value: bytes, headers: Headers, *, topic: Topic = TICKET_LINKED, key: bytes | None = KEY
 ) -> tuple[Reason, str]:
     with pytest.raises(Undecodable) as caught:
-        decode(topic, key=key, value=value, headers=headers)
+        decode(topic, key=key, value=value, headers=joined(headers))
     return caught.value.reason, caught.value.error

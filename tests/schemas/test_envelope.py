@@ -16,6 +16,7 @@ from schemas.events import (
     TicketSyncRequested,
 )
 from schemas.headers import type_of
+from schemas.raw_headers import NO_HEADERS, joined
 from schemas.topics import LINKER_DLQ, RECORDING_PROCESSED, TICKET_LINK_REQUESTED, TICKET_LINKED, TICKET_SYNC_REQUESTED
 from tests.schemas.given import a_body, as_json, parse, without
 from tests.schemas.records import (
@@ -70,7 +71,7 @@ def test_types_are_named_after_the_events() -> None:
 def test_what_we_publish_we_read_back() -> None:
     record = encode(LINKED, source="/linker", event_id="1", time=NOON)
 
-    assert decode(TICKET_LINKED, key=KEY, value=record.value, headers=record.headers) == LINKED
+    assert decode(TICKET_LINKED, key=KEY, value=record.value, headers=joined(record.headers)) == LINKED
 
 
 @pytest.mark.parametrize(
@@ -92,12 +93,12 @@ def test_what_we_publish_we_read_back() -> None:
     ],
 )
 def test_all_three_forms_are_the_same_event(value: bytes, headers: Headers) -> None:
-    assert decode(TICKET_LINKED, key=KEY, value=value, headers=headers) == LINKED
+    assert decode(TICKET_LINKED, key=KEY, value=value, headers=joined(headers)) == LINKED
 
 
 @pytest.mark.parametrize("header", [("trace", b"\xff\xfe"), ("", None), ("x-ce_id", b"\xff"), ("traceparent", None)])
 def test_a_broken_header_of_somebody_else_is_ignored(header: tuple[str, bytes | None]) -> None:
-    assert decode(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=[*binary(), header]) == LINKED
+    assert decode(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=joined([*binary(), header])) == LINKED
 
 
 @pytest.mark.parametrize("key", [b"another", b"", b'"rec-2025-01-29-0001"', b"\xff", b"rec-2025-01-29-0001 "])
@@ -108,7 +109,7 @@ def test_a_key_that_differs_from_the_body_is_a_dead_letter(key: bytes) -> None:
 def test_a_key_is_the_field_in_utf_8() -> None:
     value = as_json(BODY | {"recording_id": "Aufnahme-ä-😀"})
 
-    event = decode(TICKET_LINKED, key="Aufnahme-ä-😀".encode(), value=value, headers=[])
+    event = decode(TICKET_LINKED, key="Aufnahme-ä-😀".encode(), value=value, headers=NO_HEADERS)
 
     assert isinstance(event, TicketLinked)
     assert event.recording_id == "Aufnahme-ä-😀"
@@ -118,7 +119,7 @@ def test_only_a_compacted_topic_needs_a_key() -> None:
     assert reason_of(as_json(BODY), [], key=None) == ("missing_key", "the key must be recording_id")
 
     sync = as_json(a_body(TicketSyncRequested))
-    assert decode(TICKET_SYNC_REQUESTED, key=None, value=sync, headers=[])
+    assert decode(TICKET_SYNC_REQUESTED, key=None, value=sync, headers=NO_HEADERS)
     assert reason_of(sync, [], topic=TICKET_SYNC_REQUESTED, key=b"other")[0] == "key_mismatch"
 
 
@@ -126,20 +127,20 @@ def test_only_a_compacted_topic_needs_a_key() -> None:
 def test_a_link_request_may_have_any_key(key: bytes | None) -> None:
     value = as_json(a_body(TicketLinkRequested))
 
-    assert decode(TICKET_LINK_REQUESTED, key=key, value=value, headers=[])
+    assert decode(TICKET_LINK_REQUESTED, key=key, value=value, headers=NO_HEADERS)
 
 
 def test_a_value_beyond_the_topic_s_limit_is_not_even_parsed() -> None:
     body = as_json(a_body(RecordingProcessed, transcript="{}"))
     fits = body.replace(b"{}", b"x" * (2_097_152 - len(body) + 2))
 
-    assert decode(RECORDING_PROCESSED, key=KEY, value=fits, headers=[])
+    assert decode(RECORDING_PROCESSED, key=KEY, value=fits, headers=NO_HEADERS)
     assert reason_of(fits + b" ", [], topic=RECORDING_PROCESSED) == ("too_large", "2097153 bytes, at most 2097152")
 
 
 def test_dead_letters_are_not_decoded() -> None:
     with pytest.raises(ValueError, match=r"linker\.dlq holds any bytes"):
-        decode(LINKER_DLQ, key=None, value=b"{}", headers=[])
+        decode(LINKER_DLQ, key=None, value=b"{}", headers=NO_HEADERS)
 
 
 @pytest.mark.parametrize("kind", EVENTS)

@@ -3,6 +3,7 @@
 import pytest
 
 from schemas.envelope import decode
+from schemas.raw_headers import joined
 from schemas.topics import TICKET_LINKED
 from schemas.undecodable import Reason
 from tests.schemas.given import as_json, without
@@ -49,7 +50,7 @@ def test_a_record_is_judged_by_its_own_headers_and_not_by_those_of_the_one_befor
     headers: Headers, reason: Reason
 ) -> None:
     for _ in range(2):
-        assert decode(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=binary()) == LINKED
+        assert decode(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=joined(binary())) == LINKED
         assert reason_of(as_json(BODY), headers)[0] == reason
 
 

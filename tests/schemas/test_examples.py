@@ -9,6 +9,7 @@ import pytest
 from schemas.envelope import decode
 from schemas.events import EVENTS, Event
 from schemas.generate import EXAMPLES_DIR, examples, json_file, released_file
+from schemas.raw_headers import NO_HEADERS
 from schemas.topics import topic_named
 from tests.schemas.given import ALL_EXAMPLES, EXAMPLE_IDS, Body, as_json
 
@@ -34,7 +35,7 @@ ODD_VALUES: list[Any] = [
 
 @pytest.mark.parametrize(("event", "name", "body"), ALL_EXAMPLES, ids=EXAMPLE_IDS)
 def test_an_example_is_accepted_by_the_model_and_by_the_json_schemas(event: type[Event], name: str, body: Body) -> None:
-    decoded = decode(topic_named(event.__name__), key=a_key(event, body), value=as_json(body), headers=[])
+    decoded = decode(topic_named(event.__name__), key=a_key(event, body), value=as_json(body), headers=NO_HEADERS)
 
     assert type(decoded) is event
     assert name

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.envelope import decode, skim
 from schemas.events import CloudTicketUpdated, RecordingTransferred, TicketLinked
+from schemas.raw_headers import NO_HEADERS, joined
 from schemas.topics import (
     CLOUD_TICKET_UPDATED,
     LINKER_DLQ,
@@ -33,7 +34,7 @@ from tests.schemas.records import BODY, ENVELOPE, KEY, STRUCTURED, Headers, bina
 )
 @pytest.mark.parametrize("headers", [[], "binary"])
 def test_key_and_order_are_had_of_a_fact(topic: Topic, body: Body, order: tuple[int, ...], headers: Headers) -> None:
-    found = skim(topic, key=b"R1", value=as_json(body), headers=_binary_of(topic) if headers else [])
+    found = skim(topic, key=b"R1", value=as_json(body), headers=joined(_binary_of(topic) if headers else []))
 
     assert found is not None
     assert found[:2] == ("R1", order)
@@ -43,7 +44,7 @@ def test_key_and_order_are_had_of_a_fact(topic: Topic, body: Body, order: tuple[
 def test_what_else_is_wrong_is_not_looked_at() -> None:
     value = as_json(BODY | {"filename": "", "ticket_info": 7})
 
-    assert skim(TICKET_LINKED, key=KEY, value=value, headers=binary()) == (
+    assert skim(TICKET_LINKED, key=KEY, value=value, headers=joined(binary())) == (
         KEY.decode(),
         (BODY["link_version"],),
         BODY["request_id"],
@@ -70,15 +71,15 @@ def test_what_else_is_wrong_is_not_looked_at() -> None:
 )
 def test_nothing_is_had_of_what_cannot_be_read(key: bytes | None, value: bytes, headers: Headers) -> None:
     with pytest.raises(Undecodable):
-        decode(TICKET_LINKED, key=key, value=value, headers=headers)
+        decode(TICKET_LINKED, key=key, value=value, headers=joined(headers))
 
-    assert skim(TICKET_LINKED, key=key, value=value, headers=headers) is None
+    assert skim(TICKET_LINKED, key=key, value=value, headers=joined(headers)) is None
 
 
 def test_other_forms_and_topics_are_read_in_full() -> None:
-    assert skim(TICKET_LINKED, key=KEY, value=as_json(ENVELOPE), headers=STRUCTURED) is None
-    assert skim(RECORDING_PROCESSED, key=KEY, value=b"{}", headers=[]) is None
-    assert skim(LINKER_DLQ, key=KEY, value=b"{}", headers=[]) is None
+    assert skim(TICKET_LINKED, key=KEY, value=as_json(ENVELOPE), headers=joined(STRUCTURED)) is None
+    assert skim(RECORDING_PROCESSED, key=KEY, value=b"{}", headers=NO_HEADERS) is None
+    assert skim(LINKER_DLQ, key=KEY, value=b"{}", headers=NO_HEADERS) is None
 
 
 def test_a_header_that_was_refused_once_is_refused_again() -> None:
@@ -87,9 +88,9 @@ def test_a_header_that_was_refused_once_is_refused_again() -> None:
     long = binary(ce_source=b"/" + b"x" * 10_000)
 
     for _ in range(2):
-        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=wrong) is None
-        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=binary()) is not None
-        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=long) is not None
+        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=joined(wrong)) is None
+        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=joined(binary())) is not None
+        assert skim(TICKET_LINKED, key=KEY, value=as_json(BODY), headers=joined(long)) is not None
 
 
 def _binary_of(topic: Topic) -> Headers:
@@ -100,7 +101,7 @@ def _binary_of(topic: Topic) -> Headers:
 def test_the_last_of_two_fields_of_one_name_counts_in_both_ways() -> None:
     value = json.dumps(BODY)[:-1].encode() + b',"link_version":9}'
 
-    found = skim(TICKET_LINKED, key=KEY, value=value, headers=[])
+    found = skim(TICKET_LINKED, key=KEY, value=value, headers=NO_HEADERS)
 
     assert found == (KEY.decode(), (9,), BODY["request_id"])
-    assert decode(TICKET_LINKED, key=KEY, value=value, headers=[]).link_version == 9  # type: ignore[union-attr]
+    assert decode(TICKET_LINKED, key=KEY, value=value, headers=NO_HEADERS).link_version == 9  # type: ignore[union-attr]

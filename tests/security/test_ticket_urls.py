@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from schemas.envelope import decode
+from schemas.raw_headers import NO_HEADERS
 from schemas.topics import TICKET_LINK_REQUESTED, TICKET_LINKED, Topic
 from schemas.undecodable import Undecodable
 from shared import migrations
@@ -88,8 +89,8 @@ def test_in_an_event(topic: Topic) -> None:
     def record(url: str) -> bytes:
         return json.dumps({**event.model_dump(mode="json"), "ticket_info": _ticket(url)}).encode()
 
-    kept = [decode(topic, key=b"R1", value=record(url), headers=[]) for url in GOOD]
+    kept = [decode(topic, key=b"R1", value=record(url), headers=NO_HEADERS) for url in GOOD]
     assert [one.ticket_info.ticket_url for one in kept] == GOOD  # type: ignore[union-attr]  # both kinds have one
     for url in BAD:
         with pytest.raises(Undecodable, match=r"^schema_invalid: ticket_info.ticket_url: "):
-            decode(topic, key=b"R1", value=record(url), headers=[])
+            decode(topic, key=b"R1", value=record(url), headers=NO_HEADERS)
