@@ -59,6 +59,11 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
         batches.place = place
         super().__init__(place, batches, *others)
 
+    def __iter__(self) -> Iterator[Record]:
+        # By itself, without a call for each record.
+        records: Iterator[Record] = self._records_iterator
+        return records
+
     def _contains_abort_marker(self, batch: "_Batch") -> bool:
         # The log cleaner may leave a control batch of which nothing is left; aiokafka raises for it at every poll.
         return not batch.is_empty and bool(super()._contains_abort_marker(batch))
