@@ -1,30 +1,23 @@
 """The headers of a record: which of the three forms it has, and whether its envelope is one of the event's own.
 
 Only content-type and ce_* are read; all others are nobody's business. Most headers are as those of a record before, but
-for texts that decide nothing, such as id and subject, and the time. So what they have in common is remembered: to take
-each header apart and to look at it cost more than to read the event.
+for texts that decide nothing, such as id and subject, and the time. Such are known again (schemas/known_headers.py): to
+take each header apart and to look at it cost more than to read the event.
 """
 
 import re
 from collections import defaultdict
-from datetime import datetime
 from functools import cache
-from random import randrange
-from typing import NamedTuple
 
 from schemas.events import Event
-from schemas.raw_headers import Headers, as_name, spans, split
+from schemas.known_headers import REMEMBERED_BYTES, KnownHeaders, is_read, is_time
+from schemas.raw_headers import Headers, spans, split
 from schemas.undecodable import Undecodable
-from schemas.varint import MORE, read_unsigned
 
 JSON = "application/json"
 STRUCTURED = "application/cloudevents+json"
 REQUIRED = ("specversion", "id", "source", "type")
 _TYPE = re.compile(r"(ticketsync\.[a-z-]+)\.v[0-9]+")
-_DECIDING = frozenset({"content-type", "ce_specversion", "ce_type"})
-# Of each event; a record is held against all of them.
-REMEMBERED = 12
-REMEMBERED_BYTES = 2_000
 
 
 @cache
@@ -39,86 +32,24 @@ def media_type_of(raw: bytes, event: type[Event]) -> str:
 
     Raises Undecodable if the envelope is none of its own.
     """
-    plain = raw.isascii()
     known = _known[event]
-    for alike in known:
-        if alike.fits(raw, plain=plain):
-            return alike.media_type
-    try:
-        found = _judge(split(raw), event)
-    except ValueError as error:
-        raise Undecodable("bad_header", str(error)) from None
-    if len(raw) <= REMEMBERED_BYTES and (shared := _what_others_may_share(raw, found)):
-        if len(known) < REMEMBERED:
-            known.append(shared)
-        else:
-            known[randrange(REMEMBERED)] = shared  # noqa: S311  # any will do
+    found = known.media_type(raw)
+    if found is None:
+        try:
+            places = spans(raw)
+        except ValueError as error:
+            raise Undecodable("bad_header", str(error)) from None
+        headers = split(raw)
+        found = _judge(headers, event)
+        names = [name.lower() for name, _ in headers]
+        read = [name for name in names if is_read(name)]
+        # One of the envelope's that comes twice has to say the same both times.
+        if len(raw) <= REMEMBERED_BYTES and len(set(read)) == len(read):
+            known.remember(raw, list(zip(names, places, strict=True)), found)
     return found
 
 
-_ANYTHING, _TEXT, _TIME = range(3)
-
-
-class _Alike(NamedTuple):
-    """What the headers of some records share, those of one that was good among them.
-
-    `values`: of each value that differs, all that stands before it, from behind the one before to its own name, how
-    many bytes that is, and what the value has to be. `rest` stands behind the last of them.
-    """
-
-    values: tuple[tuple[bytes, int, int], ...]
-    rest: bytes
-    media_type: str
-
-    def fits(self, raw: bytes, *, plain: bool) -> bool:
-        """Whether these are such headers, and as good. `plain`: they hold nothing but ASCII."""
-        at = 0
-        try:
-            for before, size, must_be in self.values:
-                if not raw.startswith(before, at):
-                    return False
-                at += size + 1
-                if (length := raw[at - 1]) >= MORE:
-                    length, at = read_unsigned(raw, at - 1)
-                end = at if length & 1 else at + (length >> 1)  # null is -1
-                if must_be:
-                    if end == at:
-                        return False
-                    if must_be == _TIME:
-                        if not _is_time(raw[at:end].decode()):
-                            return False
-                    elif not plain:
-                        raw[at:end].decode()
-                at = end
-        except (IndexError, UnicodeDecodeError):
-            return False
-        return at + len(self.rest) == len(raw) and raw.endswith(self.rest)
-
-
-_known: defaultdict[type[Event], list[_Alike]] = defaultdict(list)
-
-
-def _what_others_may_share(raw: bytes, media_type: str) -> _Alike | None:
-    """Of headers that are good. None: one of the envelope's comes twice, and has to say the same both times."""
-    found = spans(raw)
-    names = [as_name(raw[one.name]).lower() for one in found]
-    read = [name for name in names if _is_read(name)]
-    if len(set(read)) < len(read):
-        return None
-    values: list[tuple[bytes, int, int]] = []
-    begin = 0
-    for name, one in zip(names, found, strict=True):
-        if name not in _DECIDING:
-            must_be = _TEXT if _is_read(name) else _ANYTHING
-            if name == "ce_time" and media_type != STRUCTURED:
-                must_be = _TIME
-            values.append((before := raw[begin : one.name.stop], len(before), must_be))
-            begin = one.end
-    return _Alike(tuple(values), raw[begin:], media_type)
-
-
-def _is_read(name: str) -> bool:
-    return name == "content-type" or name.startswith("ce_")
+_known: defaultdict[type[Event], KnownHeaders] = defaultdict(KnownHeaders)
 
 
 def _judge(headers: Headers, event: type[Event]) -> str:
@@ -136,7 +67,7 @@ def _read_headers(headers: Headers) -> tuple[str, dict[str, str]]:
     attributes: dict[str, str] = {}
     for raw_name, raw in headers:
         name = raw_name.lower()
-        if not _is_read(name):
+        if not is_read(name):
             continue
         if not name.isascii():
             # No attribute's name: it may be one that was damaged, or that was no text at all (schemas/raw_headers.py).
@@ -188,15 +119,8 @@ def _check_attributes(attributes: dict[str, str], event: type[Event]) -> None:
 
 
 def _check_time(text: str) -> None:
-    if not _is_time(text):
+    if not is_time(text):
         raise Undecodable("bad_header", "ce_time is not a time in RFC 3339 form with an offset")
-
-
-def _is_time(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def check_type(given: str, event: type[Event]) -> None:

@@ -5,6 +5,7 @@ Source: https://protobuf.dev/programming-guides/encoding/#signed-ints
 
 MORE = 0x80
 BITS = 7
+_LONGEST_BITS = 63
 
 
 def read(data: bytes, at: int) -> tuple[int, int]:
@@ -17,6 +18,8 @@ def read_unsigned(data: bytes, at: int) -> tuple[int, int]:
     """The same without its sign, which is left as the lowest bit."""
     number = shift = 0
     while (part := data[at]) >= MORE:
+        if shift >= _LONGEST_BITS:
+            raise IndexError("a number without an end")
         number |= (part - MORE) << shift
         shift += BITS
         at += 1

@@ -100,13 +100,13 @@ class RecordBatch:
         batch_time = self.known.max_timestamp if self.known.timestamp_type else None
         data, end, batch_end = self._data()
         for _ in range(self.number):
-            if (length := data[end]) < MORE:
+            if (size := data[end]) < MORE:
                 at = end + 1
             elif (high := data[end + 1]) < MORE:
-                length, at = length - MORE + (high << BITS), end + 2
+                size, at = size - MORE + (high << BITS), end + 2
             else:
-                length, at = read_unsigned(data, end)
-            end = at + (length >> 1)
+                size, at = read_unsigned(data, end)
+            end = at + (size >> 1)
             at += 1  # attributes, of which there are none yet
             if (later := data[at]) < MORE:
                 at += 1
@@ -132,7 +132,7 @@ class RecordBatch:
                 length, at = read_unsigned(data, key_end)
             value_end = at if length & 1 else at + (length >> 1)
             value = None if length & 1 else data[at:value_end]
-            if not value_end < end <= batch_end or further & 1:
+            if not value_end < end <= batch_end or (size | further) & 1:
                 raise CorruptRecordException("a record is not what it says")
             time = first_time + (later >> 1 ^ -(later & 1)) if batch_time is None else batch_time
             yield new(Record, (topic, partition, first_offset + (further >> 1), time, key, value, data[value_end:end]))

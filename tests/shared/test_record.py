@@ -91,6 +91,13 @@ def test_what_a_record_says_of_itself_before_its_time_is_passed_over() -> None:
     assert [(one.key, one.value) for one in _as_we_read(bytes(content))] == [(b"R1", b"{}")]
 
 
+def test_a_key_may_be_less_than_null() -> None:
+    """Kafka takes any length below 0 for it."""
+    content = batch_of([Raw(b"R1", b"{}")]).replace(b"\x14\0\0\0\x04R1", b"\x10\0\0\0\x03")
+
+    assert [(one.key, one.value) for one in _as_we_read(content)] == [(None, b"{}")]
+
+
 def test_records_in_the_format_of_old_kafkas_have_no_headers() -> None:
     builder = LegacyRecordBatchBuilder(magic=1, compression_type=0, batch_size=1_000)
     builder.append(7, timestamp=1_000, key=b"R1", value=b"{}")
@@ -124,6 +131,14 @@ def _offset_before_the_batch(batch: bytes) -> bytes:
     return batch[:64] + b"\x01" + batch[65:]
 
 
+def _less_than_nothing(batch: bytes) -> bytes:
+    return batch[:61] + bytes([batch[61] | 1]) + batch[62:]
+
+
+def _number_without_an_end(batch: bytes) -> bytes:
+    return batch[:61] + b"\xff" * 20
+
+
 def _shorter_than_any_batch(batch: bytes) -> bytes:
     return batch[:59]
 
@@ -137,6 +152,8 @@ def _value_beyond_its_record(batch: bytes) -> bytes:
     [
         _cut,
         _longer,
+        _less_than_nothing,
+        _number_without_an_end,
         _no_number_of_headers,
         _offset_before_the_batch,
         _record_that_ends_early,
