@@ -4,12 +4,12 @@ Run as `python -m bench.peers.naive TOPIC`. Offsets are committed in the backgro
 in a crash.
 """
 
-import asyncio
 import os
 import sys
 from typing import Any
 
 import httpx
+import uvloop
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
 
@@ -30,4 +30,4 @@ async def push_link(link: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(FastStream(broker, logger=None).run())
+    uvloop.run(FastStream(broker, logger=None).run())
