@@ -9,6 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -26,7 +27,7 @@ from ops.options import By, DataDir, Json, Yes
 from ops.service_api import ServiceApi, api
 from ops.so_far import SoFar
 from ops.who import asks
-from schemas.adopted import ADOPTED_MAX, AdoptedLine
+from schemas.adopted import ADOPTED_MAX, Adopted, AdoptedLine
 from schemas.rules import broken_rules
 
 LINE_MAX_BYTES = 5_000_000
@@ -149,13 +150,11 @@ def _parse(number: int, line: bytes, done: Done) -> AdoptedLine | None:
 
 async def _take_over(transfer: ServiceApi, lot: Sequence[Line], done: Done, rehearsal: Rehearsal | None) -> list[Line]:
     """Those that are transferred now, or were. `rehearsal`: it is a dry run, which has heard so much of the file."""
-    became = {one.number: known for one in lot if rehearsal and (known := rehearsal.judge(one.said))}
-    asked = [one for one in lot if one.number not in became]
-    for line, answer in zip(asked, await _asked_for(transfer, asked, dry_run=rehearsal is not None), strict=True):
-        became[line.number] = rehearsal.take(line.said, answer) if rehearsal else answer
+    ask = partial(_asked_for, transfer, dry_run=rehearsal is not None)
+    all_said = [one.said for one in lot]
+    became = await (rehearsal.judge(all_said, ask) if rehearsal else ask(all_said))
     taken = []
-    for line in lot:
-        one = became[line.number]
+    for line, one in zip(lot, became, strict=True):
         done.outcomes[one.outcome] += 1
         if one.outcome == "conflict":
             done.findings.append((line.number, one.recording_id, one.reason or "conflict", one.message or ""))
@@ -164,10 +163,10 @@ async def _take_over(transfer: ServiceApi, lot: Sequence[Line], done: Done, rehe
     return taken
 
 
-async def _asked_for(transfer: ServiceApi, lot: Sequence[Line], *, dry_run: bool) -> Sequence[AdoptedRecording]:
+async def _asked_for(transfer: ServiceApi, lot: Sequence[Adopted], *, dry_run: bool) -> Sequence[AdoptedRecording]:
     if not lot:
         return ()
-    recordings = [one.said.model_dump(exclude={"ticket_info"}, exclude_none=True) for one in lot]
+    recordings = [one.model_dump(exclude={"ticket_info"}, exclude_none=True) for one in lot]
     body: dict[str, Any] = {"recordings": recordings, "dry_run": dry_run}
     answer = await transfer.call("POST", "/adoptions", AdoptedRecordings, json=body, time_limit_s=LOT_TIME_LIMIT_S)
     return answer.items

@@ -5,6 +5,7 @@ Invariant: only what contradicts an earlier lot is judged here; all else, within
 Of a line short digests are kept, some 400 bytes in all, however long its names are; of a folder, its names.
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 
 from ops.answers.adopted import AdoptedRecording
@@ -14,6 +15,9 @@ ELSEWHERE = "an earlier line of this file says that it is in another folder, und
 FOLDER_ELSEWHERE = "an earlier line of this file says that folder {} is in the cloud as {}"
 UUID_TAKEN = "an earlier line of this file says that this clouds_uuid is folder {}"
 FILENAME_TAKEN = "an earlier line of this file says that {} of this folder is another recording"
+
+
+Ask = Callable[[Sequence[Adopted]], Awaitable[Sequence[AdoptedRecording]]]
 
 
 class Rehearsal:
@@ -26,12 +30,31 @@ class Rehearsal:
         self._uuids: dict[str, str] = {}
         self._folders: dict[str, str] = {}
 
-    def judge(self, said: Adopted) -> AdoptedRecording | None:
-        """What becomes of a line by the lots before its own; None: they say nothing against it."""
+    async def judge(self, lot: Sequence[Adopted], ask: Ask) -> list[AdoptedRecording]:
+        """What becomes of each line; `ask` tells what transfer says of some, which knows nothing of earlier lots.
+
+        Where it would have taken a line that one of those contradicts, what it says of those behind that line does not
+        hold: they are asked about again.
+        """
+        became: list[AdoptedRecording] = []
+        while len(became) < len(lot):
+            rest = lot[len(became) :]
+            judged = [self._judge(said) for said in rest]
+            asked = [said for said, known in zip(rest, judged, strict=True) if known is None]
+            answers = iter(await ask(asked))
+            for said, known in zip(rest, judged, strict=True):
+                answer = known or next(answers)
+                became.append(known or self._take(said, answer))
+                if answer.outcome == "adopted" and became[-1].outcome == "conflict":
+                    break
+        return became
+
+    def _judge(self, said: Adopted) -> AdoptedRecording | None:
+        """What becomes of a line by those that were taken before; None: they say nothing against it."""
         return self._judge_recording(said) or self._judge_folder(said) or self._judge_name(said)
 
-    def take(self, said: Adopted, became: AdoptedRecording) -> AdoptedRecording:
-        """Remember what transfer says of a line that `judge` had nothing against. Returns what becomes of it.
+    def _take(self, said: Adopted, became: AdoptedRecording) -> AdoptedRecording:
+        """Remember what transfer says of a line that `_judge` had nothing against. Returns what becomes of it.
 
         Its answer has the filename, which may be known by the RecordingProcessed alone; if nobody knows more of it than
         an earlier lot, that one is meant.

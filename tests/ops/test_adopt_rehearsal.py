@@ -1,10 +1,11 @@
 """A dry run of adopt judges every line as the real run does, wherever the file is cut into lots."""
 
+import asyncio
 from collections.abc import Sequence
 from copy import deepcopy
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ops.adopt_rehearsal import Rehearsal
@@ -34,13 +35,14 @@ def real(lots: Sequence[Sequence[Adopted]], known: Known) -> list[AdoptedRecordi
 def rehearsed(lots: Sequence[Sequence[Adopted]], known: Known) -> list[AdoptedRecording]:
     """As the command does it: each lot is forgotten by transfer."""
     rehearsal = Rehearsal()
-    done = []
-    for lot in lots:
-        judged = [rehearsal.judge(one) for one in lot]
-        asked = [one for one, by_itself in zip(lot, judged, strict=True) if by_itself is None]
-        answers = iter(zip(asked, by_transfer(asked, deepcopy(known)), strict=True))
-        done += [by_itself or rehearsal.take(*next(answers)) for by_itself in judged]
-    return done
+
+    async def ask(asked: Sequence[Adopted]) -> Sequence[AdoptedRecording]:
+        return by_transfer(asked, deepcopy(known))
+
+    async def judge() -> list[AdoptedRecording]:
+        return [one for lot in lots for one in await rehearsal.judge(lot, ask)]
+
+    return asyncio.run(judge())
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,12 @@ lines = st.builds(
 )
 
 
+@example(
+    [
+        [said("R1", filename="a.wav")],
+        [said("P", filename=None), said("P", filename="c.wav"), said("R2", filename="c.wav")],
+    ]
+)
 @given(st.lists(st.lists(lines, min_size=1, max_size=4), max_size=4))
 def test_whatever_the_file_says_the_dry_run_tells_what_the_real_one_does(lots: list[list[Adopted]]) -> None:
     known = Known(files={RecordingId("P"): PROCESSED})
