@@ -1,7 +1,8 @@
 """What a dry run of `adopt` remembers of a file, so that its lines are judged as the real run judges them.
 
 transfer judges a lot at a time and forgets a dry one, but in the real run every lot finds what those before it did.
-Invariant: only what contradicts an earlier lot is judged here; all else, within the lot as well, is transfer's word.
+Invariant: only what contradicts an earlier lot is judged here; all else, within the lot as well, is transfer's word,
+once it has been asked without the lines that are contradicted.
 Of a line short digests are kept, some 400 bytes in all, however long its names are; of a folder, its names.
 """
 

@@ -36,16 +36,15 @@ def media_type_of(raw: bytes, event: type[Event]) -> str:
     found = known.media_type(raw)
     if found is None:
         try:
-            places = spans(raw)
+            headers = split(raw)
         except ValueError as error:
             raise Undecodable("bad_header", str(error)) from None
-        headers = split(raw)
         found = _judge(headers, event)
         names = [name.lower() for name, _ in headers]
         read = [name for name in names if is_read(name)]
         # One of the envelope's that comes twice has to say the same both times.
         if len(raw) <= REMEMBERED_BYTES and len(set(read)) == len(read):
-            known.remember(raw, list(zip(names, places, strict=True)), found)
+            known.remember(raw, list(zip(names, spans(raw), strict=True)), found)
     return found
 
 
