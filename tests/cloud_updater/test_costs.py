@@ -15,9 +15,9 @@ from sqlalchemy import text
 from services.cloud_updater.announce_updates import next_lot
 from services.cloud_updater.claims import MAX_BYTES, MAX_REQUESTS, Claims
 from services.cloud_updater.decisions import MAX_FILES
-from tests.cloud_updater.counting import counting
 from tests.cloud_updater.given import a_link, a_transfer
 from tests.cloud_updater.running import Updater, requests, running_updater, transferred
+from tests.counting import counting
 from tests.emulator.running import Emulator
 from tests.sent import Sent, sent_to
 
@@ -38,11 +38,11 @@ async def test_a_thousand_links_cost_no_more_than_this(updater: Updater, cloud: 
     names = await _folders(updater, cloud)
     before = requests(cloud)
 
-    async with counting(updater) as folding:
+    async with counting(updater.database) as folding:
         await updater.fold(*(a_link(one, source="import") for one in names))
-    async with counting(updater) as pushing:
+    async with counting(updater.database) as pushing:
         await updater.push()
-    async with counting(updater) as announcing:
+    async with counting(updater.database) as announcing:
         heard = await updater.hear()
 
     assert requests(cloud) - before == FOLDERS  # one per folder, as long as it has not more than 500 files
@@ -63,7 +63,7 @@ async def test_workers_that_are_free_together_claim_in_one_transaction(updater: 
     await updater.fold(*(a_link(one, source="import") for one in names))
     before = requests(cloud)
 
-    async with counting(updater) as pushing:
+    async with counting(updater.database) as pushing:
         await asyncio.gather(*(updater.pushing.step() for _ in range(FOLDERS)))
 
     assert requests(cloud) - before == FOLDERS
@@ -77,7 +77,7 @@ async def test_known_facts_are_read_again_without_a_write(updater: Updater, clou
     await updater.push_and_hear()
     before = requests(cloud)
 
-    async with counting(updater) as again:
+    async with counting(updater.database) as again:
         await updater.fold(*links)
         await updater.push()
 
@@ -94,7 +94,7 @@ async def test_many_rows_are_never_passed_over(updater: Updater, cloud: Emulator
         await work()
     await _grow(updater, recordings=20_000)
 
-    async with counting(updater) as counted:
+    async with counting(updater.database) as counted:
         await work()
 
     assert {table: rows for table, rows in counted.passed_over.items() if rows > 100} == {}
@@ -122,10 +122,10 @@ async def test_a_request_and_what_is_announced_cost_no_more_the_more_a_folder_ow
     await _owe(updater, recordings=30_000)
     lot = 1_000
 
-    async with counting(updater) as claiming, updater.database.transaction(keep=False) as connection:
+    async with counting(updater.database) as claiming, updater.database.transaction(keep=False) as connection:
         [claimed] = await Claims(connection).claim(uuid4(), lease_s=45, with_versions=True, requests=MAX_REQUESTS)
     await updater.change("update ledger set cursor = last_seq, pushed_at = now()")
-    async with counting(updater) as announcing, updater.database.transaction(keep=False) as connection:
+    async with counting(updater.database) as announcing, updater.database.transaction(keep=False) as connection:
         announced = await next_lot(connection, limit=lot)
 
     assert [len(one.files) for one in (claimed, *claimed.then)] == [MAX_FILES] * MAX_REQUESTS

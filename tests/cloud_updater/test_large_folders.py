@@ -14,9 +14,9 @@ from services.cloud_updater.push_tickets import FOLLOW_WITHIN_S, PushTickets
 from services.cloud_updater.pushes import FREE_LEASES
 from shared.cloud import Cloud, CloudSettings
 from shared.outcome import Outcome
-from tests.cloud_updater.counting import counting
 from tests.cloud_updater.given import a_link
 from tests.cloud_updater.running import Updater, pushed, requests, running_updater, tickets, transferred
+from tests.counting import counting
 from tests.emulator.running import TOKEN, Emulator
 from tests.sent import sent_to
 
@@ -42,7 +42,7 @@ def _sizes(cloud: Emulator) -> list[int]:
 async def test_full_requests_go_out_under_one_lease_and_the_rest_by_itself(updater: Updater, cloud: Emulator) -> None:
     uuid = await _owe_all(updater, cloud)
 
-    async with counting(updater) as counted:
+    async with counting(updater.database) as counted:
         await updater.pushing.step()
     at_first = _sizes(cloud)
     await updater.push_and_hear()

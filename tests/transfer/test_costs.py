@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.counting import counting
 from tests.sent import sent_to
 from tests.transfer.given import a_recording
 from tests.transfer.running import Transfer
@@ -60,22 +61,9 @@ async def test_much_may_wait_where_hardly_anything_did(transfer: Transfer) -> No
     """)
     await transfer.change("analyze recording")
     await transfer.fold(*(a_recording(f"R{number}", folder_id=f"F{number % 20}") for number in range(2_000)))
-    before = await rows_read(transfer)
 
-    await transfer.uploading.step()
+    async with counting(transfer.database) as counted:
+        await transfer.uploading.step()
 
     assert len(await transfer.rows("select recording_id from transfer")) == 100
-    assert await rows_read(transfer) - before <= 10 * 100
-
-
-async def rows_read(transfer: Transfer) -> int:
-    """Rows of `recording` that were looked at so far, by an index or in passing."""
-    engine = transfer.database._engine
-    idle = [await engine.connect() for _ in range(engine.sync_engine.pool.checkedin())]  # type: ignore[attr-defined]
-    for connection in idle:
-        await connection.exec_driver_sql("select pg_stat_force_next_flush()")
-        await connection.close()
-    [row] = await transfer.rows(
-        "select seq_tup_read + idx_tup_fetch as count from pg_stat_user_tables where relname = 'recording'"
-    )
-    return int(row["count"])
+    assert counted.looked_up["recording"] + counted.passed_over["recording"] <= 10 * 100
