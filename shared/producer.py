@@ -6,6 +6,7 @@ to publish the same again.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -125,24 +126,34 @@ def _batches(
 ) -> list[tuple[TopicPartition, BatchBuilder, list[Outgoing]]]:
     """The records in full batches, in their order within a partition, each with its records.
 
-    Keys go where Java's clients put them.
-
     Sending record by record costs four times as much: a future, a wait and a look at the metadata for each.
     """
+    now_ms = int(time.time() * 1000)
     batches: list[tuple[TopicPartition, BatchBuilder, list[Outgoing]]] = []
-    filling: dict[tuple[str, int], tuple[BatchBuilder, list[Outgoing]]] = {}
-    hashes = iter(murmur2([one.key for one in records if one.key is not None]))
-    for one in records:
-        known = partitions[one.topic]
-        number = choice(known) if one.key is None else known[next(hashes) % len(known)]  # noqa: S311  # any will do
-        batch, within = filling.get((one.topic, number), (None, []))
-        if batch is None or _append(batch, one) is None:
-            batch, within = filling[one.topic, number] = new_batch(), []
-            batches.append((TopicPartition(one.topic, number), batch, within))
-            _append(batch, one)  # whatever its size: an empty batch takes any record
-        within.append(one)
+    for partition, of_partition in _by_partition(records, partitions).items():
+        begin = 0
+        while begin < len(of_partition):
+            batch = new_batch()  # an empty one takes any record, whatever its size
+            taken = (
+                batch.append(timestamp=now_ms, key=one.key, value=one.value, headers=one.headers)
+                for one in of_partition[begin:]
+            )
+            end = next((place for place, one in enumerate(taken, begin) if one is None), len(of_partition))
+            batches.append((partition, batch, of_partition[begin:end]))
+            begin = end
     return batches
 
 
-def _append(batch: BatchBuilder, one: Outgoing) -> object:
-    return batch.append(timestamp=None, key=one.key, value=one.value, headers=one.headers)
+def _by_partition(
+    records: Sequence[Outgoing], partitions: Mapping[str, list[int]]
+) -> dict[TopicPartition, list[Outgoing]]:
+    """Keys go where Java's clients put them."""
+    found: dict[TopicPartition, list[Outgoing]] = {}
+    for topic, known in partitions.items():
+        places = [found.setdefault(TopicPartition(topic, number), []) for number in known]
+        of_topic = [one for one in records if one.topic == topic]
+        hashes = iter(murmur2([one.key for one in of_topic if one.key is not None]))
+        for one in of_topic:
+            place = choice(places) if one.key is None else places[next(hashes) % len(places)]  # noqa: S311  # any will do
+            place.append(one)
+    return {place: within for place, within in found.items() if within}
