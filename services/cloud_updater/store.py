@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from schemas.events import RecordingTransferred, TicketLinked
 from services.cloud_updater.ledgers import WITH_SEQS, Ledgers, Quiet
 from services.cloud_updater.predicates import ACKNOWLEDGED_LINK, ACKNOWLEDGED_TRANSFER, STILL_FORCED
-from shared.arrays import joined, with_arrays
+from shared.arrays import json_lines, with_arrays
 from shared.own_records import Skimmed
 from shared.places import place_of
 from shared.reading import Incoming
@@ -95,7 +95,7 @@ class Store:
         """
         facts = [one.event for one in links]
         ids = [one.recording_id for one in facts]
-        tickets = joined([one.ticket_info.as_json() if one.ticket_info else b"null" for one in facts])
+        tickets = json_lines([one.ticket_info.as_json() if one.ticket_info else b"null" for one in facts])
         await self._lock(ids)
         stored = await self._connection.execute(
             with_arrays(f"""
@@ -104,14 +104,12 @@ class Store:
                         known_transfer_version, known_link_version
                     from recording where recording_id = any(cast(:ids as text[]))
                 ), changes as (
-                    select r.at, r.clouds_uuid, u.link_version, u.place, u.patient, u.number,
-                        convert_from(substring(cast(:tickets as bytea) from u.begins for u.bytes), 'UTF8') as ticket,
+                    select r.at, r.clouds_uuid, u.link_version, u.ticket, u.place, u.patient, u.number,
                         r.clouds_uuid is not null and (r.transfer_version, u.link_version)
                             > (r.known_transfer_version, r.known_link_version) as behind
-                    from unnest(cast(:ids as text[]), cast(:versions as int[]), cast(:begins as int[]),
-                                cast(:bytes as int[]), cast(:places as bigint[]), cast(:patient as boolean[]))
-                            with ordinality
-                            as u (recording_id, link_version, begins, bytes, place, patient, number)
+                    from unnest(cast(:ids as text[]), cast(:versions as int[]), string_to_array(:tickets, chr(10)),
+                                cast(:places as bigint[]), cast(:patient as boolean[]))
+                            with ordinality as u (recording_id, link_version, ticket, place, patient, number)
                         join found r using (recording_id)
                     where r.link_version < u.link_version limit cardinality(cast(:ids as text[]))
                 ), {WITH_SEQS}, stored as (
@@ -127,9 +125,7 @@ class Store:
             {
                 "ids": ids,
                 "versions": [one.link_version for one in facts],
-                "tickets": tickets.content,
-                "begins": tickets.begins,
-                "bytes": tickets.lengths,
+                "tickets": tickets,
                 "places": [place_of(one.record) for one in links],
                 "patient": [one.source == "import" for one in facts],
                 "least_s": quiet.least_s,
@@ -172,7 +168,7 @@ class Store:
                 ), {WITH_SEQS}, sent as (
                     insert into file (recording_id, body)
                     select recording_id, body
-                    from unnest(cast(:ids as text[]), cast(:bodies as text[])) as u (recording_id, body)
+                    from unnest(cast(:ids as text[]), string_to_array(:bodies, chr(10))) as u (recording_id, body)
                         join changes using (recording_id)
                     on conflict (recording_id) do update set body = excluded.body
                 ), stored as (
@@ -190,7 +186,7 @@ class Store:
             {
                 **placed,
                 "links": [one.link_version for one in transfers],
-                "bodies": [one.file.as_json().decode() for one in transfers],
+                "bodies": json_lines([one.file.as_json() for one in transfers]),
                 "least_s": quiet.least_s,
                 "most_s": quiet.most_s,
             },

@@ -7,9 +7,11 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from shared.arrays import joined, with_arrays
+from shared.arrays import joined, json_lines, with_arrays
 from shared.database import Database, is_refused
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")) | st.sampled_from(
@@ -89,3 +91,19 @@ async def test_values_one_behind_the_other_are_found_again(database: Database, v
             one_behind_the_other._asdict(),
         )
         assert list(found) == values
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(TEXT.map(lambda text: to_json({"name": text})), min_size=1))
+async def test_json_line_by_line_is_found_again(database: Database, values: list[bytes]) -> None:
+    async with database.transaction() as connection:
+        found = await connection.scalars(
+            text("select * from unnest(string_to_array(:lines, chr(10)))"), {"lines": json_lines(values)}
+        )
+
+    assert [one.encode() for one in found] == values
+
+
+def test_what_is_more_than_a_line_would_be_taken_apart_wrongly() -> None:
+    with pytest.raises(ValueError, match="more than a line"):
+        json_lines([b'{"name":1}', b'{\n"name":2}'])
