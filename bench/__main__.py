@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,7 +34,9 @@ Figures = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured. `grown`: recordings in the tables besides; 0: growth, replicas, memory are not measured."""
+    """How much is measured. `grown`: recordings in the tables besides for growth, ten times those of the rounds; 0:
+    growth, replicas and memory are not measured. `held`: those for memory.
+    """
 
     links: int
     rounds: int
@@ -43,10 +45,13 @@ class Size:
     uploads: int
     outage: int
     grown: int
+    held: int
 
 
-FULL = Size(links=200_000, rounds=3, singles=500, rows=100_000, uploads=50_000, outage=200_000, grown=1_000_000)
-QUICK = Size(links=60_000, rounds=3, singles=150, rows=50_000, uploads=10_000, outage=0, grown=0)
+FULL = Size(
+    links=200_000, rounds=3, singles=500, rows=100_000, uploads=50_000, outage=200_000, grown=4_000_000, held=1_000_000
+)
+QUICK = Size(links=60_000, rounds=3, singles=150, rows=50_000, uploads=10_000, outage=0, grown=0, held=0)
 
 
 def main() -> None:
@@ -57,7 +62,7 @@ def main() -> None:
     given = parser.parse_args()
     size = QUICK if given.quick else FULL
     if given.links:
-        size = Size(given.links, size.rounds, size.singles, size.rows, size.uploads, size.outage, size.grown)
+        size = replace(size, links=given.links)
 
     load_before = os.getloadavg()[0]
     figures, skipped = asyncio.run(_measure(size))
@@ -100,16 +105,16 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
         if celery.name not in skipped:
             found |= await celery_latency(system, celery, size.singles)
     async with running_system() as system:
-        uploaded = await upload(system, size.uploads)
+        uploaded = await upload(system, size.uploads, number=size.rounds)
     rss_mb["transfer"] = uploaded.pop("transfer_mb")
-    imported = await import_rows(size.rows)
+    imported = await import_rows(size.rows, number=size.rounds)
     rss_mb["linker"] = imported.pop("import_linker_mb")
     found.update(uploaded)
     found.update(imported)
-    if size.grown:
-        rss_mb = await memory(size.grown, uploads=size.uploads, rows=size.rows)
+    if size.held:
+        rss_mb = await memory(size.held, uploads=size.uploads, rows=size.rows)
         found["import_linker_mb"] = rss_mb.pop("linker_with_import")
-    return {**_derived(found), "rss_mb": rss_mb, "rss_recordings": size.grown}, skipped
+    return {**_derived(found), "rss_mb": rss_mb, "rss_recordings": size.held}, skipped
 
 
 def _ratios(rates: dict[str, list[Rate]]) -> Figures:

@@ -52,23 +52,37 @@ async def _read(system: System, topic: str) -> int:
 
 
 async def outage(system: System, links: int) -> dict[str, float]:
-    """The rate at which links go out that came while the cloud was away, and its probes a second meanwhile."""
+    """The rate at which links go out that came while the cloud was away, from its return on, and what it was asked
+    meanwhile: tickets pushed until the circuit was open, and from then on probes and pings a second.
+    """
     await seen(system, "again")
+    connection = await asyncpg.connect(system.database_url("cloud_updater"))
     async with running_services(system, ["cloud_updater"]):
         await publish(system.kafka_bootstrap_servers, transferred(links, run="outage"))
         await folded(system, "cloud_updater", RecordingTransferred.__name__)
         await seen(system, "down")
-        await publish(system.kafka_bootstrap_servers, linked(links, run="outage"))
+        publishing = asyncio.create_task(publish(system.kafka_bootstrap_servers, linked(links, run="outage")))
+        while await connection.fetchval("select reason from lane") != "circuit_open":  # noqa: ASYNC110  # another process
+            await asyncio.sleep(BEAT_S)
+        at_first, opened_at = await seen(system), time.time()
+        await publishing
         await folded(system, "cloud_updater", TicketLinked.__name__)
-        await asyncio.sleep(5)  # for the circuit to open
-        before, began_at = await seen(system), time.time()
         await asyncio.sleep(10)
-        probes_per_s = ((await seen(system))["refused"] - before["refused"]) / (time.time() - began_at)
-        await seen(system, "up")
+        at_last, back_at = await seen(system, "up"), time.time()
         found = await received(system, links)
-    rate = links / (found["last_at"] - found["first_at"])
-    say(f"outage: drained at {rate:,.0f} links/s, {probes_per_s:.1f} requests/s while it lasted")
-    return {"drain_per_s": rate, "outage_probes_per_s": probes_per_s}
+    await connection.close()
+    rate = links / (found["last_at"] - back_at)
+    probes, pings = [(at_last[kind] - at_first[kind]) / (back_at - opened_at) for kind in ("refused", "refused_pings")]
+    say(
+        f"outage: {at_first['refused']:.0f} refused until the circuit was open, then {probes:.1f} probes/s and "
+        f"{pings:.1f} pings/s; drained at {rate:,.0f} links/s"
+    )
+    return {
+        "drain_per_s": rate,
+        "outage_refused_at_first": at_first["refused"],
+        "outage_probes_per_s": probes,
+        "outage_pings_per_s": pings,
+    }
 
 
 async def grown(system: System, links: int, *, recordings: int, number: int) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """How many rows of a spreadsheet a second become links, and how large linker gets meanwhile.
 
 Known: the command imports a CSV of recordings that are in the catalogue; the time runs from the start of the command
-until the last TicketLinked is on its topic. Parked: the same with recordings that nobody has seen yet, until the
-command returns. linker runs alone.
+until the last TicketLinked is on its topic; the median of some files, each of other recordings. Parked: the same with
+recordings that nobody has seen yet, until the command returns, once. linker runs alone.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import asyncio
 import csv
 import os
 import resource
+import statistics
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -21,22 +22,27 @@ import asyncpg
 from bench.cpu import cpu_s
 from bench.facts import processed, publish
 from bench.reading import BEAT_S, folded, largest_mb, written
-from bench.system import TICKETSYNC, TOKEN, System, running_system
+from bench.system import TICKETSYNC, TOKEN, System, running_system, say
 
 
-async def import_rows(rows: int) -> dict[str, float]:
+async def import_rows(rows: int, *, number: int) -> dict[str, float]:
     """Rows a second of known recordings, seconds for parked ones, what a row costs, and linker's largest memory."""
     figures: dict[str, float] = {}
     async with running_system(["linker"]) as system:
-        await publish(system.kafka_bootstrap_servers, processed(rows, run="import"))
-        await folded(system, "linker", "RecordingProcessed")
         with TemporaryDirectory(prefix="ticketsync-bench-") as folder:
-            known, unseen = Path(folder, "known.csv"), Path(folder, "unseen.csv")
-            _write(known, rows, run="import")
+            rates = []
+            for one in range(number):
+                known = Path(folder, f"known-{one}.csv")
+                _write(known, rows, run=f"import-{one}")
+                await publish(system.kafka_bootstrap_servers, processed(rows, run=f"import-{one}"))
+                await folded(system, "linker", "RecordingProcessed")
+                async with _costs(system, rows, figures, prefix="import"):
+                    rates.append(rows / await _until_announced(system, known, rows))
+                    await folded(system, "linker", "TicketLinked")
+            say(f"import: {[round(one) for one in rates]} rows/s")
+            figures["import_rows_per_s"] = statistics.median(rates)
+            unseen = Path(folder, "unseen.csv")
             _write(unseen, rows, run="unseen")
-            async with _costs(system, rows, figures, prefix="import"):
-                figures["import_rows_per_s"] = rows / await _until_announced(system, known, rows)
-                await folded(system, "linker", "TicketLinked")
             async with _costs(system, rows, figures, prefix="import_parked"):
                 began_at = time.monotonic()
                 await import_file(system, unseen)
@@ -61,7 +67,9 @@ async def _until_announced(system: System, file: Path, rows: int) -> float:
 
 @asynccontextmanager
 async def _costs(system: System, rows: int, figures: dict[str, float], *, prefix: str) -> AsyncIterator[None]:
-    """Put down what the block costs for each row: microseconds of CPU of each process, bytes of PostgreSQL's WAL."""
+    """Put down what the block costs for each row: microseconds of CPU of each process, bytes of PostgreSQL's WAL. Of
+    several with one prefix, the last stays.
+    """
     before, wal = _used_s(system), await _wal_bytes(system)
     yield
     after = _used_s(system)
@@ -103,7 +111,9 @@ def main() -> None:
     """Measure imports alone."""
     parser = argparse.ArgumentParser(prog="python -m bench.import_rows", description="Measure imports alone.")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of an import (default: %(default)s)")
-    for name, value in asyncio.run(import_rows(parser.parse_args().rows)).items():
+    parser.add_argument("--rounds", type=int, default=1, help="how often (default: %(default)s)")
+    given = parser.parse_args()
+    for name, value in asyncio.run(import_rows(given.rows, number=given.rounds)).items():
         print(f"{name:32} {value:12,.1f}")
 
 

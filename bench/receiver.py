@@ -2,8 +2,8 @@
 
 It runs as a process of its own (`python bench/receiver.py PORT`), the same for every system, and needs uvicorn alone.
 `GET /seen` says how many files update-ticket has brought, how many of them for the first time, in how many requests,
-when the first and the last came, and how many requests were sent away; `GET /moments` gives the moment of each ticket,
-in seconds since the epoch. After `GET /down` everything is answered with 503, until `GET /up`.
+when the first and the last came, and how many requests and pings were sent away; `GET /moments` gives the moment of
+each ticket, in seconds since the epoch. After `GET /down` everything is answered with 503, until `GET /up`.
 """
 
 import json
@@ -28,6 +28,7 @@ class Receiver:
         self.files = 0
         self.requests = 0
         self.refused = 0
+        self.refused_pings = 0
         self.folders = 0
         self.first_at = 0.0
         self.last_at = 0.0
@@ -50,7 +51,10 @@ class Receiver:
         if path in {"/seen", "/moments", "/down", "/up", "/again"}:
             return 200, self._asked(path)
         if self.down:
-            self.refused += 1
+            if path.endswith("/ping"):
+                self.refused_pings += 1
+            else:
+                self.refused += 1
             return 503, {"message": "Service Unavailable"}
         if path.endswith("/ping"):
             return 200, {"status": 200, "message": "success", "capabilities": CAPABILITIES}
@@ -72,6 +76,7 @@ class Receiver:
             "new": len(self.moments),
             "requests": self.requests,
             "refused": self.refused,
+            "refused_pings": self.refused_pings,
             "first_at": self.first_at,
             "last_at": self.last_at,
         }
