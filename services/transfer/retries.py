@@ -30,10 +30,12 @@ class Retries:
         await store.look_at(dict.fromkeys(folder_ids, await store.now()))
         retried = await self._connection.scalars(
             text("""
+                with locked as materialized (
+                    select recording_id, rejected from recording where recording_id = any(:ids)
+                    order by recording_id for no key update
+                )
                 update recording set waiting = true, rejected = null
-                where rejected is not null and recording_id in (
-                    select recording_id from recording where recording_id = any(:ids)
-                    order by recording_id for no key update)
+                where recording_id = any(array(select recording_id from locked where rejected is not null))
                 returning recording_id
             """),
             {"ids": list(recording_ids)},

@@ -32,7 +32,7 @@ RULES: Sequence[Rule] = (
         "a recording that is in the cloud already waits for its upload",
         "transfer",
         recording_of_before,
-        [("not exists (select from transfer t where t.recording_id = u.recording_id)", "true")],
+        [("not exists (select from transferred t where t.recording_id = u.recording_id)", "true")],
     ),
     Rule(
         "rejected for good",
@@ -175,14 +175,14 @@ RULES: Sequence[Rule] = (
         "a link does not wake the folder of a recording that the cloud has rejected",
         "transfer",
         linked_after_a_refusal,
-        [("and (waiting or rejected is not null)", "and waiting")],
+        [("waiting or rejected is not null as not_uploaded", "waiting as not_uploaded")],
     ),
     Rule(
         "given up and linked",
         "a recording that an operator has given up is tried again with its next link",
         "transfer",
         linked_after_a_refusal,
-        [("rejected is not null and not starts_with(rejected,", "rejected is not null or starts_with(rejected,")],
+        [("where not starts_with(rejected,", "where true or starts_with(rejected,")],
     ),
     Rule(
         "name given twice",
