@@ -26,7 +26,7 @@ from services.transfer.lots import MAX_FILES
 from services.transfer.requests import OpenRequest, Requests
 from services.transfer.transfers import TransferRow, Transfers
 from services.transfer.upload_body import files_in
-from services.transfer.uploads import Uploads
+from services.transfer.uploads import LOOKED_AT, NEXT_LOOK, Uploads
 from shared.arrays import with_arrays
 from shared.sql import text
 
@@ -186,12 +186,16 @@ class Conclusions:
         )
 
     async def retry_now(self) -> None:
-        """Let every folder that waits for its next try be due at once."""
+        """Let every folder that waits for its next try be due at once.
+
+        They are among those whose next look is to come, which an index knows.
+        """
         await self._connection.execute(
-            text("""
+            text(f"""
                 update folder set retry_at = null where folder_id in (
-                    select folder_id from folder where retry_at > now() order by folder_id for no key update)
-            """)
+                    select folder_id from folder where {LOOKED_AT} and {NEXT_LOOK} > now() and retry_at > now()
+                    order by folder_id for no key update)
+            """)  # noqa: S608  # this module's own text
         )
 
     async def held_request(self, folder_id: FolderId) -> OpenRequest | None:

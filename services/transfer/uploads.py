@@ -24,8 +24,8 @@ SHORTEST_WAIT_S = 0.005
 FREE_LEASES = "update folder set lease_until = now() where lease_until > now()"
 
 # A folder's next look; the index folder_next is on exactly this.
-_NEXT = "greatest(due_at, retry_at, lease_until)"
-_LOOKED_AT = "due_at is not null and held is null"
+NEXT_LOOK = "greatest(due_at, retry_at, lease_until)"
+LOOKED_AT = "due_at is not null and held is null"
 
 # A recording `r` that has to be uploaded and is in no open request, with its transfer `t` if there is one.
 _TO_UPLOAD = """
@@ -66,8 +66,8 @@ class Uploads:
                     exists (select from upload_request q where q.folder_id = folder.folder_id) as has_request,
                     attempts as failures, last_error,
                     coalesce(max_files, :max_files) as max_files, now() as now
-                from folder where {_LOOKED_AT} and {_NEXT} <= now()
-                order by {_NEXT} limit :limit for no key update skip locked
+                from folder where {LOOKED_AT} and {NEXT_LOOK} <= now()
+                order by {NEXT_LOOK} limit :limit for no key update skip locked
             """),  # noqa: S608  # this module's own text
             {"max_files": MAX_FILES, "limit": limit},
         )
@@ -77,8 +77,8 @@ class Uploads:
         """Seconds until the next folder is due; None: none is planned."""
         seconds = await self._connection.scalar(
             text(f"""
-                select cast(extract(epoch from {_NEXT} - now()) as double precision)
-                from folder where {_LOOKED_AT} order by {_NEXT} limit 1
+                select cast(extract(epoch from {NEXT_LOOK} - now()) as double precision)
+                from folder where {LOOKED_AT} order by {NEXT_LOOK} limit 1
             """)  # noqa: S608  # this module's own text
         )
         return None if seconds is None else max(float(seconds), SHORTEST_WAIT_S)
