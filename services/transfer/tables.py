@@ -50,6 +50,18 @@ class DeadLetter(TransferTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
+    # One that is published and settled stays, and is nobody's business any more.
+    __table_args__ = (
+        Index(
+            "dead_letter_unpublished",
+            "failed_at",
+            "topic",
+            "partition",
+            "offset",
+            postgresql_where=text("published_at is null"),
+        ),
+        Index("dead_letter_open", "topic", "partition", "offset", postgresql_where=text("settled_as is null")),
+    )
 
 
 class Audit(TransferTable, AuditColumns, table=True):

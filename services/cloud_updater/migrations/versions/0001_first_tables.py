@@ -54,6 +54,20 @@ def upgrade() -> None:
         sa.Column("settled_by", sa.String()),
         sa.PrimaryKeyConstraint("topic", "partition", "offset", "content"),
     )
+    op.create_index(
+        "dead_letter_unpublished",
+        "dead_letter",
+        ["failed_at", "topic", "partition", "offset"],
+        unique=False,
+        postgresql_where=sa.text("published_at is null"),
+    )
+    op.create_index(
+        "dead_letter_open",
+        "dead_letter",
+        ["topic", "partition", "offset"],
+        unique=False,
+        postgresql_where=sa.text("settled_as is null"),
+    )
     op.create_table(
         "duty",
         sa.Column("recording_id", sa.String(), nullable=False),
@@ -254,6 +268,8 @@ def downgrade() -> None:
     op.drop_table("file")
     op.drop_index(op.f("ix_duty_due_at"), table_name="duty")
     op.drop_table("duty")
+    op.drop_index("dead_letter_open", table_name="dead_letter", postgresql_where=sa.text("settled_as is null"))
+    op.drop_index("dead_letter_unpublished", table_name="dead_letter", postgresql_where=sa.text("published_at is null"))
     op.drop_table("dead_letter")
     op.drop_table("claim")
     op.drop_table("audit")

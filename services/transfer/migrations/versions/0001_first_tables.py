@@ -175,6 +175,18 @@ def _plumbing() -> None:
         sa.Column("settled_at", MOMENT),
         sa.Column("settled_by", sa.String),
     )
+    op.create_index(
+        "dead_letter_unpublished",
+        "dead_letter",
+        ["failed_at", "topic", "partition", "offset"],
+        postgresql_where=sa.text("published_at is null"),
+    )
+    op.create_index(
+        "dead_letter_open",
+        "dead_letter",
+        ["topic", "partition", "offset"],
+        postgresql_where=sa.text("settled_as is null"),
+    )
     op.create_table(
         "lease",
         sa.Column("name", sa.String, primary_key=True),
