@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from schemas.events import Event, RecordingProcessed, RecordingTransferred, TicketLinked
 from schemas.topics import RECORDING_TRANSFERRED, TOPICS
+from services.transfer import announce_transfers
 from services.transfer.conclusions import Conclusions
 from services.transfer.freeze_requests import IDEMPOTENCY_KEY
 from services.transfer.on_recording_processed import fold_recording_processed
@@ -22,16 +23,30 @@ from services.transfer.on_ticket_linked import fold_ticket_linked
 from services.transfer.settings import TransferSettings
 from services.transfer.upload_recordings import UploadRecordings
 from shared import migrations
+from shared.announce import Announcer
 from shared.batch import Apply, Folded, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
+from shared.kafka import plain
 from shared.lane import Lane
+from shared.producer import Outgoing, Producer
 from shared.reading import read
 from tests.emulator.running import TOKEN, Emulator
 from tests.transfer.given import records_of
 
 Rows = list[dict[str, Any]]
+
+
+class Kept(Producer):
+    """Instead of Kafka: has whatever is published, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__(plain("nowhere"), client_id="test")
+        self.records: list[Outgoing] = []
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        self.records += records
 
 
 @dataclass(frozen=True)
@@ -43,6 +58,8 @@ class Transfer:
     gate: Gate
     lane: Lane
     uploading: UploadRecordings
+    announcing: Announcer
+    kept: Kept
 
     async def fold(self, *events: Event) -> Folded:
         """Fold events of one kind as one batch, as the consumer would."""
@@ -70,6 +87,20 @@ class Transfer:
             while await self.rows("select 1 from folder where due_at is not null and held is null"):
                 if await self.uploading.step() != 0:
                     await asyncio.sleep(0.02)
+
+    async def announce(self) -> list[RecordingTransferred]:
+        """Publish all that is to be announced. Returns the facts."""
+        before = len(self.kept.records)
+        while await self.announcing.step() == 0:
+            pass
+        return [RecordingTransferred.model_validate_json(one.value) for one in self.kept.records[before:]]
+
+    async def announce_and_hear(self) -> int:
+        """The same, and fold it as if it had come back on the topic. Returns how many facts that were."""
+        heard = await self.announce()
+        if heard:
+            await self.fold(*heard)
+        return len(heard)
 
     async def frozen(self) -> None:
         """Return when a request is open."""
@@ -119,7 +150,10 @@ async def running_transfer(
     try:
         await gate.wait_open()
         await lane.ping()
-        yield Transfer(own, database, gate, lane, UploadRecordings(own, cloud_timeout_s, database, gate, client, lane))
+        uploading = UploadRecordings(own, cloud_timeout_s, database, gate, client, lane)
+        kept, unheard, facts = Kept(), announce_transfers.unheard, announce_transfers.facts
+        announcing = Announcer("announce_transfers", database, gate, kept, unheard, facts, own.announce_again_s)
+        yield Transfer(own, database, gate, lane, uploading, announcing, kept)
     finally:
         opening.cancel()
         await client.close()
