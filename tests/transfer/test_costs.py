@@ -4,6 +4,7 @@ A ceiling is what the work takes now and some room; whoever needs more has to sa
 """
 
 import asyncio
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -137,6 +138,43 @@ async def test_whoever_finds_as_much_as_it_looked_for_wakes_a_colleague(
     assert woken == ["woken"]
     await transfer.uploading._claim([None])
     assert woken == ["woken"]
+
+
+async def test_dead_rows_are_taken_away_early(transfer: Transfer) -> None:
+    """Of a large table PostgreSQL would let a fifth be dead, and of one that was full as much as it had held."""
+    rows = await transfer.rows("select relname, reloptions from pg_class where reloptions is not null order by 1")
+
+    large = [
+        "autovacuum_vacuum_scale_factor=0.02",
+        "autovacuum_analyze_scale_factor=0.02",
+        "autovacuum_vacuum_insert_scale_factor=0.05",
+    ]
+    emptied = ["autovacuum_vacuum_scale_factor=0", "autovacuum_vacuum_threshold=1000"]
+    assert {row["relname"]: row["reloptions"] for row in rows if not row["relname"].startswith("pg_")} == {
+        "folder": large,
+        "frozen_file": emptied,
+        "recording": large,
+        "ticket": large,
+        "unheard_transfer": emptied,
+    }
+
+
+async def test_a_transcript_is_not_written_anew_when_its_upload_is_over(transfer: Transfer) -> None:
+    """The row that held it dies; the transcript lies beside it, and belongs to the next version as it is."""
+
+    async def bytes_beside_the_rows() -> int:
+        [row] = await transfer.rows(
+            "select pg_relation_size(reltoastrelid) as bytes from pg_class where relname = 'recording'"
+        )
+        return int(row["bytes"])
+
+    words = "".join(hashlib.sha256(str(number).encode()).hexdigest() for number in range(200))
+    await transfer.fold(*of_folders(1, 50, transcript=words))
+    before = await bytes_beside_the_rows()
+    await transfer.upload()
+
+    assert before >= 50 * len(words) // 2  # hexadecimal digits can be written in half their space
+    assert await bytes_beside_the_rows() == before
 
 
 def of_folders(folders: int, files: int, **fields: object) -> list[RecordingProcessed]:
