@@ -11,33 +11,50 @@ from shared.arrays import with_arrays
 
 _KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"
 
-# The folder_ids that a folder g may be as people write it: the one of that id, else those of that name.
+# The folder_ids that a folder g may be as people write it: the one of that id, else those of that name. From one to the
+# next by the index: a folder may have any number of recordings.
 _FOLDER_IDS = """
-    select distinct folder_id from recording where folder_id = g.folder
-    union
-    select distinct folder_id from recording where folder_name = g.folder
-      and not exists (select from recording where folder_id = g.folder)
+    with recursive named (folder_id) as (
+        (select folder_id from recording where folder_name = g.folder
+            and not exists (select from recording where folder_id = g.folder) order by folder_id limit 1)
+        union all
+        select (select folder_id from recording r where r.folder_name = g.folder and r.folder_id > named.folder_id
+                order by folder_id limit 1)
+        from named where folder_id is not null
+    )
+    select folder_id from named where folder_id is not null
+    union all
+    (select folder_id from recording where folder_id = g.folder limit 1)
 """
 # What is asked for is u (recording_id, name_key, has_extension, folder). A folder that nobody knows has no recordings.
 MEANT_FOLDERS = f"""
     meant_folder as (
-        select g.folder, f.folder_id
+        select g.folder, array({_FOLDER_IDS}) as folder_ids
         from (select distinct folder from u where folder is not null and recording_id is null) g
-            cross join lateral ({_FOLDER_IDS}) f
     )
 """  # noqa: S608  # this module's own text
-_IN_FOLDER = "(u.folder is null or r.folder_id in (select folder_id from meant_folder m where m.folder = u.folder))"
-_BY_WHOLE_NAME = f"u.recording_id is null and r.name_key = u.name_key and {_IN_FOLDER}"
-_BY_STEM = f"""
-    u.recording_id is null and not u.has_extension and r.stem_key = u.name_key and r.name_key <> u.name_key
-    and {_IN_FOLDER}
-"""
+WITH_MEANT_FOLDERS = "u left join meant_folder m on m.folder = u.folder"
+_NAMES = ("r.name_key = u.name_key", "not u.has_extension and r.stem_key = u.name_key and r.name_key <> u.name_key")
+_FOLDERS = ("u.folder is null", "r.folder_id = any(m.folder_ids)")
+
+
+def meant_by_name(columns: str, *, each: str) -> str:
+    """The recordings that u means by a name, of each kind of name so many: SQL for a lateral join.
+
+    Each kind by itself: with an `or` between them, all recordings of that name would be read, in whatever folder.
+    """
+    return " union all ".join(
+        f"(select {columns} from recording r where u.recording_id is null and {name} and {folder} {each})"  # noqa: S608  # this module's own text
+        for name in _NAMES
+        for folder in _FOLDERS
+    )
+
+
 # The recording that u means, if it means exactly one.
 THE_ONE_MEANT = f"""
     select case when count(*) = 1 then min(recording_id) end from (
         select r.recording_id from recording r where r.recording_id = u.recording_id and r.filename is not null
-        union all (select r.recording_id from recording r where {_BY_WHOLE_NAME} limit 2)
-        union all (select r.recording_id from recording r where {_BY_STEM} limit 2)) fitting
+        union all {meant_by_name("r.recording_id", each="limit 2")}) fitting
 """  # noqa: S608  # this module's own text
 
 
@@ -48,7 +65,7 @@ class Candidates:
         self._connection = connection
 
     async def of(self, targets: Sequence[Target]) -> list[list[KnownRecording]]:
-        """For each target the recordings that it may mean, at most ten."""
+        """For each target the recordings that it may mean; of more than ten, any ten."""
         found: list[list[KnownRecording]] = [[] for _ in targets]
         by_id: dict[str, list[int]] = defaultdict(list)
         by_name: list[int] = []
@@ -82,11 +99,8 @@ class Candidates:
                     from unnest(cast(:places as int[]), cast(:names as text[]), cast(:have_extensions as boolean[]),
                                 cast(:folders as text[])) as u (place, name_key, has_extension, folder)
                 ), {MEANT_FOLDERS}
-                select u.place, c.* from u cross join lateral (
-                    select {_KNOWN} from recording r where {_BY_WHOLE_NAME} order by r.arrived limit 10) c
-                union all
-                select u.place, c.* from u cross join lateral (
-                    select {_KNOWN} from recording r where {_BY_STEM} order by r.arrived limit 10) c
+                select u.place, c.* from {WITH_MEANT_FOLDERS} cross join lateral (
+                    select {_KNOWN} from ({meant_by_name("r.*", each="limit 10")}) r order by r.arrived limit 10) c
             """),  # noqa: S608  # this module's own text
             {
                 "places": named,

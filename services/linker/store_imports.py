@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import OnExisting
 from services.linker.import_parts import Outcomes, Part
-from services.linker.store_candidates import MEANT_FOLDERS, THE_ONE_MEANT
+from services.linker.store_candidates import MEANT_FOLDERS, THE_ONE_MEANT, WITH_MEANT_FOLDERS
 from shared.arrays import with_arrays
 from shared.sql import text
 
@@ -80,7 +80,7 @@ class Imports:
                         cast(:ticket_ids as text[]), cast(:shown as text[]))
                     as u (line, recording_id, name_key, has_extension, folder, ticket, ticket_id, shown)
                 ), {MEANT_FOLDERS}, named as materialized (
-                    select u.*, meant.recording_id as means from u
+                    select u.*, meant.recording_id as means from {WITH_MEANT_FOLDERS}
                         left join lateral ({THE_ONE_MEANT}) meant (recording_id) on true
                 ), part as (
                     insert into import_part (import_id, last_line, rows, content, meant_lines, meant_ids, first_tickets,

@@ -12,13 +12,29 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.linker.decisions import LinkRequest
+from services.linker.store_candidates import MEANT_FOLDERS, WITH_MEANT_FOLDERS, meant_by_name
 from services.linker.store_parked import COLUMNS, one_at_a_time, parked_request
 from shared.arrays import with_arrays
 from shared.sql import text
 
-# An id is meant before a name.
-_IN_FOLDER = """(p.folder is null or p.folder = r.folder_id or (p.folder = r.folder_name
-                 and not exists (select from recording other where other.folder_id = p.folder)))"""
+# Recordings r as they may be named; an id is meant before a name. Whether there is such an id is looked up for each: to
+# read all ids at once would seem to cost less.
+_NAMED_RECORDINGS = """
+    r as materialized (
+        select recording_id, folder_id, name_key, stem_key, arrived, case when (
+            select other.folder_id from recording other where other.folder_id = named.folder_name limit 1) is null
+            then folder_name end as folder_name
+        from recording named where recording_id = any(cast(:ids as text[]))
+    )
+"""
+_NAMES = ("p.name_key = r.name_key", "p.name_key = r.stem_key and not p.has_extension")
+_FOLDERS = ("p.folder is null", "p.folder = r.folder_id", "p.folder = r.folder_name")
+# Each way to be meant by itself: with an `or` between them, all that waits for a name would be read, of any folder, and
+# with a list of folders all that waits, if hardly anything did when PostgreSQL looked: that takes one look, a list two.
+_MEANING_R = " union all ".join(
+    f"select {COLUMNS} from parked_link p where {way} and p.state = 'parked'"  # noqa: S608  # this module's own text
+    for way in ("p.recording_id = r.recording_id", *(f"{name} and {folder}" for name in _NAMES for folder in _FOLDERS))
+)
 
 
 @dataclass(frozen=True)
@@ -63,17 +79,9 @@ class Matching:
         """The parked requests that mean one of these recordings; one that fits several goes to the first."""
         return await self._pairs(
             f"""
-            select {COLUMNS}, r.recording_id as goes_to, r.arrived from recording r
-                join parked_link p on p.recording_id = r.recording_id
-                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
-            union all
-            select {COLUMNS}, r.recording_id, r.arrived from recording r
-                join parked_link p on p.name_key = r.name_key and {_IN_FOLDER}
-                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
-            union all
-            select {COLUMNS}, r.recording_id, r.arrived from recording r
-                join parked_link p on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
-                where r.recording_id = any(cast(:ids as text[])) and p.state = 'parked'
+            with {_NAMED_RECORDINGS}
+            select distinct on (p.target) p.*, r.recording_id as goes_to from r cross join lateral ({_MEANING_R}) p
+            order by p.target, r.arrived
             """,  # noqa: S608  # this module's own text
             recording_ids,
         )
@@ -92,17 +100,16 @@ class Matching:
         """What waits for these targets and means a recording that is there by now: the first that arrived."""
         return await self._pairs(
             f"""
-            select {COLUMNS}, r.recording_id as goes_to, r.arrived from parked_link p
-                join recording r on p.recording_id = r.recording_id and r.filename is not null
+            with u as (
+                select {COLUMNS}, p.name_key, p.has_extension from parked_link p
                 where p.target = any(cast(:ids as text[])) and p.state = 'parked'
-            union all
-            select {COLUMNS}, r.recording_id, r.arrived from parked_link p
-                join recording r on p.name_key = r.name_key and {_IN_FOLDER}
-                where p.target = any(cast(:ids as text[])) and p.state = 'parked'
-            union all
-            select {COLUMNS}, r.recording_id, r.arrived from parked_link p
-                join recording r on p.name_key = r.stem_key and not p.has_extension and {_IN_FOLDER}
-                where p.target = any(cast(:ids as text[])) and p.state = 'parked'
+            ), {MEANT_FOLDERS}
+            select distinct on (u.target) u.*, r.recording_id as goes_to
+            from {WITH_MEANT_FOLDERS} cross join lateral (
+                select r.recording_id, r.arrived from recording r
+                where r.recording_id = u.recording_id and r.filename is not null
+                union all {meant_by_name("r.recording_id, r.arrived", each="order by r.arrived limit 1")}) r
+            order by u.target, r.arrived
             """,  # noqa: S608  # this module's own text
             [one.target for one in fresh],
         )
@@ -125,10 +132,7 @@ class Matching:
         )
 
     async def _pairs(self, found: str, ids: Collection[str]) -> list[Pair]:
-        rows = await self._connection.execute(
-            with_arrays(f"select distinct on (target) f.* from ({found}) f order by target, arrived"),  # noqa: S608  # as above
-            {"ids": list(ids)},
-        )
+        rows = await self._connection.execute(with_arrays(found), {"ids": list(ids)})
         return [Pair(parked_request(row), row.goes_to) for row in rows]
 
     async def undecided(self) -> int:

@@ -26,9 +26,22 @@ COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename,
 # A filename as it is compared, and without its extension; the index link_by_request is on the digest of exactly this.
 NAME = "normalize({}, NFC)"
 STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
-# The folder of the link `l` is the one that `p` names.
+# The folder of the link `l` is the one that `p` names. Looked up for each: with `exists`, to read the folders of all
+# recordings at once could seem to cost less.
 IN_FOLDER = """(p.folder is null or p.folder = l.folder_id
-    or exists (select from recording r where r.folder_id = l.folder_id and r.folder_name = p.folder))"""
+    or (select r.folder_id from recording r where r.folder_name = p.folder and r.folder_id = l.folder_id limit 1)
+        is not null)"""
+# What waits and may be meant by u (name_key, folder). If u leaves its folder open, more than one is as good as many.
+# Only if nothing waits for the folder as u names it (is_there), all that waits for that filename is looked through.
+_OF_NAME = "from parked_link p where p.name_key = u.name_key and p.state = 'parked' and p.ticket is not null"
+_MEANT = f"""
+    (select p.* {_OF_NAME} and u.folder is null limit 2)
+    union all select p.* {_OF_NAME} and p.folder = u.folder
+    union all select p.* {_OF_NAME} and u.folder is not null and p.folder is null
+    union all select p.* {_OF_NAME} and p.folder <> u.folder and u.folder is not null and not u.is_there
+        and (select r.folder_id from recording r where (r.folder_id, r.folder_name) = (p.folder, u.folder)
+            or (r.folder_id, r.folder_name) = (u.folder, p.folder) limit 1) is not null
+"""  # noqa: S608  # this module's own text
 _WRITERS = 7_411_101  # any constant that no other advisory lock of this database has
 
 
@@ -118,17 +131,17 @@ class Parked:
         """
         await one_at_a_time(self._connection)  # what is being parked in this moment is meant as well
         rows = await self._connection.execute(
-            with_arrays("""
+            with_arrays(f"""
+                with u as materialized (
+                    select *, (select p.target {_OF_NAME} and p.folder = u.folder limit 1) is not null as is_there
+                    from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]))
+                        as u (place, name_key, folder)
+                )
                 select u.place, p.folder, p.filename, p.folder is not distinct from u.folder as is_same,
                        p.folder is not null and u.folder is not null as is_named
-                from unnest(cast(:places as int[]), cast(:names as text[]), cast(:folders as text[]))
-                        as u (place, name_key, folder)
-                    join parked_link p on p.name_key = u.name_key and p.state = 'parked' and p.ticket is not null
-                        and (u.folder is null or p.folder is null or p.folder = u.folder or exists (
-                            select from recording r where (r.folder_id, r.folder_name) = (p.folder, u.folder)
-                                or (r.folder_id, r.folder_name) = (u.folder, p.folder)))
+                from u cross join lateral ({_MEANT}) p
                 order by p.target
-            """),
+            """),  # noqa: S608  # this module's own text
             {
                 "places": list(unlinks),
                 "names": [one.name_key for one in unlinks.values()],

@@ -104,10 +104,10 @@ class Recording(LinkerTable, table=True):
     stem_key: str | None = Field(sa_column=_generated(_STEM.format(_NAME_KEY)))
 
     __table_args__ = (
-        Index("recording_by_name", "name_key"),
-        Index("recording_by_stem", "stem_key"),
+        Index("recording_by_name", "name_key", "folder_id"),
+        Index("recording_by_stem", "stem_key", "folder_id"),
         Index("recording_by_folder", "folder_id", "recording_id"),
-        Index("recording_by_folder_name", "folder_name"),
+        Index("recording_by_folder_name", "folder_name", "folder_id"),
         Index("recording_by_call", text("coalesce(recorded_at, processed_at)"), "recording_id"),
     )
 
@@ -225,7 +225,12 @@ class ParkedLink(LinkerTable, table=True):
             "recording_id",
             postgresql_where=text("state = 'parked' and recording_id is not null"),
         ),
-        Index("parked_link_by_name", "name_key", postgresql_where=text("state = 'parked' and name_key is not null")),
+        Index(
+            "parked_link_by_name",
+            "name_key",
+            "folder",
+            postgresql_where=text("state = 'parked' and name_key is not null"),
+        ),
     )
 
 

@@ -175,7 +175,7 @@ RULES: Sequence[Rule] = (
         "what waits for a folder's id goes to a folder of that label",
         "linker",
         recordings_that_wait_for_a_match,
-        [("and not exists (select from recording other where other.folder_id = p.folder)", "")],
+        [("where other.folder_id = named.folder_name limit 1)", "where false limit 1)")],
     ),
     Rule(
         "applied parked link applied again",
