@@ -19,14 +19,30 @@ _FACTS = facts_of(TICKET_LINKED, "linker")
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → link_version, folder by folder; those of an import not before all of its rows are decided."""
+    """Recording → link_version, folder by folder; those of an import behind others, not before all of its rows are
+    decided.
+
+    From import to import by the index: one that runs may have a million links, which are not looked at.
+    """
     found = await connection.execute(
         text("""
+            with recursive waiting (import_id) as (
+                (select import_id from unheard_link where import_id is not null order by import_id limit 1)
+                union all
+                select (select import_id from unheard_link u where u.import_id > w.import_id order by 1 limit 1)
+                from waiting w where import_id is not null
+            ), decided as (
+                select import_id from waiting w where import_id is not null
+                    and (select finished_at is null from import i where i.import_id = w.import_id) is not true
+            )
             select array_agg(recording_id), array_agg(link_version) from (
-                select recording_id, link_version from unheard_link
-                where import_id is null
-                    or import_id <> all (array(select import_id from import where finished_at is null))
-                order by folder_id, recording_id limit :limit) due
+                (select recording_id, link_version from unheard_link where import_id is null
+                order by import_id, folder_id limit :limit)
+                union all
+                select u.* from decided cross join lateral (
+                    select recording_id, link_version from unheard_link where import_id = decided.import_id
+                    order by import_id, folder_id limit :limit) u
+                limit :limit) due
         """),
         {"limit": limit},
     )

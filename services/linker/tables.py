@@ -160,7 +160,7 @@ class UnheardLink(LinkerTable, table=True):
     link_version: int
     import_id: str | None
 
-    __table_args__ = (Index("unheard_link_by_folder", "folder_id", "recording_id"),)
+    __table_args__ = (Index("unheard_link_by_folder", "import_id", "folder_id"),)
 
 
 class LinkHistory(LinkerTable, table=True):

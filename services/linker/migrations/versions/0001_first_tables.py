@@ -322,7 +322,7 @@ def upgrade() -> None:
         sa.Column("import_id", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("recording_id"),
     )
-    op.create_index("unheard_link_by_folder", "unheard_link", ["folder_id", "recording_id"], unique=False)
+    op.create_index("unheard_link_by_folder", "unheard_link", ["import_id", "folder_id"], unique=False)
     op.create_table(
         "upload",
         sa.Column("upload_id", sa.String(), nullable=False),
