@@ -136,10 +136,13 @@ class Imports:
         row = (
             await self._connection.execute(
                 text(f"""
-                    select {_SETTINGS}, last_line, rows, content, meant_lines, meant_ids, replaced
-                    from import join import_part p using (import_id)
-                    where finished_at is null and p.outcomes is null
-                    order by accepted_at, import_id, last_line limit 1 for update of p skip locked
+                    select {_SETTINGS}, p.* from (
+                        select * from import where finished_at is null order by accepted_at, import_id) i
+                    cross join lateral (
+                        select last_line, rows, content, meant_lines, meant_ids, replaced from import_part
+                        where import_id = i.import_id and outcomes is null
+                        order by last_line limit 1 for update skip locked) p
+                    limit 1
                 """)  # noqa: S608  # this module's own text
             )
         ).one_or_none()
