@@ -116,13 +116,13 @@ class Catalogue:
                     select * from unnest(
                         cast(:ids as text[]), cast(:folders as text[]), cast(:filenames as text[]),
                         cast(:versions as int[]), cast(:uuids as text[]), cast(:moments as timestamptz[]),
-                        cast(:places as bigint[]))
-                    as u (recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at, place)
+                        cast(:places as bigint[]), cast(:links as int[]))
+                    as u (recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at, place, link)
                 ), newer as (
                     insert into recording (recording_id, transferred_folder_id, transferred_filename, transfer_version,
-                        clouds_uuid, transferred_at, transferred_place, requires_ticket, revision, content_hash,
-                        known_transfer_version, known_link_version)
-                    select u.*, true, 0, '', 0, 0 from u
+                        clouds_uuid, transferred_at, transferred_place, known_link_version, known_transfer_version,
+                        known_at, requires_ticket, revision, content_hash)
+                    select u.*, transfer_version, transferred_at, true, 0, '' from u
                     where not exists (
                         select from recording r
                         where r.recording_id = u.recording_id and r.transfer_version >= u.transfer_version)
@@ -133,7 +133,14 @@ class Catalogue:
                         transfer_version = excluded.transfer_version,
                         clouds_uuid = excluded.clouds_uuid,
                         transferred_at = excluded.transferred_at,
-                        transferred_place = excluded.transferred_place
+                        transferred_place = excluded.transferred_place,
+                        (known_transfer_version, known_link_version, known_at, known_place) = (
+                            select * from (
+                                select recording.known_transfer_version as t, recording.known_link_version as l,
+                                    recording.known_at, recording.known_place
+                                union all select excluded.known_transfer_version, excluded.known_link_version,
+                                    excluded.known_at, null) known
+                            order by t desc, l desc, known_place limit 1)
                     where recording.transfer_version < excluded.transfer_version
                     returning recording_id
                 ), arrived as (
@@ -150,16 +157,19 @@ class Catalogue:
                 "uuids": [fact.clouds_uuid for fact in chosen],
                 "moments": [fact.transferred_at for fact in chosen],
                 "places": [place_of(newest[fact.recording_id].record) for fact in chosen],
+                "links": [fact.link_version for fact in chosen],
             },
         )
-        newer = len(stored.all())
-        await self.know(
-            {
-                one.recording_id: Known(one.transfer_version, one.link_version, one.transferred_at, None)
-                for one in chosen
-            }
-        )
-        return newer
+        newer = set(stored.scalars())
+        others = [one for one in chosen if one.recording_id not in newer]
+        if others:
+            await self.know(
+                {
+                    one.recording_id: Known(one.transfer_version, one.link_version, one.transferred_at, None)
+                    for one in others
+                }
+            )
+        return len(newer)
 
     async def acknowledge(self, facts: Iterable[Incoming[CloudTicketUpdated]]) -> int:
         """Store acknowledgements that are newer; returns how many were."""
