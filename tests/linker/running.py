@@ -32,6 +32,7 @@ from services.linker.on_recording_transferred import fold_recording_transferred
 from services.linker.on_ticket_link_requested import fold_ticket_link_requested
 from services.linker.on_ticket_linked import fold_ticket_linked, new_own_links
 from services.linker.settings import LinkerSettings
+from shared.announce import IN_FLIGHT
 from shared.batch import Apply, Folded, fold_records
 from shared.database import Database
 from shared.gate import Gate
@@ -83,6 +84,18 @@ class Linker:
     async def import_lot(self) -> bool:
         """Apply one lot of an import. False if there was none."""
         return await ApplyImports(self.settings, self.database, self.gate).step() is not None
+
+    async def announced(self) -> list[TicketLinked]:
+        """All that is to be announced, as it would be on the topic."""
+        async with self.database.transaction() as connection:
+            due = await announce_links.unheard(connection, IN_FLIGHT)
+            facts = await announce_links.facts(connection, list(due))
+        return [TicketLinked.model_validate_json(record.value) for _, record in facts.values()]
+
+    async def change(self, sql: str, **parameters: object) -> None:
+        """Change the database behind the service's back."""
+        async with self.database.transaction() as connection:
+            await connection.execute(text(sql), parameters)
 
     async def rows(self, sql: str, **parameters: object) -> Rows:
         async with self.database.transaction() as connection:
