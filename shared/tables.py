@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Identity
+from sqlalchemy import BigInteger, DateTime, Identity, Index, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TEXT
 from sqlmodel import Field, SQLModel
 
@@ -80,6 +80,15 @@ class DeadLetterColumns(SQLModel):
     settled_by: str | None
 
 
+def dead_letter_indexes() -> tuple[Index, Index]:
+    """For what is to be announced and what is open: one that is neither stays, and is nobody's business any more."""
+    place = ("topic", "partition", "offset")
+    return (
+        Index("dead_letter_unpublished", "failed_at", *place, postgresql_where=text("published_at is null")),
+        Index("dead_letter_open", *place, postgresql_where=text("settled_as is null")),
+    )
+
+
 class LeaseColumns(SQLModel):
     """Table `lease`: which process does a thing that only one may do at a time, and until when."""
 
@@ -101,6 +110,11 @@ class AuditColumns(SQLModel):
     what: str
     subject: str
     detail: dict[str, Any] = Field(sa_type=JSON)
+
+
+def audit_indexes() -> tuple[Index, Index]:
+    """For all of it, and for all of one subject, in the order of time."""
+    return Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time")
 
 
 class LaneColumns(SQLModel):

@@ -25,6 +25,8 @@ from shared.tables import (
     OriginColumns,
     PositionColumns,
     ReplayColumns,
+    audit_indexes,
+    dead_letter_indexes,
 )
 
 
@@ -54,24 +56,13 @@ class DeadLetter(CloudUpdaterTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
-    # One that is published and settled stays, and is nobody's business any more.
-    __table_args__ = (
-        Index(
-            "dead_letter_unpublished",
-            "failed_at",
-            "topic",
-            "partition",
-            "offset",
-            postgresql_where=text("published_at is null"),
-        ),
-        Index("dead_letter_open", "topic", "partition", "offset", postgresql_where=text("settled_as is null")),
-    )
+    __table_args__ = dead_letter_indexes()
 
 
 class Audit(CloudUpdaterTable, AuditColumns, table=True):
     """See shared.tables."""
 
-    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
+    __table_args__ = audit_indexes()
 
 
 class Lease(CloudUpdaterTable, LeaseColumns, table=True):

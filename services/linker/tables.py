@@ -19,6 +19,8 @@ from shared.tables import (
     OriginColumns,
     PositionColumns,
     ReplayColumns,
+    audit_indexes,
+    dead_letter_indexes,
 )
 
 # Once transferred, folder and file are those that the cloud has.
@@ -54,12 +56,13 @@ class DeadLetter(LinkerTable, DeadLetterColumns, table=True):
     """See shared.tables."""
 
     __tablename__ = "dead_letter"
+    __table_args__ = dead_letter_indexes()
 
 
 class Audit(LinkerTable, AuditColumns, table=True):
     """See shared.tables."""
 
-    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
+    __table_args__ = audit_indexes()
 
 
 class Lease(LinkerTable, LeaseColumns, table=True):

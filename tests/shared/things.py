@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg
-from sqlalchemy import CheckConstraint, Index, MetaData, text
+from sqlalchemy import CheckConstraint, MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -30,6 +30,8 @@ from shared.tables import (
     OriginColumns,
     PositionColumns,
     ReplayColumns,
+    audit_indexes,
+    dead_letter_indexes,
 )
 
 NOON = datetime(2025, 1, 29, 12, 0, tzinfo=UTC)
@@ -56,24 +58,14 @@ class Origin(ThingTable, OriginColumns, table=True): ...
 
 class DeadLetter(ThingTable, DeadLetterColumns, table=True):
     __tablename__ = "dead_letter"
-    __table_args__ = (
-        Index(
-            "dead_letter_unpublished",
-            "failed_at",
-            "topic",
-            "partition",
-            "offset",
-            postgresql_where=text("published_at is null"),
-        ),
-        Index("dead_letter_open", "topic", "partition", "offset", postgresql_where=text("settled_as is null")),
-    )
+    __table_args__ = dead_letter_indexes()
 
 
 class Lease(ThingTable, LeaseColumns, table=True): ...
 
 
 class Audit(ThingTable, AuditColumns, table=True):
-    __table_args__ = (Index("audit_by_time", "time", "id"), Index("audit_by_subject", "subject", "time"))
+    __table_args__ = audit_indexes()
 
 
 class Lane(ThingTable, LaneColumns, table=True): ...

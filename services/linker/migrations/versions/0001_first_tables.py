@@ -49,6 +49,20 @@ def upgrade() -> None:
         sa.Column("settled_by", sa.String()),
         sa.PrimaryKeyConstraint("topic", "partition", "offset", "content"),
     )
+    op.create_index(
+        "dead_letter_unpublished",
+        "dead_letter",
+        ["failed_at", "topic", "partition", "offset"],
+        unique=False,
+        postgresql_where=sa.text("published_at is null"),
+    )
+    op.create_index(
+        "dead_letter_open",
+        "dead_letter",
+        ["topic", "partition", "offset"],
+        unique=False,
+        postgresql_where=sa.text("settled_as is null"),
+    )
     op.create_table(
         "import",
         sa.Column("import_id", sa.String(), nullable=False),
@@ -412,6 +426,8 @@ def downgrade() -> None:
     op.drop_index("import_running", table_name="import", postgresql_where=sa.text("finished_at is null"))
     op.drop_index("import_by_fingerprint", table_name="import", postgresql_where=sa.text("not dry_run"))
     op.drop_table("import")
+    op.drop_index("dead_letter_open", table_name="dead_letter", postgresql_where=sa.text("settled_as is null"))
+    op.drop_index("dead_letter_unpublished", table_name="dead_letter", postgresql_where=sa.text("published_at is null"))
     op.drop_table("dead_letter")
     op.drop_table("arrival")
     op.drop_table("audit")
