@@ -27,14 +27,19 @@ _NAMED_RECORDINGS = """
         from recording named where recording_id = any(cast(:ids as text[]))
     )
 """
-_NAMES = ("p.name_key = r.name_key", "p.name_key = r.stem_key and not p.has_extension")
-_FOLDERS = ("p.folder is null", "p.folder = r.folder_id", "p.folder = r.folder_name")
 # Each way to be meant by itself: with an `or` between them, all that waits for a name would be read, of any folder, and
 # with a list of folders all that waits, if hardly anything did when PostgreSQL looked: that takes one look, a list two.
-_MEANING_R = " union all ".join(
-    f"select {COLUMNS} from parked_link p where {way} and p.state = 'parked'"  # noqa: S608  # this module's own text
-    for way in ("p.recording_id = r.recording_id", *(f"{name} and {folder}" for name in _NAMES for folder in _FOLDERS))
-)
+_PARKED = f"select {COLUMNS} from parked_link p where"  # noqa: S608  # this module's own text
+_BY_STEM = "p.name_key = r.stem_key and not p.has_extension"
+_MEANING_R = f"""
+    {_PARKED} p.recording_id = r.recording_id and p.state = 'parked'
+    union all {_PARKED} p.name_key = r.name_key and p.folder is null and p.state = 'parked'
+    union all {_PARKED} p.name_key = r.name_key and p.folder = r.folder_id and p.state = 'parked'
+    union all {_PARKED} p.name_key = r.name_key and p.folder = r.folder_name and p.state = 'parked'
+    union all {_PARKED} {_BY_STEM} and p.folder is null and p.state = 'parked'
+    union all {_PARKED} {_BY_STEM} and p.folder = r.folder_id and p.state = 'parked'
+    union all {_PARKED} {_BY_STEM} and p.folder = r.folder_name and p.state = 'parked'
+"""
 
 
 @dataclass(frozen=True)
