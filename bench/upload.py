@@ -34,7 +34,7 @@ async def upload(system: System, recordings: int, *, number: int) -> dict[str, f
         pids = {"transfer": system.pids["transfer"]}
         rates, costs = [], []
         for one in range(number):
-            await folded(system, "transfer", RecordingProcessed.__name__)
+            await folded(system, "transfer", RecordingProcessed.__name__, RecordingTransferred.__name__)
             records = list(processed(recordings, run=f"upload-{one}", requires_ticket=False))
             stopped(pids["transfer"])
             await publish(system.kafka_bootstrap_servers, records)
