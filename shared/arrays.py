@@ -53,7 +53,7 @@ def json_lines(values: Sequence[bytes]) -> str:
     apart otherwise than they were put together.
     """
     text = b"\n".join(values).decode()
-    if text.count("\n") != len(values) - 1:
+    if text.count("\n") != max(len(values) - 1, 0):
         raise ValueError("a value is more than a line")
     return text
 

@@ -23,6 +23,10 @@ class Counted:
     looked_up: dict[str, int] = field(default_factory=dict)
     wal_bytes: int | None = None
 
+    def looked_at(self, table: str) -> int:
+        """Rows of it, whether they were looked up or passed over."""
+        return self.passed_over[table] + self.looked_up[table]
+
 
 @asynccontextmanager
 async def counting(database: Database) -> AsyncIterator[Counted]:
@@ -75,7 +79,7 @@ async def _wal_bytes(database: Database) -> int | None:
                 text("""
                     select sum(w.wal_bytes - w.wal_fpi * 8192)::bigint
                     from pg_stat_activity a, pg_stat_get_backend_wal(a.pid) w
-                    where a.datname = current_database()
+                    where a.datname = current_database() and a.backend_type = 'client backend'
                 """)
             )
     except Exception as error:

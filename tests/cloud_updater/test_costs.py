@@ -98,6 +98,7 @@ async def test_many_rows_are_never_passed_over(updater: Updater, cloud: Emulator
         await work()
 
     assert {table: rows for table, rows in counted.passed_over.items() if rows > 100} == {}
+    assert {table: rows for table, rows in counted.looked_up.items() if rows > 100} == {}
 
 
 async def test_links_are_never_compared_with_each_folder_of_their_batch(updater: Updater) -> None:

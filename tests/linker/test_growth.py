@@ -10,7 +10,7 @@ from services.linker import announce_links
 from services.linker.match_parked import LOT, MatchParked
 from services.linker.store_imports import Imports
 from shared import migrations
-from tests.counting import Counted, counting
+from tests.counting import counting
 from tests.linker.given import a_fact, a_recording, a_request, a_transfer, an_acknowledgement
 from tests.linker.growing import begin_import, grow, park, wait_to_be_heard
 from tests.linker.importing import imported
@@ -71,7 +71,7 @@ async def test_a_folder_is_found_however_many_recordings_it_has(linker: Linker) 
         await linker.fold(a_request("label", "T-2", at=1, filename="other", folder="Large"))
 
     assert await linker.link() == (2, "T-2")
-    assert read_of(counted, "recording") <= FEW
+    assert counted.looked_at("recording") <= FEW
 
 
 async def test_a_name_that_many_recordings_have_is_refused_after_a_few(linker: Linker) -> None:
@@ -82,7 +82,7 @@ async def test_a_name_that_many_recordings_have_is_refused_after_a_few(linker: L
         refused = (await linker.fold(*requests)).refused
 
     assert [one.error.partition(":")[0] for one in refused] == ["ambiguous"] * FEW
-    assert read_of(counted, "recording") <= 10 * FEW
+    assert counted.looked_at("recording") <= 10 * FEW
 
 
 async def test_recordings_arrive_beside_many_links_that_wait_for_others_of_their_names(linker: Linker) -> None:
@@ -97,8 +97,8 @@ async def test_recordings_arrive_beside_many_links_that_wait_for_others_of_their
     async with counting(linker.database) as counted:
         await linker.match()
 
-    assert read_of(counted, "parked_link") <= FEW
-    assert read_of(counted, "recording") <= 10 * FEW
+    assert counted.looked_at("parked_link") <= FEW
+    assert counted.looked_at("recording") <= 10 * FEW
 
 
 async def test_a_parked_link_is_taken_back_beside_many_of_its_name(linker: Linker) -> None:
@@ -113,7 +113,7 @@ async def test_a_parked_link_is_taken_back_beside_many_of_its_name(linker: Linke
         await linker.fold(exactly, openly)
 
     assert "mine" not in await linker.parked()
-    assert read_of(counted, "parked_link") <= FEW
+    assert counted.looked_at("parked_link") <= FEW
 
 
 async def test_of_many_arrivals_a_lot_is_matched(linker: Linker) -> None:
@@ -124,9 +124,9 @@ async def test_of_many_arrivals_a_lot_is_matched(linker: Linker) -> None:
         await MatchParked(linker.database, linker.gate).step()
 
     assert await linker.rows("select count(*) as left from arrival") == [{"left": 20_000 - LOT}]
-    assert read_of(counted, "arrival") <= 3 * LOT
-    assert read_of(counted, "recording") <= 3 * LOT
-    assert read_of(counted, "parked_link") <= FEW
+    assert counted.looked_at("arrival") <= 3 * LOT
+    assert counted.looked_at("recording") <= 3 * LOT
+    assert counted.looked_at("parked_link") <= FEW
 
 
 @pytest.mark.parametrize("analysed", ["", "unheard_link, import"])
@@ -145,7 +145,7 @@ async def test_links_of_an_import_that_runs_are_passed_by(linker: Linker, analys
         due = await announce_links.unheard(connection, lot)
 
     assert [one[0] for one in due] == ["b"] * (lot // 2) + ["c"] * (lot // 2)
-    assert read_of(counted, "unheard_link") <= 1.1 * lot
+    assert counted.looked_at("unheard_link") <= 1.1 * lot
 
 
 async def test_an_import_is_decided_without_a_look_at_those_before_and_behind_it(linker: Linker) -> None:
@@ -158,8 +158,8 @@ async def test_an_import_is_decided_without_a_look_at_those_before_and_behind_it
 
     assert claimed
     assert (claimed.accepted.import_id, claimed.last_line) == ("new-00", 1)
-    assert read_of(counted, "import_part") <= 3
-    assert read_of(counted, "import") <= FEW
+    assert counted.looked_at("import_part") <= 3
+    assert counted.looked_at("import") <= FEW
 
 
 async def work(linker: Linker, name: str) -> None:
@@ -203,8 +203,3 @@ async def work(linker: Linker, name: str) -> None:
     await imported(linker, "\n".join(["filename,folder,ticket_id", *(f"{one},{of},T-import" for one, of in rows)]))
     await linker.match()
     await linker.fold(*await linker.announced())
-
-
-def read_of(counted: Counted, table: str) -> int:
-    """Rows of it, whether they were looked up or passed over."""
-    return counted.looked_up[table] + counted.passed_over[table]

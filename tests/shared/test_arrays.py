@@ -94,7 +94,7 @@ async def test_values_one_behind_the_other_are_found_again(database: Database, v
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(values=st.lists(TEXT.map(lambda text: to_json({"name": text})), min_size=1))
+@given(values=st.lists(TEXT.map(lambda text: to_json({"name": text}))))
 async def test_json_line_by_line_is_found_again(database: Database, values: list[bytes]) -> None:
     async with database.transaction() as connection:
         found = await connection.scalars(

@@ -1,33 +1,28 @@
 """What every service keeps for ever makes none of its loops slower: dead letters that are settled, the audit record."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import Index
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateIndex
+from sqlmodel import SQLModel
 
 from schemas.topics import TRANSFER_DLQ
+from services.cloud_updater.tables import CloudUpdaterTable
+from services.linker.tables import LinkerTable
+from services.transfer.tables import TransferTable
 from shared import audit, lease, metrics, redrive
 from shared.announce_dead_letters import LOT, dead_letter_announcer
 from shared.database import Database
-from shared.kafka import plain
-from shared.producer import Outgoing, Producer
 from shared.watch import WatchDeadLetters
-from tests.counting import Counted, counting
-from tests.shared.things import Things
+from tests.counting import counting
+from tests.kept import Kept
+from tests.shared.things import Things, ThingTable
 
 MANY = 20_000
-
-
-class Kept(Producer):
-    """Instead of Kafka: has what is published."""
-
-    def __init__(self) -> None:
-        super().__init__(plain("nowhere"), client_id="test")
-        self.records: list[Outgoing] = []
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        self.records += records
 
 
 @pytest.fixture
@@ -55,10 +50,6 @@ async def many_dead_letters(request: pytest.FixtureRequest, things: Things) -> N
     """)
 
 
-def looked_at(counted: Counted, table: str) -> int:
-    return counted.passed_over[table] + counted.looked_up[table]
-
-
 @pytest.mark.usefixtures("many_dead_letters")
 async def test_dead_letters_are_announced_without_a_look_at_those_that_are_published(database: Database) -> None:
     kept = Kept()
@@ -71,8 +62,8 @@ async def test_dead_letters_are_announced_without_a_look_at_those_that_are_publi
         assert await announcer.step() is None
 
     assert len(kept.records) == 3 * LOT
-    assert looked_at(announcing, "dead_letter") <= 8 * LOT
-    assert looked_at(at_rest, "dead_letter") <= LOT
+    assert announcing.looked_at("dead_letter") <= 8 * LOT
+    assert at_rest.looked_at("dead_letter") <= LOT
 
 
 @pytest.mark.usefixtures("many_dead_letters")
@@ -81,7 +72,7 @@ async def test_open_dead_letters_are_counted_without_a_look_at_those_that_are_se
         await WatchDeadLetters(database).step()
 
     assert metrics.DEAD_LETTERS._value.get() == 3 * LOT
-    assert looked_at(counted, "dead_letter") <= 4 * LOT
+    assert counted.looked_at("dead_letter") <= 4 * LOT
 
 
 @pytest.mark.usefixtures("many_dead_letters")
@@ -92,7 +83,7 @@ async def test_one_dead_letter_is_found_and_settled_by_its_place(database: Datab
         assert len(await redrive.whole(connection, place)) == 1
         assert await redrive.discard(connection, place, who=None)
 
-    assert looked_at(counted, "dead_letter") <= 10
+    assert counted.looked_at("dead_letter") <= 10
 
 
 @pytest.mark.parametrize("analysed", [False, True])
@@ -114,7 +105,7 @@ async def test_the_audit_record_is_added_to_and_shown_by_the_page(
 
     assert [one.time.date() for one in page[1:]] == [datetime(2025, 1, 29, tzinfo=UTC).date()] * 9
     assert [one.subject for one in of_one] == ["F7"] * 10
-    assert looked_at(counted, "audit") <= 400
+    assert counted.looked_at("audit") <= 400
 
 
 async def test_a_lease_is_taken_and_given_back_by_its_name(things: Things, database: Database) -> None:
@@ -127,4 +118,19 @@ async def test_a_lease_is_taken_and_given_back_by_its_name(things: Things, datab
         assert await lease.take(connection, "lease-1", token, seconds=5)
         await lease.give_back(connection, "lease-1", token)
 
-    assert looked_at(counted, "lease") <= 10
+    assert counted.looked_at("lease") <= 10
+
+
+@pytest.mark.parametrize("service", [LinkerTable, TransferTable, CloudUpdaterTable])
+def test_every_service_has_the_indexes_that_these_are_found_by(service: type[SQLModel]) -> None:
+    """That its migrations make what its tables say, its own tests hold."""
+    of_things, of_service = (one.metadata.tables for one in (ThingTable, service))
+
+    for table in ("dead_letter", "audit"):
+        assert {described(one) for one in of_service[table].indexes} == {
+            described(one) for one in of_things[table].indexes
+        }
+
+
+def described(index: Index) -> str:
+    return str(CreateIndex(index).compile(dialect=postgresql.dialect()))  # type: ignore[no-untyped-call]

@@ -57,6 +57,19 @@ async def test_what_has_no_key_goes_to_any_partition(topic: Topic, producer: Pro
     assert sum(len(one.records) for one in heard) == 100
 
 
+async def test_what_has_no_key_leaves_the_others_where_they_belong(topic: Topic, producer: Producer) -> None:
+    heard: list[Published] = []
+    producer.heeds[topic.name] = heard.append
+    keys = [f"R{number}".encode() for number in range(50)]
+
+    for keyless in (0, 3):
+        await producer.publish([Outgoing(topic.name, key, b"", []) for one in keys for key in [*[None] * keyless, one]])
+
+    found = [{(one.partition, record.key) for record in one.records if record.key} for one in heard]
+    assert found[0] | found[1] == found[2] | found[3]
+    assert len(found[0]) + len(found[1]) == 50
+
+
 async def _values(topic: Topic, kafka_bootstrap_servers: str, number: int) -> list[bytes]:
     """Of so many records, in the order of their partition."""
     options = asking_options(plain(kafka_bootstrap_servers)) | {"auto_offset_reset": "earliest"}

@@ -446,7 +446,7 @@ class ConclusionsModel(Conclusions):
     async def retry_now(self) -> None:
         rows, now = _tables(self._connection).folder, now_of(self._connection)
         for folder_id, row in rows.items():
-            if row.retry_at and row.retry_at > now:
+            if row.retry_at and row.retry_at > now and row.due_at and not row.held:
                 rows[folder_id] = row._replace(retry_at=None)
 
     async def held_request(self, folder_id: FolderId) -> OpenRequest | None:

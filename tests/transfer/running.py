@@ -28,25 +28,13 @@ from shared.batch import Apply, Folded, fold_records
 from shared.cloud import Cloud, CloudSettings, token_reader
 from shared.database import Database
 from shared.gate import Gate
-from shared.kafka import plain
 from shared.lane import Lane
-from shared.producer import Outgoing, Producer
 from shared.reading import read
 from tests.emulator.running import TOKEN, Emulator
+from tests.kept import Kept
 from tests.transfer.given import records_of
 
 Rows = list[dict[str, Any]]
-
-
-class Kept(Producer):
-    """Instead of Kafka: has whatever is published, in its order."""
-
-    def __init__(self) -> None:
-        super().__init__(plain("nowhere"), client_id="test")
-        self.records: list[Outgoing] = []
-
-    async def publish(self, records: Sequence[Outgoing]) -> None:
-        self.records += records
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from dataclasses import replace
 import pytest
 
 from schemas.events import RecordingProcessed
+from services.transfer.upload_recordings import Claimed
+from shared.outcome import Done
 from tests.counting import counting
 from tests.emulator.running import Emulator
 from tests.sent import sent_to
@@ -116,6 +118,23 @@ async def test_uploads_cost_no_more_statements_than_this(transfer: Transfer) -> 
 
     assert len(await transfer.rows("select recording_id from transfer")) == FOLDERS * 25
     assert len(sent) <= 6 + FOLDERS * 9  # one claim for all, and at worst an outcome for each
+
+
+async def test_answers_that_come_together_are_recorded_by_as_many_statements_as_one(transfer: Transfer) -> None:
+    statements = []
+    for folders in (1, 10):
+        await transfer.fold(
+            *(a_recording(f"R{folders}-{one}", folder_id=f"F{folders}-{one}") for one in range(folders))
+        )
+        claimed = [one for one in await transfer.uploading._claim([None] * folders) if isinstance(one, Claimed)]
+        answers = [(one, Done({"data": {"uuid": f"uuid-of-{one.folder.folder_id}"}})) for one in claimed]
+
+        with sent_to(transfer.database) as sent:
+            await transfer.uploading._record(answers)
+        statements.append(len(sent))
+
+    assert len(await transfer.rows("select recording_id from transfer")) == 11
+    assert statements[0] == statements[1]
 
 
 async def test_a_folder_of_which_nothing_waits_is_not_looked_at_again(transfer: Transfer) -> None:
