@@ -19,10 +19,11 @@ _FACTS = facts_of(TICKET_LINKED, "linker")
 
 
 async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, object]:
-    """Recording → link_version, folder by folder; those of an import behind others, not before all of its rows are
-    decided.
+    """Recording → link_version, folder by folder: first the links that no import made, then those of imports of which
+    all rows are decided. So an import waits as long as `limit` others do.
 
-    From import to import by the index: one that runs may have a million links, which are not looked at.
+    From import to import by the index: one that runs may have a million links, which are not looked at. Its first
+    column is named in each order, as PostgreSQL takes no index for an order that does not begin with it.
     """
     found = await connection.execute(
         text("""

@@ -12,11 +12,13 @@ from shared.arrays import with_arrays
 _KNOWN = "r.recording_id, r.folder_id, r.folder_name, r.filename, coalesce(r.recorded_at, r.processed_at)"
 
 # The folder_ids that a folder g may be as people write it: the one of that id, else those of that name. From one to the
-# next by the index: a folder may have any number of recordings.
+# next by the index: a folder may have any number of recordings. Where one row is enough it is asked for in the order of
+# an index: of few folders, or filenames, PostgreSQL expects one nearby in the table, and reads all if there is none.
 _FOLDER_IDS = """
     with recursive named (folder_id) as (
-        (select folder_id from recording where folder_name = g.folder
-            and not exists (select from recording where folder_id = g.folder) order by folder_id limit 1)
+        (select folder_id from recording where folder_name = g.folder and (
+            select recording_id from recording where folder_id = g.folder order by recording_id limit 1) is null
+            order by folder_id limit 1)
         union all
         select (select folder_id from recording r where r.folder_name = g.folder and r.folder_id > named.folder_id
                 order by folder_id limit 1)
@@ -24,7 +26,7 @@ _FOLDER_IDS = """
     )
     select folder_id from named where folder_id is not null
     union all
-    (select folder_id from recording where folder_id = g.folder limit 1)
+    (select folder_id from recording where folder_id = g.folder order by recording_id limit 1)
 """
 # What is asked for is u (recording_id, name_key, has_extension, folder). A folder that nobody knows has no recordings.
 MEANT_FOLDERS = f"""
@@ -54,7 +56,7 @@ def meant_by_name(columns: str, *, each: str) -> str:
 THE_ONE_MEANT = f"""
     select case when count(*) = 1 then min(recording_id) end from (
         select r.recording_id from recording r where r.recording_id = u.recording_id and r.filename is not null
-        union all {meant_by_name("r.recording_id", each="limit 2")}) fitting
+        union all {meant_by_name("r.recording_id", each="order by r.folder_id limit 2")}) fitting
 """  # noqa: S608  # this module's own text
 
 
@@ -100,7 +102,8 @@ class Candidates:
                                 cast(:folders as text[])) as u (place, name_key, has_extension, folder)
                 ), {MEANT_FOLDERS}
                 select u.place, c.* from {WITH_MEANT_FOLDERS} cross join lateral (
-                    select {_KNOWN} from ({meant_by_name("r.*", each="limit 10")}) r order by r.arrived limit 10) c
+                    select {_KNOWN} from ({meant_by_name("r.*", each="order by r.folder_id limit 10")}) r
+                    order by r.arrived limit 10) c
             """),  # noqa: S608  # this module's own text
             {
                 "places": named,

@@ -122,7 +122,8 @@ class Catalogue:
                     insert into recording (recording_id, transferred_folder_id, transferred_filename, transfer_version,
                         clouds_uuid, transferred_at, transferred_place, known_link_version, known_transfer_version,
                         known_at, requires_ticket, revision, content_hash)
-                    select u.*, transfer_version, transferred_at, true, 0, '' from u
+                    select recording_id, folder_id, filename, transfer_version, clouds_uuid, transferred_at, place,
+                        link, transfer_version, transferred_at, true, 0, '' from u
                     where not exists (
                         select from recording r
                         where r.recording_id = u.recording_id and r.transfer_version >= u.transfer_version)

@@ -132,7 +132,10 @@ class Imports:
         )
 
     async def claim_part(self) -> Running | None:
-        """Lock the first undecided part of the oldest import that has one which nobody else is deciding."""
+        """Lock the first undecided part of the oldest import that has one which nobody else is deciding.
+
+        Imports are gone through in order, no further than that part: ordered outside, one of each would be locked.
+        """
         row = (
             await self._connection.execute(
                 text(f"""

@@ -17,13 +17,13 @@ from services.linker.store_parked import COLUMNS, one_at_a_time, parked_request
 from shared.arrays import with_arrays
 from shared.sql import text
 
-# Recordings r as they may be named; an id is meant before a name. Whether there is such an id is looked up for each: to
-# read all ids at once would seem to cost less.
+# Recordings r as they may be named; an id is meant before a name. Whether there is such an id is looked up for each, in
+# the order of its index (see store_candidates.py).
 _NAMED_RECORDINGS = """
     r as materialized (
         select recording_id, folder_id, name_key, stem_key, arrived, case when (
-            select other.folder_id from recording other where other.folder_id = named.folder_name limit 1) is null
-            then folder_name end as folder_name
+            select other.recording_id from recording other where other.folder_id = named.folder_name
+            order by other.recording_id limit 1) is null then folder_name end as folder_name
         from recording named where recording_id = any(cast(:ids as text[]))
     )
 """
@@ -40,6 +40,8 @@ _MEANING_R = f"""
     union all {_PARKED} {_BY_STEM} and p.folder = r.folder_id and p.state = 'parked'
     union all {_PARKED} {_BY_STEM} and p.folder = r.folder_name and p.state = 'parked'
 """
+# Of a folder whose recordings disagree about its label only those are meant that say it as the request does.
+_FIRST_IN_ITS_FOLDER = "and (u.folder is null or u.folder in (r.folder_id, r.folder_name)) order by r.arrived limit 1"
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ class Matching:
             from {WITH_MEANT_FOLDERS} cross join lateral (
                 select r.recording_id, r.arrived from recording r
                 where r.recording_id = u.recording_id and r.filename is not null
-                union all {meant_by_name("r.recording_id, r.arrived", each="order by r.arrived limit 1")}) r
+                union all {meant_by_name("r.recording_id, r.arrived", each=_FIRST_IN_ITS_FOLDER)}) r
             order by u.target, r.arrived
             """,  # noqa: S608  # this module's own text
             [one.target for one in fresh],

@@ -26,11 +26,14 @@ COLUMNS = """p.request_id, p.target, p.requested_at, p.recording_id, p.filename,
 # A filename as it is compared, and without its extension; the index link_by_request is on the digest of exactly this.
 NAME = "normalize({}, NFC)"
 STEM = "regexp_replace({}, '(.)\\.[[:alnum:]]{{1,10}}$', '\\1')"
-# The folder of the link `l` is the one that `p` names. Looked up for each: with `exists`, to read the folders of all
-# recordings at once could seem to cost less.
-IN_FOLDER = """(p.folder is null or p.folder = l.folder_id
-    or (select r.folder_id from recording r where r.folder_name = p.folder and r.folder_id = l.folder_id limit 1)
-        is not null)"""
+# Some recording of this folder has this label. One look at its place in the index: to read the labels of all recordings
+# at once, or the table until there is such a recording, could seem to cost less.
+_LABELLED = """({label}, {folder_id}) = (
+    select r.folder_name, r.folder_id from recording r where (r.folder_name, r.folder_id) >= ({label}, {folder_id})
+    order by r.folder_name, r.folder_id limit 1)"""
+# The folder of the link `l` is the one that `p` names.
+IN_FOLDER = f"""(p.folder is null or p.folder = l.folder_id
+    or {_LABELLED.format(label="p.folder", folder_id="l.folder_id")})"""
 # What waits and may be meant by u (name_key, folder). If u leaves its folder open, more than one is as good as many.
 # Only if nothing waits for the folder as u names it (is_there), all that waits for that filename is looked through.
 _OF_NAME = "from parked_link p where p.name_key = u.name_key and p.state = 'parked' and p.ticket is not null"
@@ -39,9 +42,9 @@ _MEANT = f"""
     union all select p.* {_OF_NAME} and p.folder = u.folder
     union all select p.* {_OF_NAME} and u.folder is not null and p.folder is null
     union all select p.* {_OF_NAME} and p.folder <> u.folder and u.folder is not null and not u.is_there
-        and (select r.folder_id from recording r where (r.folder_id, r.folder_name) = (p.folder, u.folder)
-            or (r.folder_id, r.folder_name) = (u.folder, p.folder) limit 1) is not null
-"""  # noqa: S608  # this module's own text
+        and ({_LABELLED.format(label="u.folder", folder_id="p.folder")}
+            or {_LABELLED.format(label="p.folder", folder_id="u.folder")})
+"""
 _WRITERS = 7_411_101  # any constant that no other advisory lock of this database has
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from shared import migrations
 from tests.linker.running import Linker, running_linker
+from tests.servers import CreateDatabase
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +36,21 @@ async def linker(_migrated: str) -> AsyncIterator[Linker]:
         "insert into origin (one, created_at) values (true, now())",
     )
     async with running_linker(_migrated.replace("postgresql:", "postgresql+asyncpg:")) as service:
+        yield service
+
+
+@pytest.fixture
+async def fresh_linker(create_database: CreateDatabase) -> AsyncIterator[Linker]:
+    """On a database of which PostgreSQL knows what the test has it look at, and nothing of tests before.
+
+    It is older than its requests, or those by a filename would be dead letters.
+    """
+    url = await create_database()
+    await asyncio.to_thread(migrations.upgrade, "linker", url)
+    async with running_linker(url) as service:
+        for table in await service.rows("select tablename from pg_tables where schemaname = 'public'"):
+            await service.change(f'alter table "{table["tablename"]}" set (autovacuum_enabled = false)')
+        await service.change("update origin set created_at = '2020-01-01'")
         yield service
 
 

@@ -1,21 +1,16 @@
 """Whatever the tables hold, a fold or a step of a loop reads of them what its lot needs, by an index, and no more."""
 
-import asyncio
-from collections.abc import AsyncIterator
-
 import pytest
 
 from schemas.events import TransferredFile
 from services.linker import announce_links
 from services.linker.match_parked import LOT, MatchParked
 from services.linker.store_imports import Imports
-from shared import migrations
 from tests.counting import counting
 from tests.linker.given import a_fact, a_recording, a_request, a_transfer, an_acknowledgement
 from tests.linker.growing import begin_import, grow, park, wait_to_be_heard
 from tests.linker.importing import imported
-from tests.linker.running import Linker, running_linker
-from tests.servers import CreateDatabase
+from tests.linker.running import Linker
 
 pytestmark = pytest.mark.servers
 
@@ -23,19 +18,8 @@ FEW = 100
 
 
 @pytest.fixture
-async def linker(create_database: CreateDatabase) -> AsyncIterator[Linker]:
-    """On a database of which PostgreSQL knows what the test has it look at, and nothing of tests before.
-
-    It is older than its requests, or those by a filename would be dead letters.
-    """
-    url = await create_database()
-    await asyncio.to_thread(migrations.upgrade, "linker", url)
-    async with running_linker(url) as service:
-        tables = await service.rows("select tablename from pg_tables where schemaname = 'public'")
-        for table in tables:
-            await service.change(f'alter table "{table["tablename"]}" set (autovacuum_enabled = false)')
-        await service.change("update origin set created_at = '2020-01-01'")
-        yield service
+def linker(fresh_linker: Linker) -> Linker:
+    return fresh_linker
 
 
 @pytest.mark.parametrize("analysed", ["", "recording, link", "parked_link, import, import_part"])

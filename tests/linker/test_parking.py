@@ -223,3 +223,22 @@ async def test_an_unlink_withdraws_nothing_of_another_folder_and_guesses_none(li
 
     assert answers == [404, 404]
     assert await linker.parked() == ["a", "b"]
+
+
+@pytest.mark.parametrize("looked_through", ["arrival", "fresh_parked"])
+async def test_of_a_folder_with_two_labels_that_of_the_recording_itself_counts(
+    linker: Linker, looked_through: str
+) -> None:
+    """Whether the recording finds the link, or the link that was parked in the same moment finds the recording."""
+    await linker.fold(a_request("q", "T", filename="x.wav", folder="New"))
+    await linker.fold(
+        a_recording("R0", folder_id="F", folder_name="New", filename="other.wav"),
+        a_recording("R1", folder_id="F", folder_name="Old", filename="x.wav"),
+        a_recording("R2", folder_id="G", folder_name="New", filename="x.wav"),
+    )
+    await linker.change(f"delete from {looked_through}")
+
+    await linker.match()
+
+    assert await linker.link("R1") is None
+    assert await linker.link("R2") == (1, "T")

@@ -363,8 +363,8 @@ def upgrade() -> None:
     )
     op.create_index("api_request_by_time", "api_request", ["requested_at"], unique=False)
     # A recording is stored once and changes twice, when it is transferred and when its ticket is acknowledged, nearly
-    # always in columns without an index. With room for that on its page none of its six indexes is written again, and
-    # the table gets no larger than it does without.
+    # always in columns without an index. With room for that on its page none of its six indexes is written again: they
+    # stay half as large, and so does what is logged, while the table may become twice as large as without.
     op.execute("alter table recording set (fillfactor = 50)")
     # A fifth of a large table is hundreds of thousands of dead rows, over which lists and the oldest requests are looked
     # for; a fiftieth is not.
