@@ -56,11 +56,12 @@ async def _forgotten(
     links = Links(connection)
     made_at = await links.made_at()
     old = [place for place, one in enumerate(batch) if requests[place].by_name and one.appended_at < made_at]
-    # A database that is the first has no link from before itself.
-    if not old or not await links.were_before(made_at):
+    if not old:
         return frozenset()
     explained = await Choices(connection).made([requests[place] for place in old])
-    return frozenset(place for number, place in enumerate(old) if number not in explained)
+    unexplained = frozenset(place for number, place in enumerate(old) if number not in explained)
+    # A database that is the first has no link from before itself, which to find out takes a look at all of them.
+    return unexplained if unexplained and await links.were_before(made_at) else frozenset()
 
 
 def _request(incoming: Incoming[TicketLinkRequested]) -> LinkRequest:

@@ -22,8 +22,12 @@ LOOKED_AT = {
     # One of the two statements above it, each a literal with constants in it.
     ("services/linker/store_matching.py", "_pairs", "found"),
     # Constants of this module, and literals that are said here.
-    ("services/linker/store_candidates.py", MODULE, "meant_by_name('r.recording_id', each='limit 2')"),
-    ("services/linker/store_candidates.py", "_by_name", "meant_by_name('r.*', each='limit 10')"),
+    (
+        "services/linker/store_candidates.py",
+        MODULE,
+        "meant_by_name('r.recording_id', each='order by r.folder_id limit 2')",
+    ),
+    ("services/linker/store_candidates.py", "_by_name", "meant_by_name('r.*', each='order by r.folder_id limit 10')"),
     # Its own callers are looked at.
     ("shared/arrays.py", "with_arrays", "sql"),
     # Pieces of this module's constants, chosen by which conditions were given and never by their values.

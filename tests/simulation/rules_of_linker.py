@@ -50,7 +50,7 @@ RULES: Sequence[Rule] = (
         "a folder of that label is meant although there is one of that id",
         "linker",
         named_recordings,
-        [("and not exists (select from recording where folder_id = g.folder)", "")],
+        [("where folder_id = g.folder order by recording_id limit 1) is null", "where false limit 1) is null")],
     ),
     Rule(
         "found under both names",
@@ -175,7 +175,7 @@ RULES: Sequence[Rule] = (
         "what waits for a folder's id goes to a folder of that label",
         "linker",
         recordings_that_wait_for_a_match,
-        [("where other.folder_id = named.folder_name limit 1)", "where false limit 1)")],
+        [("where other.folder_id = named.folder_name", "where false")],
     ),
     Rule(
         "applied parked link applied again",
