@@ -66,6 +66,7 @@ async def outage(system: System, links: int) -> dict[str, float]:
             if publishing.done():
                 publishing.result()
             await asyncio.sleep(BEAT_S)
+        await asyncio.sleep(1)  # for what was under way to be refused
         at_first, opened_at = await seen(system), time.time()
         await publishing
         await folded(system, "cloud_updater", TicketLinked.__name__)
