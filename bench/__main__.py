@@ -3,7 +3,7 @@
 Ratios are of medians of rounds in alternation within this run: figures of different runs or machines say nothing about
 each other. What a peer that cannot be had here would have shown is null, with the reason under `skipped`. `rss_mb` is
 the most that each service held with `rss_recordings` in its tables beside those of the work (bench/memory.py). In a
-quick run there are none beside: it is what the replay, the uploads and the imports took.
+quick run there are none beside: it is what the replay, the uploads and the reading of recordings to import took.
 """
 
 import argparse
@@ -110,7 +110,7 @@ async def _measure(size: Size) -> tuple[dict[str, object], dict[str, str]]:
         uploaded = await upload(system, size.uploads, number=size.rounds)
     rss_mb["transfer"] = uploaded.pop("transfer_mb")
     imported = await import_rows(size.rows, number=size.rounds)
-    rss_mb["linker"] = imported.pop("import_linker_mb")
+    rss_mb["linker"] = imported.pop("linker_mb")
     found.update(uploaded)
     found.update(imported)
     if size.held:

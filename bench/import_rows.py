@@ -26,7 +26,9 @@ from bench.system import TICKETSYNC, TOKEN, System, running_system, say
 
 
 async def import_rows(rows: int, *, number: int) -> dict[str, float]:
-    """Rows a second of known recordings, seconds for parked ones, what a row costs, and linker's largest memory."""
+    """Rows a second of known recordings, seconds for parked ones, what a row costs, and linker's largest memory, before
+    the first import and after the last.
+    """
     figures: dict[str, float] = {}
     async with running_system(["linker"]) as system:
         with TemporaryDirectory(prefix="ticketsync-bench-") as folder:
@@ -36,6 +38,7 @@ async def import_rows(rows: int, *, number: int) -> dict[str, float]:
                 _write(known, rows, run=f"import-{one}")
                 await publish(system.kafka_bootstrap_servers, processed(rows, run=f"import-{one}"))
                 await folded(system, "linker", "RecordingProcessed")
+                figures.setdefault("linker_mb", largest_mb(system.pids["linker"]))
                 async with _costs(system, rows, figures, prefix="import"):
                     rates.append(rows / await _until_announced(system, known, rows))
                     await folded(system, "linker", "TicketLinked")
