@@ -36,7 +36,7 @@ Figures = dict[str, float | None]
 @dataclass(frozen=True)
 class Size:
     """How much is measured. `growth`: how many times the recordings of the middle round are in the tables besides; 0:
-    growth, replicas and memory are not measured. `held`: recordings in the tables for memory.
+    growth and replicas are not measured. `held`: recordings in the tables for memory; 0: those of the measurements.
     """
 
     links: int

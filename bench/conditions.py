@@ -54,7 +54,7 @@ async def _read(system: System, topic: str) -> int:
 
 async def outage(system: System, links: int) -> dict[str, float]:
     """The rate at which links go out that came while the cloud was away, from its return on, and what it was asked
-    meanwhile: tickets pushed until the circuit was open, and from then on probes and pings a second.
+    meanwhile: tickets refused until a second after the circuit opened, and from then on probes and pings a second.
     """
     await seen(system, "again")
     async with running_services(system, ["cloud_updater"]), _lane(system) as reason:

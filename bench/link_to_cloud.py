@@ -27,7 +27,7 @@ LONGEST_ROUND_S = 300  # a peer that does not work would be waited for in vain
 
 @dataclass(frozen=True)
 class Rate:
-    """One round: links a second, and requests per link."""
+    """One round: links a second, and how many requests."""
 
     per_s: float
     requests: float

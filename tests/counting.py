@@ -15,6 +15,8 @@ from tests.sent import sent_to
 class Counted:
     """What happened in a block: statements sent, row versions written, by table rows read in passing over all of it and
     rows looked up by an index, and bytes of WAL (PostgreSQL 18 and later).
+
+    Entries that are passed over within an index, without a look at their rows, do not count.
     """
 
     statements: int = 0

@@ -49,7 +49,7 @@ class Contender:
 
 def peers(links: int) -> list[Contender]:
     """All of them. The slow ones get fewer links: their rate does not depend on how many there are. The one that waits
-    for half a second before it sends the last gets enough for that not to count.
+    for half a second before it sends the last gets enough for that to be a tenth at most.
     """
     no_celery = None if CELERY.exists() else "Celery is not installed (see .bench/)"
     no_redis = None if shutil.which("redis-server") else "redis-server is not installed"

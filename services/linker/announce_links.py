@@ -22,8 +22,8 @@ async def unheard(connection: AsyncConnection, limit: int) -> Mapping[str, objec
     """Recording → link_version, folder by folder: first the links that no import made, then those of imports of which
     all rows are decided. So an import waits as long as `limit` others do.
 
-    From import to import by the index: one that runs may have a million links, which are not looked at. Its first
-    column is named in each order, as PostgreSQL takes no index for an order that does not begin with it.
+    From import to import by the index: one that runs may have a million links, which are not looked at. The first
+    column is named in the order, as PostgreSQL does not see that `is null` leaves one value of it.
     """
     found = await connection.execute(
         text("""

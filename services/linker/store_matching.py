@@ -27,8 +27,8 @@ _NAMED_RECORDINGS = """
         from recording named where recording_id = any(cast(:ids as text[]))
     )
 """
-# Each way to be meant by itself: with an `or` between them, all that waits for a name would be read, of any folder, and
-# with a list of folders all that waits, if hardly anything did when PostgreSQL looked: that takes one look, a list two.
+# Each way to be meant by itself: with an `or`, all that waits for a name would be read, of any folder, and with a list
+# of folders PostgreSQL may read all that waits, if hardly anything did when statistics were gathered.
 _PARKED = f"select {COLUMNS} from parked_link p where"  # noqa: S608  # this module's own text
 _BY_STEM = "p.name_key = r.stem_key and not p.has_extension"
 _MEANING_R = f"""

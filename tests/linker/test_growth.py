@@ -70,7 +70,7 @@ async def test_a_name_that_many_recordings_have_is_refused_after_a_few(linker: L
 
 
 async def test_recordings_arrive_beside_many_links_that_wait_for_others_of_their_names(linker: Linker) -> None:
-    """PostgreSQL takes what waits for nothing, if nothing did when it looked."""
+    """PostgreSQL expects that nothing waits, if nothing did when statistics were gathered."""
     await park(linker, rows=20_000, state="applied")
     await linker.change("analyze parked_link")
     await park(linker, rows=30_000, state="parked")

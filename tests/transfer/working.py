@@ -10,7 +10,7 @@ from tests.transfer.running import Transfer
 
 
 async def work(transfer: Transfer, cloud: Emulator, name: str) -> None:
-    """In folders whose names begin so."""
+    """In folders whose ids begin with `name`."""
     await _arrive(transfer, name)
     await _come_back(transfer, cloud, name)
     await _be_refused(transfer, cloud, name)
