@@ -2,7 +2,7 @@
 
 It runs as a process of its own (`python bench/receiver.py PORT`), the same for every system, and needs uvicorn alone.
 `GET /seen` says how many files update-ticket has brought, how many of them for the first time, in how many requests,
-when the first and the last came, and how many requests and pings were sent away; `GET /moments` gives the moment of
+when the last came, and how many requests and pings were sent away; `GET /moments` gives the moment of
 each ticket, in seconds since the epoch. After `GET /down` everything is answered with 503, until `GET /up`.
 """
 
@@ -30,7 +30,6 @@ class Receiver:
         self.refused = 0
         self.refused_pings = 0
         self.folders = 0
-        self.first_at = 0.0
         self.last_at = 0.0
         self.down = False
         self.moments: dict[str, float] = {}
@@ -77,13 +76,11 @@ class Receiver:
             "requests": self.requests,
             "refused": self.refused,
             "refused_pings": self.refused_pings,
-            "first_at": self.first_at,
             "last_at": self.last_at,
         }
 
     def _count(self, body: bytes) -> None:
         self.last_at = time.time()
-        self.first_at = self.first_at or self.last_at
         self.requests += 1
         tickets = body.split(b'"ticket_id":"')[1:]
         self.files += len(tickets)
