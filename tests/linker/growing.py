@@ -47,6 +47,18 @@ _PARTS = """
 """
 
 
+async def add_recordings(linker: Linker, named: str, **parameters: object) -> None:
+    """Recordings that were processed, and no more; `named`: selects recording_id, folder_id, its label and filename."""
+    await linker.change(
+        f"""
+        insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
+            requires_ticket, revision, content_hash, transfer_version, known_transfer_version, known_link_version)
+        select named.*, true, 1, '', 0, 0, 0 from ({named}) named
+        """,
+        **parameters,
+    )
+
+
 async def grow(linker: Linker, *, rows: int) -> None:
     """So many rows more in each table that grows for ever, and half as many requests again that wait."""
     await linker.change(_RECORDINGS, rows=rows)

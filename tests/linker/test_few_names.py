@@ -10,6 +10,7 @@ from services.linker.store_candidates import Candidates
 from services.linker.target import Target
 from tests.counting import counting
 from tests.linker.given import a_fact, a_recording, a_request
+from tests.linker.growing import add_recordings
 from tests.linker.running import Linker
 
 pytestmark = pytest.mark.servers
@@ -26,13 +27,10 @@ def linker(fresh_linker: Linker) -> Linker:
 @pytest.fixture(params=[(FEW, MANY), (MANY, FEW), (FEW, FEW)], ids=["few folders", "few filenames", "few of both"])
 async def catalogue(linker: Linker, request: pytest.FixtureRequest) -> Linker:
     folders, filenames = request.param
-    await linker.change(
-        """
-        insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
-            requires_ticket, revision, content_hash, transfer_version, known_transfer_version, known_link_version)
-        select 'old-' || n, 'folder-' || n % :folders, 'Label ' || n % :folders, 'call-' || n % :filenames || '.wav',
-            true, 1, '', 0, 0, 0 from generate_series(1, :rows) n
-        """,
+    await add_recordings(
+        linker,
+        "select 'old-' || n, 'folder-' || n % :folders, 'Label ' || n % :folders, 'call-' || n % :filenames || '.wav' "
+        "from generate_series(1, :rows) n",
         folders=folders,
         filenames=filenames,
         rows=MANY,
@@ -80,16 +78,11 @@ async def test_links_wait_for_a_folder_and_are_taken_back_or_announced(catalogue
 
 
 async def test_a_filename_that_all_folders_have_is_found_in_one_that_has_all_filenames(linker: Linker) -> None:
-    await linker.change(
-        """
-        insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
-            requires_ticket, revision, content_hash, transfer_version, known_transfer_version, known_link_version)
-        select kind || n, case kind when 'a' then 'large' else 'folder-' || n end, 'Label',
-            case kind when 'a' then 'other-' || n else 'call' end || '.wav', true, 1, '', 0, 0, 0
-        from generate_series(1, :rows) n, (values ('a'), ('b')) as kinds (kind)
-        """,
-        rows=MANY,
-    )
+    for named in (
+        "'a' || n, 'large', 'Label', 'other-' || n || '.wav'",
+        "'b' || n, 'folder-' || n, 'Label', 'call.wav'",
+    ):
+        await add_recordings(linker, f"select {named} from generate_series(1, :rows) n", rows=MANY)
     await linker.change("analyze recording")
     await linker.fold(a_recording("R1", folder_id="large", filename="call.wav"))
     await linker.match()

@@ -8,7 +8,7 @@ from services.linker.match_parked import LOT, MatchParked
 from services.linker.store_imports import Imports
 from tests.counting import counting
 from tests.linker.given import a_fact, a_recording, a_request, a_transfer, an_acknowledgement
-from tests.linker.growing import begin_import, grow, park, wait_to_be_heard
+from tests.linker.growing import add_recordings, begin_import, grow, park, wait_to_be_heard
 from tests.linker.importing import imported
 from tests.linker.running import Linker
 
@@ -44,11 +44,7 @@ async def test_many_rows_are_never_passed_over(linker: Linker, analysed: str) ->
 
 async def test_a_folder_is_found_however_many_recordings_it_has(linker: Linker) -> None:
     await linker.fold(a_recording("R1", folder_id="large", folder_name="Large", filename="other.wav"))
-    await linker.change("""
-        insert into recording (recording_id, processed_folder_id, processed_folder_name, processed_filename,
-            requires_ticket, revision, content_hash, transfer_version, known_transfer_version, known_link_version)
-        select 'old-' || n, 'large', 'Large', n || '.wav', true, 1, '', 0, 0, 0 from generate_series(1, 20000) n
-    """)
+    await add_recordings(linker, "select 'old-' || n, 'large', 'Large', n || '.wav' from generate_series(1, 20000) n")
 
     async with counting(linker.database) as counted:
         await linker.fold(a_request("id", "T-1", filename="other.wav", folder="large"))
